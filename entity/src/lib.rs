@@ -1,0 +1,13 @@
+//! The gateway's tables as `SeaORM` entities, and nothing else.
+//!
+//! Instants are stored as milliseconds since the Unix epoch, so that both databases compare and
+//! order them alike. Enumerations are stored as the names that GraphQL shows.
+
+pub mod connection;
+pub mod operation;
+pub mod operation_event;
+pub mod session;
+pub mod session_removal;
+pub mod user;
+
+pub use sea_orm::entity::prelude::ChronoUnixTimestampMillis as Millis;

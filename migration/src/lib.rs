@@ -1,0 +1,20 @@
+//! The database schema, one file a change, for `SQLite` and Postgres alike.
+//!
+//! Changes go "expand, then contract": a release only adds what the release before it can live
+//! with, so that replicas of both may run side by side during an upgrade.
+
+pub use sea_orm_migration::prelude::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261121_000001_create_tables;
+
+/// Every migration, in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_create_tables::Migration)]
+    }
+}

@@ -1,0 +1,86 @@
+//! What a program takes from its surroundings, handed in so that tests can set it: the time of day
+//! and randomness. Waiting goes through tokio's clock, which tests can pause.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use uuid::Uuid;
+
+/// Tells the time of day, in whole milliseconds: what the database keeps and clients are shown.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The instant that it is now.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's own clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now().trunc_subsecs(3)
+    }
+}
+
+/// A source of randomness; clones share one stream.
+#[derive(Clone)]
+pub struct Random(Arc<Mutex<StdRng>>);
+
+impl Random {
+    /// Seeded by the operating system.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks for entropy"
+    )]
+    pub fn from_system() -> Self {
+        Self(Arc::new(Mutex::new(StdRng::from_rng(&mut rand::rng()))))
+    }
+
+    /// The same stream for the same seed: for tests, never for secrets.
+    pub fn from_seed(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+    }
+
+    /// A random UUID (version 4).
+    pub fn uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
+    }
+
+    /// A UUID (version 7) that sorts by `now`.
+    pub fn uuid_at(&self, now: DateTime<Utc>) -> Uuid {
+        let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
+    }
+
+    /// `duration`, give or take up to `share` of it (0.2 is a fifth).
+    pub fn jitter(&self, duration: Duration, share: f64) -> Duration {
+        let factor = self.with(|rng| rng.random_range(1.0 - share..=1.0 + share));
+        duration.mul_f64(factor)
+    }
+
+    /// Random bytes, fit for secrets.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.with(|rng| rng.fill_bytes(&mut bytes));
+        bytes
+    }
+
+    fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}

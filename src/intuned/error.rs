@@ -1,0 +1,107 @@
+//! What can go wrong between the gateway and Intuned.
+
+use std::time::Duration;
+
+/// Why a call did not bring an answer. No variant carries what was sent, or Intuned's own words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntunedError {
+    /// No connection could be made: Intuned has certainly not seen the request.
+    #[error("no connection to Intuned could be made")]
+    Unreachable,
+    /// No answer in time; Intuned may have acted.
+    #[error("Intuned did not answer in time")]
+    TimedOut,
+    /// The connection broke before the answer was whole; Intuned may have acted.
+    #[error("the connection to Intuned broke off")]
+    Broken,
+    /// 429: not acted on.
+    #[error("Intuned asks for fewer requests")]
+    RateLimited {
+        /// What `Retry-After` said, at most 60 s.
+        retry_after: Option<Duration>,
+    },
+    /// 401: the API key is wrong or missing.
+    #[error("Intuned refused the API key (INTUNED_API_KEY)")]
+    Unauthorized,
+    /// 403.
+    #[error("Intuned forbids this to the API key")]
+    Forbidden,
+    /// 404.
+    #[error("Intuned does not know the object")]
+    NotFound,
+    /// 409.
+    #[error("Intuned reports a conflict")]
+    Conflict,
+    /// 400, 422 and other 4xx.
+    #[error("Intuned refused the request with status {status}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// 5xx; Intuned may have acted.
+    #[error("Intuned failed with status {status}")]
+    Server {
+        /// The HTTP status.
+        status: u16,
+        /// What `Retry-After` said, at most 60 s.
+        retry_after: Option<Duration>,
+    },
+    /// A success whose body is no JSON, too long, or lacks what it must have; Intuned has acted.
+    #[error("Intuned's answer could not be read: {reason}")]
+    Unreadable {
+        /// What is wrong with it, in fixed words.
+        reason: &'static str,
+    },
+}
+
+impl IntunedError {
+    /// Whether asking again later may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::TimedOut
+            | Self::Broken
+            | Self::RateLimited { .. }
+            | Self::Server { .. }
+            | Self::Unreadable { .. } => true,
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::Conflict
+            | Self::Refused { .. } => false,
+        }
+    }
+
+    /// Whether Intuned may have acted on the request although no good answer came.
+    pub fn may_have_acted(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut | Self::Broken | Self::Server { .. } | Self::Unreadable { .. }
+        )
+    }
+
+    /// How long Intuned asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Why a run brought no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The run's auth session has expired or is gone; the user must connect again.
+    #[error("the auth session has expired")]
+    SessionExpired,
+    /// The run was made and failed, or was canceled.
+    #[error("the run failed at Intuned")]
+    Failed,
+    /// The run took longer than it may.
+    #[error("the run took too long")]
+    TimedOut,
+    /// Intuned could not be asked.
+    #[error(transparent)]
+    Intuned(#[from] IntunedError),
+}

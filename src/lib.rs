@@ -1,0 +1,19 @@
+//! A GraphQL gateway with subscriptions in front of Intuned.
+//!
+//! A signed-in user connects an `OrangeHRM` account, watches the sign-in live, answers a passcode
+//! prompt where one comes, and reads claims. Intuned does the browser work and offers polling only;
+//! the gateway turns that into a durable operation and a push stream.
+//!
+//! Dependencies point one way: [`http`] → [`graphql`] → [`accounts`], [`connections`],
+//! [`operations`] → [`intuned`], `entity`. [`app`] builds every part and hands it what it needs.
+
+pub mod accounts;
+pub mod ambient;
+pub mod app;
+pub mod connections;
+pub mod graphql;
+pub mod http;
+pub mod intuned;
+pub mod operations;
+pub mod settings;
+pub mod simulator;
