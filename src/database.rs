@@ -14,8 +14,8 @@ use std::{
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
-    SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
         self, Connection, PgConnection,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -120,6 +120,20 @@ pub async fn migrate(database: &DatabaseConnection) -> Result<(), DatabaseError>
         .map_err(DatabaseError::Migrate)
 }
 
+/// Begins a transaction that writes. On `SQLite` it takes the write lock at once: one that began by
+/// reading could find itself outrun, and could then only fail.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    database
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await
+}
+
 /// Whether a row was refused because a unique index has its like already.
 pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
@@ -187,12 +201,7 @@ fn is_transient_sqlite(code: &str) -> bool {
 
 /// One transaction around everything: it is what the lock lives in, on either database.
 async fn apply_migrations(database: &DatabaseConnection) -> Result<(), DbErr> {
-    let transaction = database
-        .begin_with_options(TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        })
-        .await?;
+    let transaction = begin(database).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
         transaction
             .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))

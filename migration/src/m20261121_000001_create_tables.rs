@@ -1,6 +1,12 @@
 //! The first tables: accounts, connections, operations and their events.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{
+    prelude::*,
+    schema::{
+        big_integer, big_integer_null, boolean_null, integer, json_binary_null, text, text_null,
+        uuid, uuid_null,
+    },
+};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;

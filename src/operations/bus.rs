@@ -42,7 +42,9 @@ impl Bus {
     /// Follows the operation from now on.
     pub(super) fn subscribe(&self, id: Uuid) -> Receiver {
         let mut channels = self.channels();
-        let sender = channels.entry(id).or_insert_with(|| watch::Sender::new(None));
+        let sender = channels
+            .entry(id)
+            .or_insert_with(|| watch::Sender::new(None));
         Receiver {
             id,
             bus: self.clone(),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     model::{Credentials, Operation},
     state::Failure,
-    worker::{Next, Tracked, Worker},
+    worker::{Job, Next, Tracked, Worker},
 };
 
 /// After shutdown has begun, work under way may take this long.
@@ -49,11 +49,7 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    pub(super) fn new(
-        worker: Worker,
-        commands: mpsc::Receiver<Command>,
-        max_jobs: usize,
-    ) -> Self {
+    pub(super) fn new(worker: Worker, commands: mpsc::Receiver<Command>, max_jobs: usize) -> Self {
         Self {
             worker,
             commands,
@@ -85,13 +81,10 @@ impl Poller {
             Command::Start(start) => {
                 let (operation, credentials) = *start;
                 let tracked = Tracked::new(operation, Failure::start_lost(), &self.worker.store);
-                self.work(tracked, async |worker, tracked| {
-                    worker.start(tracked, credentials).await
-                });
+                self.work(tracked, Job::Start(credentials));
             }
             Command::Recover(operation) => {
-                let tracked =
-                    Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
+                let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
                 // Spread, so that a restart does not end in one burst of polls.
                 let within = self.worker.interval.max(Duration::from_secs(1));
                 let pause = self.worker.store.random.jitter(within / 2, 1.0);
@@ -100,7 +93,7 @@ impl Poller {
             Command::Changed(id) => {
                 if let Some((key, tracked)) = self.waiting.remove(&id) {
                     self.queue.remove(&key);
-                    self.work(tracked, async |worker, tracked| worker.reload(tracked).await);
+                    self.work(tracked, Job::Reload);
                 } else if let Some(changed) = self.busy.get_mut(&id) {
                     *changed = true;
                 }
@@ -110,7 +103,7 @@ impl Poller {
 
     fn look(&mut self, id: Uuid) {
         if let Some((_, tracked)) = self.waiting.remove(&id) {
-            self.work(tracked, async |worker, tracked| worker.look(tracked).await);
+            self.work(tracked, Job::Look);
         }
     }
 
@@ -130,17 +123,15 @@ impl Poller {
         self.waiting.insert(id, (key, tracked));
     }
 
-    fn work<F>(&mut self, tracked: Tracked, job: F)
-    where
-        F: AsyncFnOnce(&Worker, Tracked) -> Next + Send + 'static,
-        for<'a> F::CallOnceFuture: Send,
-    {
+    fn work(&mut self, tracked: Tracked, job: Job) {
         let id = tracked.operation.id;
         let worker = self.worker.clone();
         self.busy.insert(id, false);
         self.jobs.spawn(async move {
             let spare = tracked.clone();
-            let next = AssertUnwindSafe(job(&worker, tracked)).catch_unwind().await;
+            let next = AssertUnwindSafe(worker.work(tracked, job))
+                .catch_unwind()
+                .await;
             // A defect that one operation brings out must not take the others down with it.
             let next = next.unwrap_or_else(|_| {
                 tracing::error!(operation.id = %id, "a panic while working on an operation");

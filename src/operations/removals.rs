@@ -233,7 +233,7 @@ impl Remover {
 
     async fn postpone(&self, removal: &session_removal::Model) -> Result<(), DbErr> {
         let attempt = u32::try_from(removal.attempts).unwrap_or_default();
-        let pause = Backoff::default().delay(attempt, None, &self.store.random);
+        let pause = Backoff::new().delay(attempt, None, &self.store.random);
         let due_at = self.store.clock.now() + TimeDelta::from_std(pause).unwrap_or(CLAIM);
         session_removal::Entity::update_many()
             .col_expr(session_removal::Column::DueAt, Expr::value(Millis(due_at)))

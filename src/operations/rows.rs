@@ -82,7 +82,11 @@ impl TryFrom<operation::Model> for Operation {
 
 fn state_of(row: operation::Model) -> Result<State, InconsistentRow> {
     let (id, status) = (row.id, row.status);
-    let missing = |missing| InconsistentRow { id, status, missing };
+    let missing = |missing| InconsistentRow {
+        id,
+        status,
+        missing,
+    };
     let watch = Watch {
         upstream_id: row.upstream_operation_id,
         answered: row.answered_request_id,
@@ -101,7 +105,10 @@ fn state_of(row: operation::Model) -> Result<State, InconsistentRow> {
         operation::Status::InProgress => State::InProgress(watch),
         operation::Status::RequestedMoreInfo => State::RequestedMoreInfo {
             watch,
-            request: row.info_request.ok_or(missing("info_request"))?.into_asked(),
+            request: row
+                .info_request
+                .ok_or(missing("info_request"))?
+                .into_asked(),
         },
         operation::Status::Done => State::Done {
             auth_session_id: row.auth_session_id,
@@ -144,7 +151,10 @@ pub(super) fn changed_columns(operation: &Operation) -> operation::ActiveModel {
         State::Failed(failure) | State::Canceled(failure) => (None, Some(failure)),
         _ => (None, None),
     };
-    let ended_at = operation.state.has_ended().then_some(Millis(operation.updated_at));
+    let ended_at = operation
+        .state
+        .has_ended()
+        .then_some(Millis(operation.updated_at));
     operation::ActiveModel {
         status: Set(operation.state.status().into()),
         sequence: Set(operation.sequence),

@@ -16,6 +16,7 @@ use super::{
     follow::{self, Update},
     model::{Credentials, Operation},
     poller::{Command, Poller},
+    proxy::ProxyPolicy,
     removals::{self, RemovalError, Remover},
     state::{Observation, State, observe},
     store::{Guard, Inserted, Store, StoreError},
@@ -33,7 +34,7 @@ const MAX_IDEMPOTENCY_KEY: usize = 255;
 const MAX_CREDENTIAL: usize = 1024;
 
 /// How operations are driven.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OperationsConfig {
     /// Pause between two polls at first (setting `INTUNED_POLL_INTERVAL`).
     pub poll_interval: Duration,
@@ -41,6 +42,8 @@ pub struct OperationsConfig {
     pub timeout: Duration,
     /// How many requests to Intuned may be under way at once.
     pub max_concurrency: usize,
+    /// Which proxies sign-ins may go through.
+    pub proxies: ProxyPolicy,
 }
 
 /// Starts, answers, cancels and follows operations. Clones share everything.
@@ -51,6 +54,7 @@ pub struct Operations {
     intuned: IntunedClient,
     remover: Remover,
     commands: mpsc::Sender<Command>,
+    proxies: Arc<ProxyPolicy>,
     /// Commands run to their end although the client that sent them has gone.
     tasks: TaskTracker,
 }
@@ -99,6 +103,7 @@ impl Operations {
             intuned,
             remover,
             commands,
+            proxies: Arc::new(config.proxies),
             tasks: tasks.clone(),
         };
         operations.recover().await?;
@@ -123,10 +128,11 @@ impl Operations {
     pub async fn connect(
         &self,
         user_id: Uuid,
-        credentials: Credentials,
+        mut credentials: Credentials,
         idempotency_key: Option<String>,
     ) -> Result<Operation, OperationError> {
         check_credentials(&credentials)?;
+        credentials.proxy = self.proxies.choose(credentials.proxy)?;
         if let Some(key) = &idempotency_key
             && !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
         {
@@ -177,11 +183,17 @@ impl Operations {
         request_id: String,
         input: SecretString,
     ) -> Result<Operation, OperationError> {
-        let asked = self.get(user_id, id).await?.ok_or(OperationError::NotFound)?;
+        let asked = self
+            .get(user_id, id)
+            .await?
+            .ok_or(OperationError::NotFound)?;
         let State::RequestedMoreInfo { watch, request } = &asked.state else {
             return Err(OperationError::InfoRequestStale);
         };
-        let Some(upstream_id) = watch.upstream_id.clone().filter(|_| request.id == request_id)
+        let Some(upstream_id) = watch
+            .upstream_id
+            .clone()
+            .filter(|_| request.id == request_id)
         else {
             return Err(OperationError::InfoRequestStale);
         };
@@ -227,7 +239,10 @@ impl Operations {
         let this = self.clone();
         self.to_its_end(async move {
             for _ in 0..TRIES {
-                let operation = this.get(user_id, id).await?.ok_or(OperationError::NotFound)?;
+                let operation = this
+                    .get(user_id, id)
+                    .await?
+                    .ok_or(OperationError::NotFound)?;
                 match this.change(&operation, Observation::CanceledByUser).await {
                     Err(OperationError::Store(StoreError::Superseded)) => {}
                     changed => return changed,

@@ -198,9 +198,7 @@ impl State {
         match self {
             Self::Starting => "Handing the sign-in to Intuned.",
             Self::Pending(_) => "Intuned has taken the sign-in and will begin soon.",
-            Self::InProgress(Watch { answered: None, .. }) => {
-                "Intuned is signing in to OrangeHRM."
-            }
+            Self::InProgress(Watch { answered: None, .. }) => "Intuned is signing in to OrangeHRM.",
             Self::InProgress(_) => "Your answer was passed on; Intuned goes on signing in.",
             Self::RequestedMoreInfo { .. } => "The sign-in is waiting for you.",
             Self::Done { .. } => "Connected.",
@@ -270,7 +268,9 @@ pub fn observe(state: &State, observation: Observation) -> Result<Option<State>,
         }),
         (State::Starting, Observation::StartFailed(failure)) => State::Failed(failure),
         (State::Starting, Observation::Session { id, status }) => match status {
-            Some(AuthSessionStatus::Ready) => State::Done { auth_session_id: id },
+            Some(AuthSessionStatus::Ready) => State::Done {
+                auth_session_id: id,
+            },
             Some(AuthSessionStatus::Pending) => State::InProgress(Watch {
                 upstream_id: None,
                 answered: None,
@@ -281,13 +281,14 @@ pub fn observe(state: &State, observation: Observation) -> Result<Option<State>,
         (_, Observation::Polled(result)) => polled(state, result),
         (_, Observation::Session { id, status }) => watched(state, id, status),
         (_, Observation::Forgotten) => State::Failed(Failure::forgotten()),
-        (
-            State::RequestedMoreInfo { watch, request },
-            Observation::Answered { request_id },
-        ) if request.id == request_id => State::InProgress(Watch {
-            upstream_id: watch.upstream_id.clone(),
-            answered: Some(request_id),
-        }),
+        (State::RequestedMoreInfo { watch, request }, Observation::Answered { request_id })
+            if request.id == request_id =>
+        {
+            State::InProgress(Watch {
+                upstream_id: watch.upstream_id.clone(),
+                answered: Some(request_id),
+            })
+        }
         (State::InProgress(watch), Observation::AnswerUndelivered(request))
             if watch.answered.as_ref() == Some(&request.id) =>
         {
@@ -317,7 +318,9 @@ fn polled(state: &State, result: CreateResult) -> State {
             _ => state.clone(),
         },
         CreateResult::InProgress => State::InProgress(watch.clone()),
-        CreateResult::RequestedMoreInfo(request) if watch.answered.as_ref() == Some(&request.id) => {
+        CreateResult::RequestedMoreInfo(request)
+            if watch.answered.as_ref() == Some(&request.id) =>
+        {
             State::InProgress(watch.clone())
         }
         CreateResult::RequestedMoreInfo(request) => State::RequestedMoreInfo {

@@ -6,9 +6,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Millis, connection, connection::Service, operation, operation_event, session_removal};
+use entity::{
+    Millis, connection, connection::Service, operation, operation_event, session_removal,
+};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
     ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
@@ -271,7 +274,9 @@ impl Store {
 
     /// One operation; none when there is none of that id.
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Operation>, StoreError> {
-        let row = operation::Entity::find_by_id(id).one(&self.database).await?;
+        let row = operation::Entity::find_by_id(id)
+            .one(&self.database)
+            .await?;
         Ok(row.map(Operation::try_from).transpose()?)
     }
 

@@ -12,7 +12,9 @@ use super::{
     state::{Failure, FailureCode, Kind, Observation, State, observe},
     store::{Guard, Store, StoreError},
 };
-use crate::intuned::{Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError};
+use crate::intuned::{
+    AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
+};
 
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
 /// credentials may stay in memory.
@@ -59,6 +61,17 @@ impl Tracked {
     }
 }
 
+/// What is to be done for an operation.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Hand these to Intuned.
+    Start(Credentials),
+    /// Ask Intuned how far it is.
+    Look,
+    /// Read what somebody else has written.
+    Reload,
+}
+
 /// An operation to look at again, and after which pause.
 pub(super) type Next = Option<(Tracked, Duration)>;
 
@@ -73,8 +86,17 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// Does one job for one operation.
+    pub(super) async fn work(&self, tracked: Tracked, job: Job) -> Next {
+        match job {
+            Job::Start(credentials) => self.start(tracked, credentials).await,
+            Job::Look => self.look(tracked).await,
+            Job::Reload => self.reload(tracked).await,
+        }
+    }
+
     /// Hands the credentials to Intuned, once, and forgets them.
-    pub(super) async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
+    async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
         let started = self.hand_over(&tracked, credentials).await;
         let observation = match started {
             Ok(upstream_id) => Observation::Started { upstream_id },
@@ -121,7 +143,7 @@ impl Worker {
     }
 
     /// Looks at the operation and writes down what changed.
-    pub(super) async fn look(&self, mut tracked: Tracked) -> Next {
+    async fn look(&self, mut tracked: Tracked) -> Next {
         if let Some(observation) = tracked.unwritten.take() {
             return self.take(tracked, observation, None).await;
         }
@@ -154,7 +176,10 @@ impl Worker {
                 if tracked.missing >= FORGOTTEN_POLLS {
                     return self.take(tracked, Observation::Forgotten, None).await;
                 }
-                self.progress(&tracked, "Intuned does not find the sign-in; looking again.");
+                self.progress(
+                    &tracked,
+                    "Intuned does not find the sign-in; looking again.",
+                );
                 self.again(tracked, None)
             }
             Err(error) => self.fault(tracked, &error),
@@ -163,6 +188,11 @@ impl Worker {
 
     /// For want of an upstream id: the session that was to be made tells how far it is.
     async fn ask_for_session(&self, mut tracked: Tracked) -> Next {
+        if tracked.operation.kind == Kind::Reconnect {
+            // Its old session would answer for itself.
+            let lost = Observation::StartFailed(tracked.lost.clone());
+            return self.take(tracked, lost, None).await;
+        }
         let id = tracked.operation.auth_session_id.clone();
         match self.intuned.auth_session_status(&id).await {
             Ok(status) => {
@@ -170,13 +200,7 @@ impl Worker {
                 tracked.looks += 1;
                 let in_vain = tracked.operation.state == State::Starting
                     && tracked.looks > SETTLING_LOOKS
-                    && !matches!(
-                        status,
-                        Some(
-                            crate::intuned::AuthSessionStatus::Ready
-                                | crate::intuned::AuthSessionStatus::Pending
-                        )
-                    );
+                    && matches!(status, Some(AuthSessionStatus::Expired) | None);
                 let observation = if in_vain {
                     Observation::StartFailed(tracked.lost.clone())
                 } else {
@@ -219,7 +243,11 @@ impl Worker {
                 return self.again(tracked, retry_after);
             }
         };
-        match self.store.apply(&tracked.operation, next, Guard::Lease).await {
+        match self
+            .store
+            .apply(&tracked.operation, next, Guard::Lease)
+            .await
+        {
             Ok((operation, event)) => {
                 log_change(&operation);
                 self.bus.note_polls(&operation);
@@ -244,7 +272,7 @@ impl Worker {
     }
 
     /// Goes on with what the table says: somebody else has written.
-    pub(super) async fn reload(&self, mut tracked: Tracked) -> Next {
+    async fn reload(&self, mut tracked: Tracked) -> Next {
         match self.store.get(tracked.operation.id).await {
             Ok(Some(operation)) => {
                 let operation = self.bus.with_polls(operation);
@@ -282,6 +310,7 @@ impl Worker {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what jobs end with")]
     fn again(&self, tracked: Tracked, retry_after: Option<Duration>) -> Next {
         let state = &tracked.operation.state;
         let mut pause = match state {
@@ -304,7 +333,7 @@ impl Worker {
     }
 
     fn backoff(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
-        Backoff::default().delay(attempt, retry_after, &self.store.random)
+        Backoff::new().delay(attempt, retry_after, &self.store.random)
     }
 
     async fn has_ended(&self, operation: &Operation) -> bool {
