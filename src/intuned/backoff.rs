@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ambient::Random;
 
 /// No wait is longer, whoever asks for it.
-pub const MAX_DELAY: Duration = Duration::from_secs(60);
+pub(super) const MAX_DELAY: Duration = Duration::from_mins(1);
 
 /// Exponential back-off as Intuned's own clients do it: 500 ms at first, half as much again each
 /// time, at most 60 s; `Retry-After`, where sent, wins.

@@ -5,6 +5,9 @@ mod backoff;
 mod client;
 mod error;
 mod model;
+mod runs;
+mod transport;
+mod wire;
 
 pub use backoff::Backoff;
 pub use client::IntunedClient;
