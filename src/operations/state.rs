@@ -344,26 +344,39 @@ fn watched(state: &State, id: String, status: Option<AuthSessionStatus>) -> Stat
     }
 }
 
+const SIGN_IN_CODES: [&str; 7] = [
+    "all-attempts-failed",
+    "api-attempts-failed",
+    "auth-check-failed",
+    "check-attempts-failed",
+    "create-attempts-failed",
+    "post-create-check-attempts-failed",
+    "script-execution-exception",
+];
+
+const OWN_CODES: [&str; 9] = [
+    "internal-server-error",
+    "job-run-terminated",
+    "onepassword-integration-error",
+    "result-too-big-error",
+    "script-no-valid-output-received",
+    "script-process-crashed",
+    "script-timeout",
+    "script-unexpected-error",
+    "unexpected",
+];
+
 /// Tells a sign-in that OrangeHRM did not accept from Intuned's own trouble, by the categories and
 /// codes of Intuned's errors. Its words are not passed on: they may repeat what the user typed.
 fn rejection(failure: &UpstreamFailure) -> Failure {
+    let code = failure.code.as_deref();
     let own_trouble = match failure.category.as_deref() {
         Some("auth" | "user") => false,
-        Some("infrastructure" | "billing") => true,
-        _ => matches!(
-            failure.code.as_deref(),
-            Some(
-                "internal-server-error"
-                    | "script-process-crashed"
-                    | "unexpected"
-                    | "script-timeout"
-                    | "script-no-valid-output-received"
-                    | "script-unexpected-error"
-                    | "result-too-big-error"
-                    | "onepassword-integration-error"
-                    | "job-run-terminated"
-            )
-        ),
+        // A failure of the project's script: most often what it makes of a refused sign-in.
+        Some("execution") => !code.is_none_or(|code| SIGN_IN_CODES.contains(&code)),
+        Some(_) => true,
+        // The first generation has no categories, and whatever text it likes for a code.
+        None => code.is_some_and(|code| OWN_CODES.contains(&code)),
     };
     if own_trouble {
         let billing = failure.category.as_deref() == Some("billing");
