@@ -98,12 +98,13 @@ pub async fn connect(
             }
             sqlite_options(url)
         }
-        _ => {
+        DbBackend::Postgres => {
             wait_for_postgres(url)
                 .await
                 .map_err(|error| DatabaseError::Connect(connection_error(error)))?;
             postgres_options(url, max_connections)
         }
+        _ => return Err(DatabaseError::Address),
     };
     Database::connect(options)
         .await

@@ -309,12 +309,9 @@ fn only_the_open_request_can_be_answered() {
     true
 )]
 #[case(None, Some("internal-server-error"), FailureCode::UpstreamError, true)]
-#[case(
-    Some("a-new-one"),
-    Some("a-new-one"),
-    FailureCode::SignInRejected,
-    false
-)]
+#[case(Some("a-new-one"), Some("a-new-one"), FailureCode::UpstreamError, true)]
+#[case(Some("execution"), Some("a-new-one"), FailureCode::UpstreamError, true)]
+#[case(None, Some("a-new-one"), FailureCode::SignInRejected, false)]
 fn a_rejection_is_told_from_intuneds_own_trouble(
     #[case] category: Option<&str>,
     #[case] code: Option<&str>,

@@ -1,5 +1,3 @@
-//! The integration tests, in one binary.
-#[test]
-fn sdl() {
-    std::fs::write("/tmp/sdl.graphql", intuned_gateway::graphql::sdl()).unwrap();
-}
+//! Integration tests, one binary.
+
+mod accounts;
