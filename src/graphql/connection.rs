@@ -12,7 +12,7 @@ use super::{
 use crate::{connections::Connections, intuned::AuthSessionStatus};
 
 /// A user's connection to OrangeHRM.
-pub struct Connection(connection::Model);
+pub(super) struct Connection(connection::Model);
 
 impl Connection {
     /// The user's connection; none when not connected.
@@ -63,7 +63,7 @@ impl Connection {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "AuthSessionStatus")]
-pub enum ConnectionStatus {
+pub(super) enum ConnectionStatus {
     /// Intuned is still preparing the session.
     Pending,
     /// Claims can be read.

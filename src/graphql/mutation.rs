@@ -127,7 +127,7 @@ pub(super) fn operation_id(id: &ID) -> Result<Uuid, ApiError> {
 
 /// A sign-in at OrangeHRM, to be passed on to Intuned.
 #[derive(InputObject)]
-pub struct ConnectOrangeHrmInput {
+pub(super) struct ConnectOrangeHrmInput {
     /// The OrangeHRM username.
     #[graphql(secret)]
     username: SecretString,
@@ -143,7 +143,7 @@ pub struct ConnectOrangeHrmInput {
 
 /// An answer to an info request.
 #[derive(InputObject)]
-pub struct ResumeConnectionInput {
+pub(super) struct ResumeConnectionInput {
     operation_id: ID,
     /// The id of the info request being answered.
     info_request_id: ID,
@@ -154,7 +154,7 @@ pub struct ResumeConnectionInput {
 
 /// The operation after the mutation.
 #[derive(SimpleObject)]
-pub struct OperationPayload {
+pub(super) struct OperationPayload {
     operation: Operation,
 }
 
@@ -168,6 +168,6 @@ impl From<crate::operations::Operation> for OperationPayload {
 
 /// Whether there was a connection.
 #[derive(SimpleObject)]
-pub struct DisconnectPayload {
+pub(super) struct DisconnectPayload {
     disconnected: bool,
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One attempt to connect or re-connect an account.
-pub struct Operation(pub(super) Arc<operations::Operation>);
+pub(super) struct Operation(pub(super) Arc<operations::Operation>);
 
 impl From<operations::Operation> for Operation {
     fn from(operation: operations::Operation) -> Self {
@@ -84,7 +84,7 @@ impl Operation {
 /// What an operation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "state::Kind")]
-pub enum OperationKind {
+pub(super) enum OperationKind {
     /// Makes a new auth session.
     Connect,
     /// Renews the auth session that the connection has.
@@ -94,7 +94,7 @@ pub enum OperationKind {
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "state::Status")]
-pub enum OperationStatus {
+pub(super) enum OperationStatus {
     /// Accepted; Intuned has not confirmed that it started.
     Starting,
     /// Started; Intuned has not begun to work on it.
@@ -121,7 +121,7 @@ pub enum OperationStatus {
         desc = "What to show the user, in the words of the Intuned project."
     )
 )]
-pub enum InfoRequest {
+pub(super) enum InfoRequest {
     /// A one-time passcode.
     Otp(OtpRequest),
     /// One of some choices.
@@ -130,7 +130,7 @@ pub enum InfoRequest {
 
 /// Asks for a one-time passcode.
 #[derive(SimpleObject)]
-pub struct OtpRequest {
+pub(super) struct OtpRequest {
     id: ID,
     /// What to show the user, in the words of the Intuned project.
     message: String,
@@ -138,7 +138,7 @@ pub struct OtpRequest {
 
 /// Asks for one of the offered choices, word for word.
 #[derive(SimpleObject)]
-pub struct ChoiceRequest {
+pub(super) struct ChoiceRequest {
     id: ID,
     /// What to show the user, in the words of the Intuned project.
     message: String,
@@ -162,7 +162,7 @@ impl From<intuned::InfoRequest> for InfoRequest {
 
 /// Why an operation ended without success.
 #[derive(SimpleObject)]
-pub struct OperationFailure {
+pub(super) struct OperationFailure {
     code: OperationFailureCode,
     /// For people: no secrets, no internals.
     message: String,
@@ -183,7 +183,7 @@ impl From<state::Failure> for OperationFailure {
 /// Why an operation ended without success, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "state::FailureCode")]
-pub enum OperationFailureCode {
+pub(super) enum OperationFailureCode {
     /// OrangeHRM did not accept the sign-in.
     SignInRejected,
     /// Intuned could not be reached, refused the gateway, or failed by itself.
@@ -200,7 +200,7 @@ pub enum OperationFailureCode {
 
 /// One thing that happened to an operation.
 #[derive(SimpleObject)]
-pub struct OperationEvent {
+pub(super) struct OperationEvent {
     kind: OperationEventKind,
     /// The operation's sequence as of this event; a PROGRESS event repeats the last change's.
     sequence: i32,
@@ -234,7 +234,7 @@ impl From<Update> for OperationEvent {
 /// What sort of event it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "operations::EventKind")]
-pub enum OperationEventKind {
+pub(super) enum OperationEventKind {
     /// The state when the stream began.
     Snapshot,
     /// A change: its number is new, and it is kept.

@@ -6,7 +6,7 @@ use entity::Millis;
 
 /// An instant in UTC, as RFC 3339 text with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timestamp(pub DateTime<Utc>);
+pub(super) struct Timestamp(pub DateTime<Utc>);
 
 /// An instant in UTC, as RFC 3339 text with milliseconds.
 #[Scalar(name = "DateTime")]
@@ -37,7 +37,7 @@ impl From<Millis> for Timestamp {
 
 /// Any JSON value, passed through as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Json(pub Value);
+pub(super) struct Json(pub Value);
 
 /// Any JSON value, passed through as it is.
 #[Scalar(name = "JSON")]

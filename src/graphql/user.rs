@@ -13,7 +13,7 @@ use super::{
 use crate::{accounts::SignedIn, operations::Operations};
 
 /// Someone who may sign in to the gateway.
-pub struct User(pub(super) user::Model);
+pub(super) struct User(pub(super) user::Model);
 
 /// Someone who may sign in to the gateway.
 #[Object]
@@ -41,7 +41,7 @@ impl User {
 
 /// A new account.
 #[derive(InputObject)]
-pub struct SignUpInput {
+pub(super) struct SignUpInput {
     pub(super) email: String,
     /// 8 to 128 characters.
     #[graphql(secret)]
@@ -50,7 +50,7 @@ pub struct SignUpInput {
 
 /// An account's sign-in.
 #[derive(InputObject)]
-pub struct SignInInput {
+pub(super) struct SignInInput {
     pub(super) email: String,
     #[graphql(secret)]
     pub(super) password: SecretString,
@@ -58,7 +58,7 @@ pub struct SignInInput {
 
 /// A fresh session.
 #[derive(SimpleObject)]
-pub struct SessionPayload {
+pub(super) struct SessionPayload {
     /// For `Authorization: Bearer`, and for a socket's connection_init payload as `authorization`.
     token: String,
     expires_at: Timestamp,
@@ -77,6 +77,6 @@ impl From<SignedIn> for SessionPayload {
 
 /// The end of a session.
 #[derive(SimpleObject)]
-pub struct SignOutPayload {
+pub(super) struct SignOutPayload {
     pub(super) signed_out: bool,
 }
