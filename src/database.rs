@@ -16,6 +16,7 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sea_query::Expr,
     sqlx::{
         self, Connection, PgConnection,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -133,6 +134,14 @@ pub async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction,
             ..TransactionOptions::default()
         })
         .await
+}
+
+/// The database's own clock, in milliseconds since the Unix epoch: the one clock that replicas share.
+pub fn clock(database: &impl ConnectionTrait) -> Expr {
+    Expr::cust(match database.get_database_backend() {
+        DbBackend::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+        _ => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    })
 }
 
 /// Whether a row was refused because a unique index has its like already.

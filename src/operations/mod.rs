@@ -11,6 +11,7 @@ mod pace;
 mod poller;
 mod proxy;
 mod removals;
+mod replica;
 mod rows;
 mod service;
 pub mod state;

@@ -29,10 +29,22 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     /// Hand a new operation's credentials to Intuned and drive it from then on.
     Start(Box<(Operation, Credentials)>),
-    /// Drive an operation that was found in flight.
+    /// Drive an operation that was taken over.
     Recover(Box<Operation>),
+    /// Drive nothing of what was driven so far: the lease ran out.
+    Lapsed,
     /// A user's command has changed the operation.
     Changed(Uuid),
+}
+
+/// What happened to an operation while it was being worked on.
+#[derive(Debug)]
+enum Meanwhile {
+    Nothing,
+    /// A user's command has changed it.
+    Changed,
+    /// It was taken over anew.
+    Recovered(Box<Operation>),
 }
 
 /// Drives operations until told to stop.
@@ -43,8 +55,7 @@ pub(super) struct Poller {
     max_jobs: usize,
     queue: DelayQueue<Uuid>,
     waiting: HashMap<Uuid, (delay_queue::Key, Tracked)>,
-    /// Being worked on; true when a command has changed the operation meanwhile.
-    busy: HashMap<Uuid, bool>,
+    busy: HashMap<Uuid, Meanwhile>,
     jobs: JoinSet<(Uuid, Next)>,
 }
 
@@ -83,22 +94,36 @@ impl Poller {
                 let tracked = Tracked::new(operation, Failure::start_lost(), &self.worker.store);
                 self.work(tracked, Job::Start(credentials));
             }
-            Command::Recover(operation) => {
-                let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
-                // Spread, so that a restart does not end in one burst of polls.
-                let within = self.worker.interval.max(Duration::from_secs(1));
-                let pause = self.worker.store.random.jitter(within / 2, 1.0);
-                self.wait(tracked, pause);
+            Command::Recover(operation) => self.recover(operation),
+            Command::Lapsed => {
+                self.queue.clear();
+                self.waiting.clear();
             }
             Command::Changed(id) => {
                 if let Some((key, tracked)) = self.waiting.remove(&id) {
                     self.queue.remove(&key);
                     self.work(tracked, Job::Reload);
-                } else if let Some(changed) = self.busy.get_mut(&id) {
-                    *changed = true;
+                } else if let Some(meanwhile @ Meanwhile::Nothing) = self.busy.get_mut(&id) {
+                    *meanwhile = Meanwhile::Changed;
                 }
             }
         }
+    }
+
+    fn recover(&mut self, operation: Box<Operation>) {
+        let id = operation.id;
+        if let Some(meanwhile) = self.busy.get_mut(&id) {
+            *meanwhile = Meanwhile::Recovered(operation);
+            return;
+        }
+        if let Some((key, _)) = self.waiting.remove(&id) {
+            self.queue.remove(&key);
+        }
+        let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
+        // Spread, so that a restart does not end in one burst of polls.
+        let within = self.worker.interval.max(Duration::from_secs(1));
+        let pause = self.worker.store.random.jitter(within / 2, 1.0);
+        self.wait(tracked, pause);
     }
 
     fn look(&mut self, id: Uuid) {
@@ -108,10 +133,12 @@ impl Poller {
     }
 
     fn put_back(&mut self, (id, next): (Uuid, Next)) {
-        let changed = self.busy.remove(&id).unwrap_or_default();
-        if let Some((tracked, pause)) = next {
+        let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
+        if let Meanwhile::Recovered(operation) = meanwhile {
+            self.recover(operation);
+        } else if let Some((tracked, pause)) = next {
             self.wait(tracked, pause);
-            if changed {
+            if let Meanwhile::Changed = meanwhile {
                 self.obey(Command::Changed(id));
             }
         }
@@ -126,7 +153,7 @@ impl Poller {
     fn work(&mut self, tracked: Tracked, job: Job) {
         let id = tracked.operation.id;
         let worker = self.worker.clone();
-        self.busy.insert(id, false);
+        self.busy.insert(id, Meanwhile::Nothing);
         self.jobs.spawn(async move {
             let spare = tracked.clone();
             let next = AssertUnwindSafe(worker.work(tracked, job))

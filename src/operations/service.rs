@@ -18,6 +18,7 @@ use super::{
     poller::{Command, Poller},
     proxy::ProxyPolicy,
     removals::{self, RemovalError, Remover},
+    replica::{Heart, Replica},
     state::{Observation, State, observe},
     store::{Guard, Inserted, Store, StoreError},
     worker::Worker,
@@ -40,6 +41,8 @@ pub struct OperationsConfig {
     pub poll_interval: Duration,
     /// How long an operation may take (setting `OPERATION_TIMEOUT`).
     pub timeout: Duration,
+    /// A replica that has not been heard of for so long is taken to be dead (setting `LEASE`).
+    pub lease: Duration,
     /// How many requests to Intuned may be under way at once.
     pub max_concurrency: usize,
     /// Which proxies sign-ins may go through.
@@ -60,11 +63,11 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Takes over the operations in flight and drives them, and those that come, on `tasks` until
-    /// `shutdown`.
+    /// Takes over the operations in flight that nobody drives, and drives them, and those that come,
+    /// on `tasks` until `shutdown`; then hands over.
     ///
     /// # Errors
-    /// The database's, when operations in flight cannot be read.
+    /// The database's, when operations in flight cannot be taken over.
     pub async fn start(
         config: OperationsConfig,
         database: DatabaseConnection,
@@ -81,6 +84,7 @@ impl Operations {
             random,
         };
         let bus = Bus::default();
+        let heart = Heart::new(config.lease);
         let remover = Remover {
             store: store.clone(),
             intuned: intuned.clone(),
@@ -91,13 +95,21 @@ impl Operations {
             bus: bus.clone(),
             intuned: intuned.clone(),
             remover: remover.clone(),
+            heart: heart.clone(),
             interval: config.poll_interval,
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let replica = Replica {
+            store: store.clone(),
+            heart,
+            poller: commands.clone(),
+        };
         let poller = Poller::new(worker, receiver, config.max_concurrency);
-        tasks.spawn(poller.run(shutdown.clone()));
+        tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
         tasks.spawn(remover.clone().run(shutdown.clone()));
-        let operations = Self {
+        replica.join().await?;
+        tasks.spawn(replica.run(shutdown.clone()));
+        Ok(Self {
             store,
             bus,
             intuned,
@@ -105,20 +117,7 @@ impl Operations {
             commands,
             proxies: Arc::new(config.proxies),
             tasks: tasks.clone(),
-        };
-        operations.recover().await?;
-        Ok(operations)
-    }
-
-    async fn recover(&self) -> Result<(), StoreError> {
-        let found = self.store.take_over().await?;
-        if !found.is_empty() {
-            tracing::info!(operations = found.len(), "took over operations in flight");
-        }
-        for operation in found {
-            self.tell(Command::Recover(Box::new(operation))).await.ok();
-        }
-        Ok(())
+        })
     }
 
     /// Begins to connect or re-connect the user's account and returns at once.
@@ -363,6 +362,14 @@ impl Operations {
     ) -> Result<T, OperationError> {
         let ended = self.tasks.spawn(command).await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
+    }
+}
+
+/// Drives operations until `shutdown`, then hands them over.
+async fn drive(poller: Poller, replica: Replica, shutdown: CancellationToken) {
+    poller.run(shutdown).await;
+    if let Err(error) = replica.leave().await {
+        tracing::warn!(%error, "operations in flight were not handed over; others take them over when the lease runs out");
     }
 }
 

@@ -12,7 +12,7 @@ use entity::{
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -327,21 +327,6 @@ impl Store {
             .all(&self.database)
             .await?;
         Ok(rows.into_iter().map(Event::from).collect())
-    }
-
-    /// Makes every operation in flight this replica's own and returns them.
-    pub(super) async fn take_over(&self) -> Result<Vec<Operation>, StoreError> {
-        let rows = operation::Entity::update_many()
-            .col_expr(operation::Column::Owner, Expr::value(self.replica))
-            .col_expr(
-                operation::Column::Epoch,
-                Expr::col(operation::Column::Epoch).add(1),
-            )
-            .filter(operation::Column::EndedAt.is_null())
-            .exec_with_returning(&self.database)
-            .await?;
-        let operations = rows.into_iter().map(Operation::try_from);
-        Ok(operations.collect::<Result<_, _>>()?)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     model::{Credentials, EventKind, Operation},
     pace::{self, FORGOTTEN_POLLS, SETTLING_LOOKS, UNHEEDED_POLLS},
     removals::Remover,
+    replica::Heart,
     state::{Failure, FailureCode, Kind, Observation, State, observe},
     store::{Guard, Store, StoreError},
 };
@@ -82,12 +83,18 @@ pub(super) struct Worker {
     pub(super) bus: Bus,
     pub(super) intuned: IntunedClient,
     pub(super) remover: Remover,
+    pub(super) heart: Heart,
     pub(super) interval: Duration,
 }
 
 impl Worker {
     /// Does one job for one operation.
     pub(super) async fn work(&self, tracked: Tracked, job: Job) -> Next {
+        if !self.heart.beats() {
+            // Somebody else may drive it by now. Whoever does finds it in the table.
+            self.bus.forget_polls(tracked.operation.id);
+            return None;
+        }
         match job {
             Job::Start(credentials) => self.start(tracked, credentials).await,
             Job::Look => self.look(tracked).await,
