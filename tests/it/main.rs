@@ -1,4 +1,11 @@
 //! The integration tests, in one binary.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails on the spot"
+)]
+
 mod intuned_client;
+mod intuned_faults;
+mod intuned_runs;
 mod intuned_support;
