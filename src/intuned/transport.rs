@@ -148,21 +148,24 @@ impl Transport {
     }
 
     fn url(&self, path: &[&str]) -> Result<Url, IntunedError> {
+        if !path.iter().copied().all(is_usable_id) {
+            // No object can have such an id.
+            return Err(IntunedError::NotFound);
+        }
         let project = [
             self.workspace_id.as_str(),
             "projects",
             self.project_name.as_str(),
         ];
-        let segments = project.iter().chain(path);
-        if !segments.clone().all(|segment| is_usable_id(segment)) {
-            // No object can have such an id.
-            return Err(IntunedError::NotFound);
+        if !project.into_iter().all(is_usable_id) {
+            return Err(IntunedError::Refused { status: 404 });
         }
         let mut url = self.base_url.clone();
         url.path_segments_mut()
             .map_err(|()| IntunedError::Unreachable)?
             .pop_if_empty()
-            .extend(segments);
+            .extend(project)
+            .extend(path);
         Ok(url)
     }
 

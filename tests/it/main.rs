@@ -1,3 +1,12 @@
-//! Integration tests, one binary.
+//! The integration tests, in one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails on the spot"
+)]
 
 mod accounts;
+mod intuned_client;
+mod intuned_faults;
+mod intuned_runs;
+mod intuned_support;
