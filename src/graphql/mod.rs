@@ -1,1 +1,4 @@
 //! TODO
+
+pub mod documents;
+pub mod limits;
