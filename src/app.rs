@@ -100,8 +100,7 @@ impl App {
         let server = Server::bind(address, config.http)
             .await
             .map_err(|source| AppError::Listen { address, source })?;
-        let database =
-            database::connect(&config.database_url, config.database_connections).await?;
+        let database = database::connect(&config.database_url, config.database_connections).await?;
         database::migrate(&database).await?;
         let intuned = IntunedClient::new(config.intuned, clock.clone(), random.clone())
             .map_err(AppError::Intuned)?;

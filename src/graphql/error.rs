@@ -141,7 +141,7 @@ pub(super) trait OrFail<T> {
 
 impl<T, E: IntoApiError> OrFail<T> for Result<T, E> {
     fn or_fail(self, context: &Context<'_>) -> Result<T, ApiError> {
-        self.map_err(|error| error.into_api_error(super::request_id(context)))
+        self.map_err(|error| error.into_api_error(super::context::request_id(context)))
     }
 }
 

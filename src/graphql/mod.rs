@@ -1,8 +1,11 @@
 //! The schema. Resolvers hold no rules: they call a service and map its answer.
 
 mod connection;
+mod context;
+pub mod documents;
 mod error;
 mod executor;
+pub mod limits;
 mod loaders;
 mod mutation;
 mod operation;
@@ -11,8 +14,9 @@ mod scalars;
 mod subscription;
 mod user;
 
-use async_graphql::{Context, Schema, SchemaBuilder, dataloader::DataLoader};
+use async_graphql::{Schema, SchemaBuilder, dataloader::DataLoader};
 
+pub use context::RequestId;
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;
 use loaders::{UserConnections, Users};
@@ -20,11 +24,7 @@ pub use mutation::Mutation;
 pub use query::Query;
 pub use subscription::Subscriptions;
 
-use crate::{
-    accounts::{Accounts, Caller},
-    connections::Connections,
-    operations::Operations,
-};
+use crate::{accounts::Accounts, connections::Connections, operations::Operations};
 
 /// The gateway's schema with the services behind it.
 pub type GatewaySchema = Schema<Query, Mutation, Subscriptions>;
@@ -59,21 +59,4 @@ pub fn sdl() -> String {
 
 fn bare_schema() -> SchemaBuilder<Query, Mutation, Subscriptions> {
     Schema::build(Query, Mutation, Subscriptions)
-}
-
-/// Names a request in logs, and in errors that say no more than this.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
-
-fn request_id<'a>(context: &Context<'a>) -> &'a str {
-    context.data_opt::<RequestId>().map_or("-", |id| &id.0)
-}
-
-/// Who sent the request, if it carries a valid session.
-fn caller(context: &Context<'_>) -> Option<Caller> {
-    context.data_opt::<Option<Caller>>().copied().flatten()
-}
-
-fn require_caller(context: &Context<'_>) -> Result<Caller, ApiError> {
-    caller(context).ok_or_else(ApiError::unauthenticated)
 }

@@ -5,9 +5,9 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
+    context::require_caller,
     error::{ApiError, OrFail},
     operation::Operation,
-    require_caller,
     user::{SessionPayload, SignInInput, SignOutPayload, SignUpInput},
 };
 use crate::{

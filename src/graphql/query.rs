@@ -4,11 +4,10 @@ use async_graphql::{Context, ID, Object, dataloader::DataLoader};
 use uuid::Uuid;
 
 use super::{
-    caller,
+    context::{caller, require_caller},
     error::{ApiError, OrFail},
     loaders::{UserId, Users},
     operation::Operation,
-    require_caller,
     user::User,
 };
 use crate::operations::Operations;

@@ -4,10 +4,10 @@ use async_graphql::{Context, ID, Subscription};
 use futures_util::{Stream, StreamExt};
 
 use super::{
+    context::{request_id, require_caller},
     error::{ApiError, IntoApiError, OrFail},
     mutation::operation_id as parse_operation_id,
     operation::OperationEvent,
-    request_id, require_caller,
 };
 use crate::operations::Operations;
 

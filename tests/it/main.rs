@@ -1,12 +1,21 @@
-//! The integration tests, in one binary.
+//! The integration tests: one binary, a module for each thing that is tested.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     reason = "a test that cannot go on fails on the spot"
 )]
 
 mod accounts;
+mod http_connections;
+mod http_requests;
+mod http_streams;
+mod http_toy;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
 mod intuned_support;
+mod support;
+mod websocket_limits;
+mod websocket_protocol;

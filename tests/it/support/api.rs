@@ -47,12 +47,15 @@ impl Api {
     pub(crate) async fn error_code(&self, query: &str, variables: Value) -> String {
         let answer = self.send(query, variables).await;
         let code = &answer["errors"][0]["extensions"]["code"];
-        code.as_str().unwrap_or_else(|| panic!("{answer:#}")).to_owned()
+        code.as_str()
+            .unwrap_or_else(|| panic!("{answer:#}"))
+            .to_owned()
     }
 
     /// Opens an account of its own and signs in.
     pub(crate) async fn sign_up(&self, email: &str) -> Self {
-        let query = "mutation($input: SignUpInput!) { signUp(input: $input) { token user { id email } } }";
+        let query =
+            "mutation($input: SignUpInput!) { signUp(input: $input) { token user { id email } } }";
         let input = json!({ "input": { "email": email, "password": "correct horse" } });
         let data = self.data(query, input).await;
         Self {

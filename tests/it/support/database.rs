@@ -39,7 +39,10 @@ impl TestDatabase {
 }
 
 async fn create_postgres_database() -> SecretString {
-    #[expect(clippy::disallowed_methods, reason = "how the test command names the server")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how the test command names the server"
+    )]
     let server = std::env::var("TEST_POSTGRES_URL").expect(
         "TEST_POSTGRES_URL names a Postgres server; run the tests with ./scripts/test, \
          or a part of them with ./scripts/with-postgres cargo test",

@@ -26,7 +26,9 @@ impl Socket {
         let url = url.replacen("http", "ws", 1);
         let mut request = url.into_client_request().unwrap();
         let protocol = "graphql-transport-ws".parse().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
         let (socket, _) = connect_async(request).await.unwrap();
         let mut socket = Self(socket);
         let payload = token.map(|token| json!({ "authorization": format!("Bearer {token}") }));
@@ -46,7 +48,9 @@ impl Socket {
     /// The next message of the protocol; the close code when the server closes.
     pub(crate) async fn next(&mut self) -> Result<Value, Option<u16>> {
         loop {
-            let message = timeout(DEADLINE, self.0.next()).await.expect("a message in time");
+            let message = timeout(DEADLINE, self.0.next())
+                .await
+                .expect("a message in time");
             match message {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
@@ -71,7 +75,10 @@ impl Socket {
 
     /// The next event of the only subscription; none once it is complete.
     pub(crate) async fn event(&mut self) -> Option<Value> {
-        let message = self.next().await.unwrap_or_else(|code| panic!("closed: {code:?}"));
+        let message = self
+            .next()
+            .await
+            .unwrap_or_else(|code| panic!("closed: {code:?}"));
         match message["type"].as_str().unwrap() {
             "next" => {
                 assert!(message["payload"].get("errors").is_none(), "{message:#}");
@@ -94,7 +101,10 @@ impl Socket {
     /// Waits for an event in this status.
     pub(crate) async fn until(&mut self, status: &str) -> Value {
         loop {
-            let event = self.event().await.unwrap_or_else(|| panic!("ended before {status}"));
+            let event = self
+                .event()
+                .await
+                .unwrap_or_else(|| panic!("ended before {status}"));
             if event["status"] == status {
                 return event;
             }
