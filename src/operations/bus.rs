@@ -6,10 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::model::{Event, Operation};
+use super::model::{Event, EventKind, Operation};
 
 /// The latest thing that happened to an operation.
 #[derive(Clone, Debug)]
@@ -25,7 +26,9 @@ pub(super) struct Signal {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bus {
     channels: Arc<Mutex<Channels>>,
+    /// How often Intuned has been asked about the operations that are driven here.
     polls: Arc<Mutex<HashMap<Uuid, i32>>>,
+    new_followers: Arc<Notify>,
 }
 
 type Channels = HashMap<Uuid, watch::Sender<Option<Signal>>>;
@@ -45,16 +48,44 @@ impl Bus {
         let sender = channels
             .entry(id)
             .or_insert_with(|| watch::Sender::new(None));
+        let signals = Some(sender.subscribe());
+        drop(channels);
+        if !self.is_driven_here(id) {
+            self.new_followers.notify_one();
+        }
         Receiver {
             id,
             bus: self.clone(),
-            signals: Some(sender.subscribe()),
+            signals,
         }
     }
 
     /// Whether anybody follows the operation here.
     pub(super) fn is_followed(&self, id: Uuid) -> bool {
         self.channels().contains_key(&id)
+    }
+
+    /// Wakes whoever waits when an operation that is driven elsewhere finds a follower here.
+    pub(super) fn new_followers(&self) -> Arc<Notify> {
+        self.new_followers.clone()
+    }
+
+    /// The operations that are followed here and driven elsewhere.
+    pub(super) fn followed_from_elsewhere(&self) -> Vec<Uuid> {
+        let followed: Vec<Uuid> = self.channels().keys().copied().collect();
+        let polls = lock(&self.polls);
+        let elsewhere = |id: &Uuid| !polls.contains_key(id);
+        followed.into_iter().filter(elsewhere).collect()
+    }
+
+    /// Whether the operation is followed here, by somebody who may not know of this change yet.
+    pub(super) fn is_behind(&self, id: Uuid, sequence: i32) -> bool {
+        self.channels().get(&id).is_some_and(|sender| {
+            let latest = sender.borrow();
+            latest
+                .as_ref()
+                .is_none_or(|signal| signal.event.sequence < sequence)
+        })
     }
 
     /// Tells the operation's followers.
@@ -64,6 +95,24 @@ impl Bus {
                 operation: Arc::new(operation.clone()),
                 event,
             }));
+        }
+    }
+
+    /// Tells the followers of an operation that is driven elsewhere how often Intuned has been asked.
+    pub(super) fn publish_polls(&self, id: Uuid, polls: i32, now: DateTime<Utc>) {
+        let known = self.channels().get(&id).and_then(|sender| {
+            sender
+                .borrow()
+                .as_ref()
+                .map(|latest| latest.operation.clone())
+        });
+        if let Some(known) = known.filter(|known| !known.state.has_ended()) {
+            let operation = Operation {
+                polls: polls.max(known.polls),
+                ..(*known).clone()
+            };
+            let event = operation.event(EventKind::Progress, operation.state.message(), now);
+            self.publish(&operation, event);
         }
     }
 
@@ -82,10 +131,20 @@ impl Bus {
         lock(&self.polls).remove(&id);
     }
 
+    /// How often Intuned has been asked; none when the operation is not driven here.
+    pub(super) fn polls(&self, id: Uuid) -> Option<i32> {
+        lock(&self.polls).get(&id).copied()
+    }
+
+    /// Whether this replica drives the operation.
+    pub(super) fn is_driven_here(&self, id: Uuid) -> bool {
+        lock(&self.polls).contains_key(&id)
+    }
+
     /// The same operation with the polls that the table has not heard of.
     pub(super) fn with_polls(&self, mut operation: Operation) -> Operation {
-        if let Some(polls) = lock(&self.polls).get(&operation.id) {
-            operation.polls = operation.polls.max(*polls);
+        if let Some(polls) = self.polls(operation.id) {
+            operation.polls = operation.polls.max(polls);
         }
         operation
     }
@@ -105,6 +164,22 @@ impl Receiver {
         let signals = self.signals.as_mut()?;
         signals.changed().await.ok()?;
         signals.borrow_and_update().clone()
+    }
+
+    /// Lets others know how far this follower is, for want of anything that was published: from here
+    /// on only what is newer is news.
+    pub(super) fn seed(&self, operation: &Arc<Operation>, event: &Event) {
+        if let Some(sender) = self.bus.channels().get(&self.id) {
+            sender.send_if_modified(|latest| {
+                if latest.is_none() {
+                    *latest = Some(Signal {
+                        operation: operation.clone(),
+                        event: event.clone(),
+                    });
+                }
+                false
+            });
+        }
     }
 }
 

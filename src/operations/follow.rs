@@ -52,8 +52,10 @@ pub(super) async fn follow(
         store,
         receiver,
     };
+    let snapshot = follower.snapshot();
+    follower.receiver.seed(&follower.operation, &snapshot);
     match after {
-        None => follower.due.push_back(follower.snapshot()),
+        None => follower.due.push_back(snapshot),
         Some(after) if after < 0 || after > follower.operation.sequence => {
             return Err(OperationError::UnknownSequence {
                 last: follower.operation.sequence,

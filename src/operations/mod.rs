@@ -5,8 +5,10 @@
 
 mod bus;
 mod error;
+mod exchange;
 mod follow;
 mod model;
+mod note;
 mod pace;
 mod poller;
 mod proxy;

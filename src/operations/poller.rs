@@ -91,13 +91,16 @@ impl Poller {
         match command {
             Command::Start(start) => {
                 let (operation, credentials) = *start;
+                self.worker.bus.note_polls(&operation);
                 let tracked = Tracked::new(operation, Failure::start_lost(), &self.worker.store);
                 self.work(tracked, Job::Start(credentials));
             }
             Command::Recover(operation) => self.recover(operation),
             Command::Lapsed => {
                 self.queue.clear();
-                self.waiting.clear();
+                for id in self.waiting.drain().map(|(id, _)| id) {
+                    self.worker.bus.forget_polls(id);
+                }
             }
             Command::Changed(id) => {
                 if let Some((key, tracked)) = self.waiting.remove(&id) {
@@ -119,6 +122,7 @@ impl Poller {
         if let Some((key, _)) = self.waiting.remove(&id) {
             self.queue.remove(&key);
         }
+        self.worker.bus.note_polls(&operation);
         let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
         // Spread, so that a restart does not end in one burst of polls.
         let within = self.worker.interval.max(Duration::from_secs(1));

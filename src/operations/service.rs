@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     bus::Bus,
     error::OperationError,
+    exchange::Exchange,
     follow::{self, Update},
     model::{Credentials, Operation},
     poller::{Command, Poller},
@@ -45,6 +46,8 @@ pub struct OperationsConfig {
     pub lease: Duration,
     /// How many requests to Intuned may be under way at once.
     pub max_concurrency: usize,
+    /// Where the database is, for a connection that listens to the other replicas.
+    pub database_url: SecretString,
     /// Which proxies sign-ins may go through.
     pub proxies: ProxyPolicy,
 }
@@ -107,6 +110,8 @@ impl Operations {
         let poller = Poller::new(worker, receiver, config.max_concurrency);
         tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
         tasks.spawn(remover.clone().run(shutdown.clone()));
+        let exchange = Exchange::new(store.clone(), bus.clone(), commands.clone());
+        tasks.spawn(exchange.run(config.database_url, shutdown.clone()));
         replica.join().await?;
         tasks.spawn(replica.run(shutdown.clone()));
         Ok(Self {

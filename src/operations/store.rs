@@ -18,6 +18,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
+    exchange,
     model::{Event, EventKind, Lease, Operation},
     removals,
     rows::{self, InconsistentRow},
@@ -241,6 +242,7 @@ impl Store {
         {
             removals::after_failure(transaction, &next, failure).await?;
         }
+        exchange::announce(transaction, self.replica, next.id, next.sequence).await?;
         Ok((next, event))
     }
 
