@@ -16,6 +16,7 @@ mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
 mod intuned_support;
+mod operations;
 mod support;
 mod websocket_limits;
 mod websocket_protocol;

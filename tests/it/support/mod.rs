@@ -1,5 +1,11 @@
 //! What the tests share.
 
-pub(crate) mod api;
-pub(crate) mod database;
-pub(crate) mod socket;
+mod api;
+mod app;
+mod database;
+mod socket;
+
+pub(crate) use api::Api;
+pub(crate) use app::{API_KEY, Replica, Setup, TestApp, eventually};
+pub(crate) use database::Backend;
+pub(crate) use socket::{DEADLINE, Socket};
