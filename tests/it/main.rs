@@ -8,4 +8,5 @@
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
+mod intuned_simulator;
 mod intuned_support;
