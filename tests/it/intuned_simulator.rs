@@ -319,8 +319,12 @@ async fn whoever_asks_for_the_session_moves_its_sign_in_on() {
     for _ in 0..3 {
         seen.push(client.auth_session_status("s").await.unwrap().unwrap());
     }
-    use AuthSessionStatus::{Pending, Ready};
-    assert_eq!(seen, [Pending, Pending, Ready]);
+    let expected = [
+        AuthSessionStatus::Pending,
+        AuthSessionStatus::Pending,
+        AuthSessionStatus::Ready,
+    ];
+    assert_eq!(seen, expected);
 }
 
 #[rstest]

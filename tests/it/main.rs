@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot go on fails on the spot"
 )]
