@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use intuned_gateway::{
     ambient::{Clock, Random},
     intuned::{ApiGeneration, CreateAuthSession, IntunedClient, IntunedConfig},
+    simulator::{SimulatedGeneration, Simulator, SimulatorConfig},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -105,4 +106,19 @@ pub(crate) async fn raw_server(answer: impl Into<Vec<u8>>, then: Then) -> String
 pub(crate) async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// A simulator without delays that is being served, and its origin.
+pub(crate) async fn simulate(generation: SimulatedGeneration) -> (Simulator, String) {
+    let config = SimulatorConfig {
+        generation,
+        delay_scale: 0.0,
+        api_key: API_KEY.into(),
+    };
+    let simulator = Simulator::new(config, Arc::new(Noon), Random::from_seed(2));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let server = simulator.clone();
+    tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
+    (simulator, origin)
 }

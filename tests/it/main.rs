@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module for each thing that is tested.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -15,6 +16,7 @@ mod http_toy;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
+mod intuned_simulator;
 mod intuned_support;
 mod operations;
 mod support;
