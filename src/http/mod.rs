@@ -21,6 +21,7 @@ mod settings;
 mod sse;
 mod websocket;
 
+pub use crate::graphql::RequestId;
 pub use caller::Authenticator;
 pub use gateway::PeerAddress;
 pub use health::Readiness;

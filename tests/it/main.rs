@@ -1,7 +1,6 @@
 //! The integration tests: one binary, a module for each thing that is tested.
 
 #![expect(
-    clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -9,10 +8,6 @@
 )]
 
 mod accounts;
-mod http_connections;
-mod http_requests;
-mod http_streams;
-mod http_toy;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
@@ -20,5 +15,3 @@ mod intuned_simulator;
 mod intuned_support;
 mod operations;
 mod support;
-mod websocket_limits;
-mod websocket_protocol;

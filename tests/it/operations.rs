@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, Backend, Setup, TestApp, eventually};
 
-const CONNECTION: &str = "{ me { connection { id status claims createdAt connectedAt } activeOperation { id } } }";
+const CONNECTION: &str =
+    "{ me { connection { id status claims createdAt connectedAt } activeOperation { id } } }";
 
 async fn connection(user: &Api) -> Value {
     user.data(CONNECTION, json!({})).await["me"]["connection"].clone()
@@ -63,10 +64,16 @@ async fn connects_and_reads_claims(
     socket.follow("1", id(&operation), None).await;
     let events = socket.events().await;
     assert_eq!(events[0]["kind"], "SNAPSHOT");
-    assert!(events.iter().any(|event| event["kind"] == "PROGRESS"), "{events:#?}");
+    assert!(
+        events.iter().any(|event| event["kind"] == "PROGRESS"),
+        "{events:#?}"
+    );
     assert_eq!(events.last().unwrap()["status"], "DONE");
     check_order(&events, 0);
-    let polls: Vec<_> = events.iter().map(|event| event["polls"].as_i64().unwrap()).collect();
+    let polls: Vec<_> = events
+        .iter()
+        .map(|event| event["polls"].as_i64().unwrap())
+        .collect();
     assert!(polls.is_sorted() && *polls.last().unwrap() > 0, "{polls:?}");
 
     let connection = connection(&user).await;
@@ -97,7 +104,10 @@ async fn a_follower_that_comes_back_sees_every_change_once(
     socket.follow("2", id(&operation), Some(2)).await;
     let rest = socket.events().await;
     let sequences = |events: &[Value]| -> Vec<i64> {
-        events.iter().map(|event| event["sequence"].as_i64().unwrap()).collect()
+        events
+            .iter()
+            .map(|event| event["sequence"].as_i64().unwrap())
+            .collect()
     };
     assert_eq!(sequences(&rest), sequences(&all)[2..]);
 
@@ -108,7 +118,11 @@ async fn a_follower_that_comes_back_sees_every_change_once(
         socket.follow("4", id(&operation), Some(wrong)).await;
         let answer = socket.next().await.unwrap();
         let error = &answer["payload"][0];
-        let error = if error.is_null() { &answer["payload"]["errors"][0] } else { error };
+        let error = if error.is_null() {
+            &answer["payload"]["errors"][0]
+        } else {
+            error
+        };
         assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{answer}");
         if answer["type"] == "next" {
             assert_eq!(socket.next().await.unwrap()["type"], "complete");
@@ -138,12 +152,21 @@ async fn asks_for_a_passcode_until_it_is_right(
     let empty = user.resume(operation_id, request_id, " ").await;
     assert_eq!(empty["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     let stale = user.resume(operation_id, "another", "123456").await;
-    assert_eq!(stale["errors"][0]["extensions"]["code"], "INFO_REQUEST_STALE");
+    assert_eq!(
+        stale["errors"][0]["extensions"]["code"],
+        "INFO_REQUEST_STALE"
+    );
 
     let wrong = user.resume(operation_id, request_id, "000000").await;
-    assert_eq!(wrong["data"]["resumeConnection"]["operation"]["status"], "IN_PROGRESS");
+    assert_eq!(
+        wrong["data"]["resumeConnection"]["operation"]["status"],
+        "IN_PROGRESS"
+    );
     let again = user.resume(operation_id, request_id, "123456").await;
-    assert_eq!(again["errors"][0]["extensions"]["code"], "INFO_REQUEST_STALE");
+    assert_eq!(
+        again["errors"][0]["extensions"]["code"],
+        "INFO_REQUEST_STALE"
+    );
 
     let event = socket.until("REQUESTED_MORE_INFO").await;
     let newer = event["operation"]["infoRequest"]["id"].as_str().unwrap();
@@ -173,7 +196,9 @@ async fn asks_for_a_choice_then_a_passcode(
     let request_id = request["id"].as_str().unwrap();
     let choice = request["choices"][0].as_str().unwrap();
 
-    let wrong = user.resume(operation_id, request_id, "Carrier pigeon").await;
+    let wrong = user
+        .resume(operation_id, request_id, "Carrier pigeon")
+        .await;
     assert_eq!(wrong["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     user.resume(operation_id, request_id, choice).await;
     let event = socket.until("REQUESTED_MORE_INFO").await;
@@ -226,26 +251,33 @@ async fn a_flaky_intuned_is_waited_out(
 
 #[rstest]
 #[tokio::test]
-async fn one_operation_at_a_time(
-    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-) {
+async fn one_operation_at_a_time(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
     let answers = futures_util::future::join_all(
         (0..10).map(|_| user.connect_answer("passcode", "admin123")),
     )
     .await;
-    let started: Vec<_> = answers.iter().filter(|answer| answer.get("errors").is_none()).collect();
+    let started: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.get("errors").is_none())
+        .collect();
     assert_eq!(started.len(), 1, "{answers:#?}");
     let started = &started[0]["data"]["connectOrangeHrm"]["operation"]["id"];
-    for refused in answers.iter().filter(|answer| answer.get("errors").is_some()) {
+    for refused in answers
+        .iter()
+        .filter(|answer| answer.get("errors").is_some())
+    {
         let extensions = &refused["errors"][0]["extensions"];
         assert_eq!(extensions["code"], "OPERATION_IN_PROGRESS");
         assert_eq!(&extensions["operationId"], started);
     }
     let me = user.data(CONNECTION, json!({})).await;
     assert_eq!(&me["me"]["activeOperation"]["id"], started);
-    eventually("started once", async || app.intuned.calls(Call::CreateStart) == 1).await;
+    eventually("started once", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
 
     let canceled = user.cancel(started.as_str().unwrap()).await;
     let operation = &canceled["data"]["cancelOperation"]["operation"];
@@ -266,13 +298,21 @@ async fn a_repeat_with_the_same_key_is_the_same_operation(
     let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
     let input = json!({ "username": "Admin", "password": "admin123", "idempotencyKey": "k1" });
-    let answers = futures_util::future::join_all((0..5).map(|_| user.connect_with(input.clone()))).await;
+    let answers =
+        futures_util::future::join_all((0..5).map(|_| user.connect_with(input.clone()))).await;
     let ids: Vec<_> = answers
         .iter()
-        .map(|answer| answer["data"]["connectOrangeHrm"]["operation"]["id"].as_str().unwrap_or_else(|| panic!("{answer:#}")))
+        .map(|answer| {
+            answer["data"]["connectOrangeHrm"]["operation"]["id"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{answer:#}"))
+        })
         .collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    eventually("done", async || user.operation(ids[0]).await["status"] == "DONE").await;
+    eventually("done", async || {
+        user.operation(ids[0]).await["status"] == "DONE"
+    })
+    .await;
     let later = user.connect_with(input).await;
     assert_eq!(later["data"]["connectOrangeHrm"]["operation"]["id"], ids[0]);
     assert_eq!(app.intuned.calls(Call::CreateStart), 1);
@@ -296,7 +336,10 @@ async fn connecting_again_renews_the_same_session(
     let expired = user.send(CONNECTION, json!({})).await;
     assert_eq!(expired["data"]["me"]["connection"]["status"], "EXPIRED");
     assert_eq!(expired["data"]["me"]["connection"]["claims"], Value::Null);
-    assert_eq!(expired["errors"][0]["extensions"]["code"], "CONNECTION_EXPIRED");
+    assert_eq!(
+        expired["errors"][0]["extensions"]["code"],
+        "CONNECTION_EXPIRED"
+    );
 
     let operation = connect_admin(&app, &user).await;
     assert_eq!(operation["kind"], "RECONNECT");
@@ -323,7 +366,10 @@ async fn disconnecting_deletes_both_sides_and_is_safe_to_repeat(
 
     connect_admin(&app, &user).await;
     app.intuned.script(Call::Delete, 1, &Fault::answer(503));
-    assert_eq!(user.error_code(DISCONNECT, json!({})).await, "UPSTREAM_ERROR");
+    assert_eq!(
+        user.error_code(DISCONNECT, json!({})).await,
+        "UPSTREAM_ERROR"
+    );
     assert!(connection(&user).await.is_object());
     let done = user.data(DISCONNECT, json!({})).await;
     assert_eq!(done["disconnectOrangeHrm"]["disconnected"], true);
@@ -354,13 +400,19 @@ async fn another_users_operation_is_like_none(
     let random = "01890a5d-ac96-774b-bcce-b302099a8057";
     for operation_id in [id(&operation), random, "nonsense"] {
         let read = other
-            .send("query($id: ID!) { operation(id: $id) { id } }", json!({ "id": operation_id }))
+            .send(
+                "query($id: ID!) { operation(id: $id) { id } }",
+                json!({ "id": operation_id }),
+            )
             .await;
         assert_eq!(read, json!({ "data": { "operation": null } }));
         let canceled = other.cancel(operation_id).await;
         let resumed = other.resume(operation_id, "request", "123456").await;
         for answer in [canceled, resumed] {
-            assert_eq!(answer["errors"][0]["extensions"]["code"], "NOT_FOUND", "{answer}");
+            assert_eq!(
+                answer["errors"][0]["extensions"]["code"], "NOT_FOUND",
+                "{answer}"
+            );
         }
         let mut socket = app.socket(&other).await;
         socket.follow("1", operation_id, None).await;
@@ -390,7 +442,10 @@ async fn fifty_followers_cost_no_more_polls_than_none(
             socket.follow("1", id(&operation), Some(0)).await;
             sockets.push(socket);
         }
-        eventually("done", async || user.operation(id(&operation)).await["status"] == "DONE").await;
+        eventually("done", async || {
+            user.operation(id(&operation)).await["status"] == "DONE"
+        })
+        .await;
         for mut socket in sockets {
             let events = socket.events().await;
             check_order(&events, 0);
@@ -402,7 +457,10 @@ async fn fifty_followers_cost_no_more_polls_than_none(
     };
     let (none, fifty) = (polls(0).await, polls(50).await);
     // The same but for jitter.
-    assert!(fifty <= none + none / 4 + 2, "{none} polls without, {fifty} with followers");
+    assert!(
+        fifty <= none + none / 4 + 2,
+        "{none} polls without, {fifty} with followers"
+    );
 }
 
 #[rstest]
@@ -419,7 +477,10 @@ async fn an_operation_goes_on_after_a_restart(
     let seen = asked["sequence"].as_i64().unwrap();
     app.restart().await;
 
-    let user = Api { url: app.api.url.clone(), ..user };
+    let user = Api {
+        url: app.api.url.clone(),
+        ..user
+    };
     let mut socket = app.socket(&user).await;
     socket.follow("1", id(&operation), Some(seen)).await;
     let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
