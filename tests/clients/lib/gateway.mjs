@@ -8,6 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const BINARY = process.env.GATEWAY_BIN ?? fileURLToPath(new URL('../../../target/debug/intuned-gateway', import.meta.url));
+/** How slow the simulator is; slow enough to be polled in between. */
+const DELAY_SCALE = '0.3';
 const READY_WITHIN_MS = 30_000;
 const STOPPED_WITHIN_MS = 15_000;
 
@@ -27,12 +29,14 @@ export async function gatewayForSuite() {
 export async function startSimulator() {
   const folder = await mkdtemp(join(tmpdir(), 'gateway-simulator-'));
   const address = `127.0.0.1:${await freePort()}`;
-  const server = await run(['simulate', '--listen', address], {}, folder, `http://${address}/`);
+  // The first generation is the one that asks users for passcodes.
+  const args = ['simulate', '--listen', address, '--generation', '1', '--delay-scale', DELAY_SCALE];
+  const server = await run(args, {}, folder, `http://${address}/`, () => true);
   return {
     settings: {
       INTUNED_API_KEY: 'a-key-for-tests',
-      INTUNED_WORKSPACE_ID: '00000000-0000-4000-8000-000000000000',
-      INTUNED_PROJECT_NAME: 'orange-hrm',
+      INTUNED_WORKSPACE_ID: 'tests',
+      INTUNED_PROJECT_NAME: 'tests',
       INTUNED_BASE_URL: `http://${address}/api/v1/workspace`,
     },
     async stop() {
@@ -51,10 +55,11 @@ export async function startGateway({ env = {} } = {}) {
   const port = await freePort();
   const settings = {
     LISTEN_ADDR: `127.0.0.1:${port}`,
-    DATABASE_URL: process.env.DATABASE_URL ?? `sqlite://${join(folder, 'gateway.sqlite')}?mode=rwc`,
+    DATABASE_URL: process.env.DATABASE_URL ?? `sqlite:${join(folder, 'gateway.sqlite')}`,
     // The sessions of a gateway that is started again stay good.
     AUTH_SECRET: 'only-for-tests-only-for-tests-only-for-tests-0123456789',
     INTUNED_POLL_INTERVAL: '200ms',
+    SIMULATOR_DELAY_SCALE: DELAY_SCALE,
     ...env,
   };
   let server = await run(['serve'], settings, folder, `http://127.0.0.1:${port}/health/ready`);
@@ -74,7 +79,7 @@ export async function startGateway({ env = {} } = {}) {
 }
 
 /** Runs the binary in `folder`, with nothing of this process's environment but what it needs to run. */
-async function run(args, settings, folder, readyUrl) {
+async function run(args, settings, folder, readyUrl, isReady = (answer) => answer.ok) {
   const process_ = spawn(BINARY, args, {
     cwd: folder,
     env: { PATH: process.env.PATH, RUST_LOG: process.env.RUST_LOG ?? 'warn', ...settings },
@@ -82,7 +87,7 @@ async function run(args, settings, folder, readyUrl) {
   });
   await once(process_, 'spawn');
   const exited = once(process_, 'exit');
-  await ready(process_, readyUrl);
+  await ready(process_, readyUrl, isReady);
   return {
     async end(signal) {
       if (process_.exitCode !== null || process_.signalCode !== null) return;
@@ -100,12 +105,12 @@ async function run(args, settings, folder, readyUrl) {
   };
 }
 
-async function ready(process_, url) {
+async function ready(process_, url, isReady) {
   const deadline = Date.now() + READY_WITHIN_MS;
   while (Date.now() < deadline) {
     if (process_.exitCode !== null) throw new Error(`the gateway ended with status ${process_.exitCode}`);
     const answer = await fetch(url).catch(() => undefined);
-    if (answer?.ok) return;
+    if (answer && isReady(answer)) return;
     await delay(50);
   }
   process_.kill('SIGKILL');
