@@ -25,7 +25,7 @@ describe('A gateway that is killed and started again', { timeout: 300_000 }, () 
       let restarted = false;
       for await (const event of followThroughCuts(client, id)) {
         events.push(event);
-        if (restarted || event.status !== 'IN_PROGRESS') continue;
+        if (restarted || event.status !== 'PENDING') continue;
         restarted = true;
         await gateway.kill();
         await gateway.restart();
