@@ -25,14 +25,14 @@ export async function openPage(browser, origin) {
   const complaints = [];
   await context.route('**/*', (route) => {
     const { protocol, origin: wanted } = new URL(route.request().url());
-    if (wanted === origin || ['blob:', 'data:'].includes(protocol)) return route.continue();
+    if (wanted === origin || protocol === 'data:') return route.continue();
     complaints.push(`a request to ${wanted}`);
     return route.abort();
   });
 
   const page = await context.newPage();
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(`console: ${message.text()}`);
+    if (message.type() === 'error') complaints.push(`console: ${message.text().slice(0, 300)}`);
   });
   page.on('pageerror', (error) => complaints.push(`exception: ${error.message}`));
   page.on('requestfailed', (request) => complaints.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
