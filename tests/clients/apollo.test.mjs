@@ -1,0 +1,4 @@
+import * as apollo from './clients/apollo.mjs';
+import { clientScenarios } from './lib/scenarios.mjs';
+
+clientScenarios(apollo);

@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const BINARY = process.env.GATEWAY_BIN ?? fileURLToPath(new URL('../../../target/debug/intuned-gateway', import.meta.url));
+/** How slow the simulator is; slow enough to be polled in between. */
+const DELAY_SCALE = '0.3';
+const READY_WITHIN_MS = 30_000;
+const STOPPED_WITHIN_MS = 15_000;
+
+/**
+ * The gateway that a suite runs against: the one at GATEWAY_URL, or one of its own in demo mode.
+ * @returns {Promise<{url: string, stop: () => Promise<void>}>} `url` is that of the GraphQL endpoint
+ */
+export async function gatewayForSuite() {
+  const url = process.env.GATEWAY_URL;
+  return url ? { url, stop: async () => {} } : startGateway();
+}
+
+/**
+ * Starts a simulator of Intuned of its own, which outlives a gateway that is killed.
+ * @returns {Promise<{settings: Record<string, string>, stop: () => Promise<void>}>} the gateway's settings for it
+ */
+export async function startSimulator() {
+  const folder = await mkdtemp(join(tmpdir(), 'gateway-simulator-'));
+  const address = `127.0.0.1:${await freePort()}`;
+  // The first generation is the one that asks users for passcodes.
+  const args = ['simulate', '--listen', address, '--generation', '1', '--delay-scale', DELAY_SCALE];
+  const server = await run(args, {}, folder, `http://${address}/`, () => true);
+  return {
+    settings: {
+      INTUNED_API_KEY: 'a-key-for-tests',
+      INTUNED_WORKSPACE_ID: 'tests',
+      INTUNED_PROJECT_NAME: 'tests',
+      INTUNED_BASE_URL: `http://${address}/api/v1/workspace`,
+    },
+    async stop() {
+      await server.end('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * Starts the gateway's binary and waits until it is ready. Without `env` it is in demo mode.
+ * The database is the one of DATABASE_URL, or a SQLite file in a folder that goes with the process.
+ */
+export async function startGateway({ env = {} } = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'gateway-clients-'));
+  const port = await freePort();
+  const settings = {
+    LISTEN_ADDR: `127.0.0.1:${port}`,
+    DATABASE_URL: process.env.DATABASE_URL ?? `sqlite:${join(folder, 'gateway.sqlite')}`,
+    // The sessions of a gateway that is started again stay good.
+    AUTH_SECRET: 'only-for-tests-only-for-tests-only-for-tests-0123456789',
+    INTUNED_POLL_INTERVAL: '200ms',
+    SIMULATOR_DELAY_SCALE: DELAY_SCALE,
+    ...env,
+  };
+  let server = await run(['serve'], settings, folder, `http://127.0.0.1:${port}/health/ready`);
+
+  return {
+    url: `http://127.0.0.1:${port}/graphql`,
+    /** As a power cut would end it. */
+    kill: () => server.end('SIGKILL'),
+    async restart() {
+      server = await run(['serve'], settings, folder, `http://127.0.0.1:${port}/health/ready`);
+    },
+    async stop() {
+      await server.end('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs the binary in `folder`, with nothing of this process's environment but what it needs to run. */
+async function run(args, settings, folder, readyUrl, isReady = (answer) => answer.ok) {
+  const process_ = spawn(BINARY, args, {
+    cwd: folder,
+    env: { PATH: process.env.PATH, RUST_LOG: process.env.RUST_LOG ?? 'warn', ...settings },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  await once(process_, 'spawn');
+  const exited = once(process_, 'exit');
+  await ready(process_, readyUrl, isReady);
+  return {
+    async end(signal) {
+      if (process_.exitCode !== null || process_.signalCode !== null) return;
+      process_.kill(signal);
+      const late = new AbortController();
+      await Promise.race([
+        exited,
+        delay(STOPPED_WITHIN_MS, undefined, { signal: late.signal }).then(() => {
+          process_.kill('SIGKILL');
+          throw new Error(`the gateway did not stop within ${STOPPED_WITHIN_MS} ms of ${signal}`);
+        }),
+      ]);
+      late.abort();
+    },
+  };
+}
+
+async function ready(process_, url, isReady) {
+  const deadline = Date.now() + READY_WITHIN_MS;
+  while (Date.now() < deadline) {
+    if (process_.exitCode !== null) throw new Error(`the gateway ended with status ${process_.exitCode}`);
+    const answer = await fetch(url).catch(() => undefined);
+    if (answer && isReady(answer)) return;
+    await delay(50);
+  }
+  process_.kill('SIGKILL');
+  throw new Error(`the gateway was not ready within ${READY_WITHIN_MS} ms`);
+}
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
