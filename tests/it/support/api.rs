@@ -24,6 +24,14 @@ impl Api {
         }
     }
 
+    /// The same user at another gateway.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The whole answer.
     pub(crate) async fn send(&self, query: &str, variables: Value) -> Value {
         let mut request = self

@@ -154,10 +154,7 @@ impl Replica {
 
     /// The same user here.
     pub(crate) fn user(&self, user: &Api) -> Api {
-        Api {
-            url: self.url.clone(),
-            ..user.clone()
-        }
+        user.at(&self.url)
     }
 
     pub(crate) async fn socket(&self, user: &Api) -> Socket {
