@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod faults;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
