@@ -27,7 +27,8 @@ impl Backoff {
     /// The wait after the failure numbered `attempt`, counted from 0. Without `retry_after` it is
     /// jittered by a fifth, so that many who failed together do not come back together.
     pub fn delay(&self, attempt: u32, retry_after: Option<Duration>, random: &Random) -> Duration {
-        if let Some(asked) = retry_after {
+        // To be asked for no wait at all is no reason to hammer.
+        if let Some(asked) = retry_after.filter(|asked| !asked.is_zero()) {
             return asked.min(MAX_DELAY);
         }
         let growth = self.factor.powf(f64::from(attempt));
@@ -82,7 +83,7 @@ mod tests {
     fn retry_after_wins_within_the_cap() {
         let random = Random::from_seed(1);
         let delay = |asked| Backoff::new().delay(7, Some(Duration::from_secs(asked)), &random);
-        assert_eq!(delay(0), Duration::ZERO);
+        assert!(delay(0) > Duration::from_secs(1), "its own back-off stays");
         assert_eq!(delay(3), Duration::from_secs(3));
         assert_eq!(delay(3600), MAX_DELAY);
     }

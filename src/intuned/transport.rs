@@ -22,6 +22,7 @@ use crate::ambient::Clock;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
 /// The longest body of most answers, in bytes.
 pub(super) const ANSWER_LIMIT: usize = 1 << 20;
@@ -98,6 +99,9 @@ impl Transport {
             // Shorter than the whole, so that it is this one that ends a connect that hangs.
             .connect_timeout(LONGEST_CONNECT.min(config.request_timeout / 2))
             .timeout(config.request_timeout)
+            // Shorter than servers keep theirs: a call on a connection that is being closed could not
+            // tell whether it was heard.
+            .pool_idle_timeout(LONGEST_IDLE)
             .build()?;
         Ok(Self {
             api_key: api_key_header(&http, &config)?,

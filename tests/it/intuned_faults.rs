@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use intuned_gateway::intuned::{ApiGeneration, IntunedConfig, IntunedError};
+use intuned_gateway::intuned::IntunedError;
 use rstest::rstest;
 use serde_json::json;
 use tokio::time::Instant;
@@ -14,8 +14,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use crate::intuned_support::{
-    API_KEY, PASSCODE, PASSWORD, PROXY, Then, USERNAME, client, client_with, config, hasty_client,
-    nobody, raw_server, request,
+    API_KEY, PASSCODE, PASSWORD, PROXY, Then, USERNAME, client, hasty_client, nobody, raw_server,
+    request,
 };
 
 const NO_JSON: IntunedError = IntunedError::Unreadable { reason: "no JSON" };
@@ -187,7 +187,11 @@ async fn broken_answers_are_told_apart(
     #[case] then: Then,
     #[case] expected: IntunedError,
 ) {
-    let client = hasty_client(&raw_server(answer, then).await);
+    let origin = raw_server(answer, then).await;
+    let client = match expected {
+        IntunedError::TimedOut => hasty_client(&origin),
+        _ => client(&origin),
+    };
     assert_eq!(client.create_result("op").await, Err(expected.clone()));
     assert_eq!(client.start_create(&request()).await, Err(expected.clone()));
     assert!(expected.may_have_acted() && expected.is_transient());
@@ -247,22 +251,19 @@ async fn no_secret_is_logged_at_trace_level() {
         "status": "failed", "error": PASSWORD, "message": PASSWORD, "operationId": "op",
     });
     mount(&server, ResponseTemplate::new(200).set_body_json(echo)).await;
-    let client = client_with(IntunedConfig {
-        request_timeout: Duration::from_millis(400),
-        ..config(&server.uri(), ApiGeneration::Auto)
-    });
+    let speaker = client(&server.uri());
     let mut request = request();
     request.proxy = Some(PROXY.into());
-    tracing::info!(?request, ?client, "canaries that must not sing");
-    client.start_create(&request).await.unwrap();
-    let result = client.create_result("op").await.unwrap();
+    tracing::info!(?request, client = ?speaker, "canaries that must not sing");
+    speaker.start_create(&request).await.unwrap();
+    let result = speaker.create_result("op").await.unwrap();
     tracing::info!(?result, "neither may this one");
-    client
+    speaker
         .resume_create("op", "ask-1", &PASSCODE.into())
         .await
         .unwrap();
-    client.delete_auth_session("s").await.unwrap();
-    let broken = hasty_client(&raw_server("", Then::Close).await);
+    speaker.delete_auth_session("s").await.unwrap();
+    let broken = client(&raw_server("", Then::Close).await);
     tracing::info!(error = ?broken.start_create(&request).await, "nor this one");
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -59,7 +59,7 @@ pub(crate) fn client(origin: &str) -> IntunedClient {
 /// One that gives up soon.
 pub(crate) fn hasty_client(origin: &str) -> IntunedClient {
     client_with(IntunedConfig {
-        request_timeout: Duration::from_millis(400),
+        request_timeout: Duration::from_secs(1),
         ..config(origin, ApiGeneration::Auto)
     })
 }
