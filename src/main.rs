@@ -114,10 +114,15 @@ fn complain(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The error and what caused it, in one line.
+/// The error and what caused it, in one line; libraries often repeat the cause in the error.
 fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |chain, cause| {
-        format!("{chain}: {cause}")
+        let cause = cause.to_string();
+        if chain.ends_with(&cause) {
+            chain
+        } else {
+            format!("{chain}: {cause}")
+        }
     })
 }

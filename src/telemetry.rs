@@ -68,10 +68,12 @@ where
 /// What the operator asks for applies to the gateway's own parts. Below INFO, libraries log what
 /// passes through them: hyper, h2 and reqwest the headers, tungstenite the frames, `SQLx` the
 /// statements, `SeaORM` in its spans the database's address. A cap on everything that is not ours
-/// needs no list of them, and holds for the next one.
+/// needs no list of them, and holds for the next one. Notices are what Postgres says to a statement,
+/// such as that a table exists.
 fn cap() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
+        .with_target("sqlx::postgres::notice", LevelFilter::WARN)
         .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
 }
 
