@@ -19,6 +19,7 @@ use sea_orm::{
     sea_query::Expr,
     sqlx::{
         self, Connection, PgConnection,
+        postgres::PgConnectOptions,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
 };
@@ -63,11 +64,17 @@ pub enum DatabaseError {
     Migrate(#[source] DbErr),
 }
 
-/// Which database `url` is for; none when it is for none that the gateway knows.
+/// Which database `url` is for; none when it is for none that the gateway knows, or is no address.
 pub fn backend(url: &str) -> Option<DbBackend> {
     match url::Url::parse(url).ok()?.scheme() {
-        "postgres" | "postgresql" => Some(DbBackend::Postgres),
-        "sqlite" => Some(DbBackend::Sqlite),
+        "postgres" | "postgresql" => {
+            PgConnectOptions::from_str(url).ok()?;
+            Some(DbBackend::Postgres)
+        }
+        "sqlite" => {
+            SqliteConnectOptions::from_str(url).ok()?;
+            Some(DbBackend::Sqlite)
+        }
         _ => None,
     }
 }
@@ -286,15 +293,21 @@ fn connection_error(error: sqlx::Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }
 
-/// Makes the file, and directories on the way to it, for their owner's eyes only. `SQLite` gives
-/// its `-wal` and `-shm` files the same permissions.
+/// Makes the directories on the way to `file`, for their owner's eyes only.
+pub(crate) fn create_directory_of(file: &Path) -> io::Result<()> {
+    let Some(directory) = file.parent().filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Makes the file for its owner's eyes only. `SQLite` gives its `-wal` and `-shm` files the same
+/// permissions.
 fn create_file(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
-    }
+    create_directory_of(path)?;
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -333,6 +346,8 @@ mod tests {
         assert_eq!(backend("sqlite:data/x.sqlite"), Some(DbBackend::Sqlite));
         assert_eq!(backend("mysql://h/d"), None);
         assert_eq!(backend("no address"), None);
+        assert_eq!(backend("postgres://h:port/d"), None);
+        assert_eq!(backend("sqlite:x?mode=unheard-of"), None);
         assert_eq!(
             sqlite_file("sqlite:data/x.sqlite?mode=rwc"),
             Some("data/x.sqlite".into())

@@ -18,3 +18,4 @@ pub mod intuned;
 pub mod operations;
 pub mod settings;
 pub mod simulator;
+pub mod telemetry;

@@ -42,14 +42,12 @@ use store::Store;
 pub const BASE_PATH: &str = "/api/v1/workspace";
 
 /// Which generation of the API the simulator speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SimulatedGeneration {
     /// What `@intuned/client` 0.3 speaks: sign-ins can ask the user, runs can be synchronous.
     #[default]
-    #[value(name = "0.3")]
     One,
     /// What the 1.x clients speak: it has no way to ask the user, so sign-ins that would have to fail.
-    #[value(name = "1")]
     Two,
 }
 
@@ -60,8 +58,8 @@ pub struct SimulatorConfig {
     pub generation: SimulatedGeneration,
     /// What realistic delays are multiplied by: 0 is none at all.
     pub delay_scale: f64,
-    /// The `x-api-key` that it wants.
-    pub api_key: SecretString,
+    /// The `x-api-key` that it wants; none when any will do.
+    pub api_key: Option<SecretString>,
 }
 
 /// The simulator, and the handle to look into it; clones share everything. It keeps no password and

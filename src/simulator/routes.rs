@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, post},
@@ -87,9 +87,12 @@ async fn intercept(
     next: Next,
 ) -> Response {
     let fault = simulator.faults().next(call);
-    let key = request.headers().get("x-api-key");
-    let wanted = simulator.shared.config.api_key.expose_secret();
-    if key.is_none_or(|key| key.as_bytes() != wanted.as_bytes()) {
+    let key = request
+        .headers()
+        .get("x-api-key")
+        .map(HeaderValue::as_bytes);
+    let wanted = simulator.shared.config.api_key.as_ref();
+    if wanted.is_some_and(|wanted| key != Some(wanted.expose_secret().as_bytes())) {
         return Refusal::Unauthorized.into_response();
     }
     match fault {

@@ -113,7 +113,7 @@ pub(crate) async fn simulate(generation: SimulatedGeneration) -> (Simulator, Str
     let config = SimulatorConfig {
         generation,
         delay_scale: 0.0,
-        api_key: API_KEY.into(),
+        api_key: Some(API_KEY.into()),
     };
     let simulator = Simulator::new(config, Arc::new(Noon), Random::from_seed(2));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

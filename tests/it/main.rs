@@ -15,4 +15,5 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod operations;
+mod settings;
 mod support;

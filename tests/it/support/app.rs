@@ -64,7 +64,7 @@ impl TestApp {
             SimulatorConfig {
                 generation: setup.generation,
                 delay_scale: setup.delay_scale,
-                api_key: API_KEY.into(),
+                api_key: Some(API_KEY.into()),
             },
             ambient.clock.clone(),
             ambient.random.clone(),

@@ -1,5 +1,7 @@
 //! The composition root: builds every part and hands it what it needs.
 
+mod commands;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
@@ -18,6 +20,8 @@ use crate::{
     intuned::{IntunedClient, IntunedConfig},
     operations::{Operations, OperationsConfig, StoreError},
 };
+
+pub use commands::{schema, serve, simulate};
 
 /// All that the parts are built with.
 #[derive(Clone, Debug)]
