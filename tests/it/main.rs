@@ -4,5 +4,6 @@ mod http_connections;
 mod http_requests;
 mod http_streams;
 mod http_toy;
+mod websocket_client;
 mod websocket_limits;
 mod websocket_protocol;
