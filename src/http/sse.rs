@@ -52,7 +52,6 @@ pub(crate) fn stream<E: Executor>(
         None => future::pending().boxed(),
     };
     let shutdown = gateway.shutdown.clone().cancelled_owned();
-    let period = gateway.settings.keep_alive;
     let events = gateway
         .stream(operation)
         .map(move |answer| {
