@@ -1,5 +1,11 @@
 //! The integration tests: one binary, a module for each thing that is tested.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking, their helpers too"
+)]
+
 mod http_connections;
 mod http_requests;
 mod http_streams;
