@@ -60,3 +60,47 @@ pub fn sdl() -> String {
 fn bare_schema() -> SchemaBuilder<Query, Mutation, Subscriptions> {
     Schema::build(Query, Mutation, Subscriptions)
 }
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{
+        OutputType,
+        registry::{MetaInputValue, MetaType, Registry},
+    };
+
+    use super::*;
+
+    /// Texts that a client may send and that are no secrets.
+    const PUBLIC: [&str; 2] = ["email", "idempotencyKey"];
+
+    fn inputs(registry: &Registry) -> Vec<&MetaInputValue> {
+        let mut inputs = Vec::new();
+        for meta in registry.types.values() {
+            match meta {
+                MetaType::InputObject { input_fields, .. } => inputs.extend(input_fields.values()),
+                MetaType::Object { fields, .. } => {
+                    inputs.extend(fields.values().flat_map(|field| field.args.values()));
+                }
+                _ => {}
+            }
+        }
+        inputs
+    }
+
+    #[test]
+    fn every_text_is_secret_or_known_not_to_be() {
+        let mut registry = Registry::default();
+        Query::create_type_info(&mut registry);
+        Mutation::create_type_info(&mut registry);
+        <Subscriptions as async_graphql::SubscriptionType>::create_type_info(&mut registry);
+        let texts: Vec<_> = inputs(&registry)
+            .into_iter()
+            .filter(|input| input.ty.trim_end_matches('!') == "String")
+            .collect();
+        assert!(texts.len() >= 8, "the schema's texts are found");
+        for text in texts {
+            let public = PUBLIC.contains(&text.name.as_str());
+            assert_eq!(text.is_secret, !public, "{}", text.name);
+        }
+    }
+}

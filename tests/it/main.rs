@@ -19,6 +19,8 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod operations;
+mod replicas;
+mod secrets;
 mod settings;
 mod support;
 mod websocket_client;

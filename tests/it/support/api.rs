@@ -66,8 +66,13 @@ impl Api {
             "mutation($input: SignUpInput!) { signUp(input: $input) { token user { id email } } }";
         let input = json!({ "input": { "email": email, "password": "correct horse" } });
         let data = self.data(query, input).await;
+        self.signed_in(data["signUp"]["token"].as_str().unwrap())
+    }
+
+    /// The holder of this session token.
+    pub(crate) fn signed_in(&self, token: &str) -> Self {
         Self {
-            token: Some(data["signUp"]["token"].as_str().unwrap().to_owned()),
+            token: Some(token.to_owned()),
             ..self.clone()
         }
     }

@@ -6,6 +6,6 @@ mod database;
 mod socket;
 
 pub(crate) use api::Api;
-pub(crate) use app::{API_KEY, Replica, Setup, TestApp, eventually};
+pub(crate) use app::{API_KEY, Setup, TestApp, eventually};
 pub(crate) use database::Backend;
-pub(crate) use socket::{DEADLINE, Socket};
+pub(crate) use socket::Socket;

@@ -1,0 +1,208 @@
+//! Several gateways on one Postgres.
+
+use std::time::Duration;
+
+use entity::{operation, replica};
+use intuned_gateway::simulator::{Call, Fault};
+use sea_orm::{
+    ColumnTrait, Database, EntityTrait, PaginatorTrait, QueryFilter, Set, sea_query::Expr,
+};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::{Backend, Setup, TestApp, eventually};
+
+fn id(operation: &Value) -> &str {
+    operation["id"].as_str().unwrap()
+}
+
+fn slow() -> Setup {
+    Setup {
+        delay_scale: 0.3,
+        ..Setup::default()
+    }
+}
+
+fn changes(events: &[Value]) -> Vec<u64> {
+    let changes = events.iter().filter(|event| event["kind"] == "CHANGE");
+    changes
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn connect_here_follow_there_answer_elsewhere() {
+    let app = TestApp::with(Backend::Postgres, slow()).await;
+    let second = app.replica().await;
+    let third = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("passcode", "admin123").await;
+    let mut socket = second.socket(&user).await;
+    socket.follow("1", id(&operation), Some(0)).await;
+    let mut events = Vec::new();
+    let asked = loop {
+        let event = socket.event().await.unwrap();
+        events.push(event.clone());
+        if event["status"] == "REQUESTED_MORE_INFO" {
+            break event;
+        }
+    };
+    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    let answer = third
+        .user(&user)
+        .resume(id(&operation), request, "123456")
+        .await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    events.extend(socket.events().await);
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    let numbers = changes(&events);
+    assert!(
+        numbers.iter().copied().eq(1..=numbers.len() as u64),
+        "{events:#?}"
+    );
+    let progress = events.iter().filter(|event| event["kind"] == "PROGRESS");
+    assert!(
+        progress.count() > 0,
+        "progress crosses replicas: {events:#?}"
+    );
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    third.finish().await;
+    second.finish().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_clean_stop_hands_over_at_once() {
+    let mut app = TestApp::with(Backend::Postgres, slow()).await;
+    let second = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("Admin", "admin123").await;
+    let mut socket = second.socket(&user).await;
+    socket.follow("1", id(&operation), Some(0)).await;
+    assert_eq!(socket.event().await.unwrap()["status"], "STARTING");
+    while socket.event().await.unwrap()["status"] != "PENDING" {}
+    app.stop().await;
+    let events = socket.events().await;
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    second.finish().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_replica_left_is_taken_over() {
+    let app = TestApp::with(Backend::Postgres, slow()).await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("passcode", "admin123").await;
+    let mut socket = app.socket(&user).await;
+    socket.follow("1", id(&operation), None).await;
+    socket.until("REQUESTED_MORE_INFO").await;
+    // As if its owner had died: nobody of that id gives signs of life.
+    let url = app.config.database_url.expose_secret();
+    let database = Database::connect(url).await.unwrap();
+    let nobody = Uuid::from_u128(1);
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Owner, Expr::value(nobody))
+        .col_expr(operation::Column::Epoch, Expr::value(7))
+        .exec(&database)
+        .await
+        .unwrap();
+    eventually("taken over under a new epoch", async || {
+        operation::Entity::find()
+            .filter(operation::Column::Owner.ne(nobody))
+            .filter(operation::Column::Epoch.eq(8))
+            .count(&database)
+            .await
+            .unwrap()
+            == 1
+    })
+    .await;
+    let polls = app.intuned.calls(Call::CreateResult);
+    eventually("polled on", async || {
+        app.intuned.calls(Call::CreateResult) > polls + 2
+    })
+    .await;
+    user.cancel(id(&operation)).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_replica_whose_lease_was_taken_changes_nothing() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    // The poll that will bring news is under way while the operation changes hands.
+    let late = Fault::delay(Duration::from_secs(1));
+    app.intuned.script(Call::CreateResult, 1, &late);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("asked", async || app.intuned.calls(Call::CreateResult) == 1).await;
+    let url = app.config.database_url.expose_secret();
+    let database = Database::connect(url).await.unwrap();
+    let other = Uuid::from_u128(2);
+    let far = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
+    let alive = replica::ActiveModel {
+        id: Set(other),
+        beat_at: Set(far.into()),
+    };
+    replica::Entity::insert(alive)
+        .exec(&database)
+        .await
+        .unwrap();
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Owner, Expr::value(other))
+        .col_expr(operation::Column::Epoch, Expr::value(2))
+        .exec(&database)
+        .await
+        .unwrap();
+    // Intuned says "done" to the poll after the late one; that is what must not be written.
+    eventually("asked again", async || {
+        app.intuned.calls(Call::CreateResult) > 1
+    })
+    .await;
+    let pause = app.config.operations.poll_interval * 20;
+    let let_go = async || {
+        let polls = app.intuned.calls(Call::CreateResult);
+        tokio::time::sleep(pause).await;
+        app.intuned.calls(Call::CreateResult) == polls
+    };
+    eventually("polled no more", let_go).await;
+    let untouched = user.operation(id(&operation)).await;
+    assert_eq!(untouched["status"], "PENDING", "{untouched:#}");
+    assert_eq!(untouched["sequence"], 2);
+    user.cancel(id(&operation)).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn followers_elsewhere_cost_no_polls() {
+    let app = TestApp::with(Backend::Postgres, slow()).await;
+    let second = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("Admin", "admin123").await;
+    let mut sockets = Vec::new();
+    for _ in 0..21 {
+        let mut socket = second.socket(&user).await;
+        socket.follow("1", id(&operation), Some(0)).await;
+        sockets.push(socket);
+    }
+    let mut told = Vec::new();
+    for mut socket in sockets {
+        let events = socket.events().await;
+        assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+        told.push(changes(&events));
+    }
+    assert!(told.iter().all(|changes| *changes == told[0]), "{told:?}");
+    let polls = app.intuned.calls(Call::CreateResult);
+    second.finish().await;
+    let alone = user.connect("Admin", "admin123").await;
+    eventually("done", async || {
+        user.operation(id(&alone)).await["status"] == "DONE"
+    })
+    .await;
+    let without = app.intuned.calls(Call::CreateResult) - polls;
+    // The same but for jitter.
+    assert!(
+        polls <= without + without / 4 + 2,
+        "{polls} with, {without} without"
+    );
+    app.finish().await;
+}
