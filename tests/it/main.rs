@@ -7,6 +7,7 @@
 )]
 
 mod http_connections;
+mod http_logs;
 mod http_requests;
 mod http_streams;
 mod http_toy;
