@@ -38,6 +38,17 @@ pub struct CheckedDocument {
     pub name: Option<String>,
 }
 
+impl CheckedDocument {
+    /// Whether an operation of the document declares the variable.
+    pub fn declares(&self, variable: &str) -> bool {
+        let mut operations = self.document.operations.iter();
+        operations.any(|(_, operation)| {
+            let mut declared = operation.node.variable_definitions.iter();
+            declared.any(|definition| definition.node.name.node == variable)
+        })
+    }
+}
+
 impl Documents {
     /// With an empty cache.
     pub fn new(limits: DocumentLimits) -> Self {
@@ -189,6 +200,13 @@ mod tests {
     ) {
         let refused = documents().check(query, wanted);
         assert_eq!(refused.expect_err("refused"), expected);
+    }
+
+    #[test]
+    fn declared_variables_are_known() {
+        let checked = documents().check("query($a: Int, $b: Int) { a }", None);
+        let checked = checked.expect("fine");
+        assert!(checked.declares("a") && checked.declares("b") && !checked.declares("c"));
     }
 
     #[rstest]

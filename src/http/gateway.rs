@@ -84,9 +84,11 @@ impl<E: Executor> Gateway<E> {
         let Parameters {
             query,
             operation_name,
-            variables,
+            mut variables,
         } = parameters;
         let checked = self.documents.check(&query, operation_name.as_deref())?;
+        // Nothing would look at the others, and they would be held for as long as the operation runs.
+        variables.retain(|name, _| checked.declares(name));
         let mut request = Request::new(String::new())
             .variables(variables)
             .data(caller)

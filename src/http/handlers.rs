@@ -38,22 +38,20 @@ pub(crate) async fn post<E: Executor>(
     let Some(accepted) = Accepted::from_headers(&parts.headers) else {
         return refuse(&Refusal::Accept, Media::Json);
     };
-    let parameters = if is_json_body(&parts.headers) {
-        read(&gateway, body)
-            .await
-            .and_then(|body| Parameters::from_body(&body))
+    let body = if is_json_body(&parts.headers) {
+        read(&gateway, body).await
     } else {
         Err(Refusal::ContentType)
     };
-    match parameters {
-        Ok(parameters) => {
+    match body {
+        Ok(body) => {
             let call = Call {
                 method: Method::POST,
                 accepted,
                 headers: parts.headers,
                 origin,
             };
-            call.answer(&gateway, parameters).await
+            call.answer(&gateway, || Parameters::from_body(&body)).await
         }
         Err(refusal) => refuse(&refusal, accepted.json()),
     }
@@ -77,18 +75,14 @@ pub(crate) async fn get<E: Executor>(
     let Some(accepted) = Accepted::from_headers(&headers) else {
         return refuse(&Refusal::Accept, Media::Json);
     };
-    match Parameters::from_url(query.as_deref().unwrap_or_default()) {
-        Ok(parameters) => {
-            let call = Call {
-                method: Method::GET,
-                accepted,
-                headers,
-                origin,
-            };
-            call.answer(&gateway, parameters).await
-        }
-        Err(refusal) => refuse(&refusal, accepted.json()),
-    }
+    let call = Call {
+        method: Method::GET,
+        accepted,
+        headers,
+        origin,
+    };
+    let query = query.unwrap_or_default();
+    call.answer(&gateway, || Parameters::from_url(&query)).await
 }
 
 /// Every other method.
@@ -116,7 +110,7 @@ async fn read<E>(gateway: &Gateway<E>, body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-/// A request whose parameters have been read.
+/// A request that has been read.
 struct Call {
     method: Method,
     accepted: Accepted,
@@ -128,28 +122,27 @@ impl Call {
     async fn answer<E: Executor>(
         self,
         gateway: &Arc<Gateway<E>>,
-        parameters: Parameters,
+        parameters: impl FnOnce() -> Result<Parameters, Refusal>,
     ) -> Response {
-        let media = self.accepted.json();
-        let caller = match gateway.caller(bearer_token(&self.headers)).await {
-            Ok(caller) => caller,
-            Err(refusal) => return refuse(&refusal, media),
-        };
-        let operation = match gateway.prepare(parameters, caller, &self.origin) {
-            Ok(operation) => operation,
-            Err(error) => return refuse(&error.into(), media),
-        };
+        self.run(gateway, parameters)
+            .await
+            .unwrap_or_else(|refusal| refuse(&refusal, self.accepted.json()))
+    }
+
+    async fn run<E: Executor>(
+        &self,
+        gateway: &Arc<Gateway<E>>,
+        parameters: impl FnOnce() -> Result<Parameters, Refusal>,
+    ) -> Result<Response, Refusal> {
+        let caller = gateway.caller(bearer_token(&self.headers)).await?;
+        // Parsed values take many times the room of their text: only now, and not for long.
+        let operation = gateway.prepare(parameters()?, caller, &self.origin)?;
         if let Some(name) = &operation.name {
             Span::current().record("operation", name);
         }
-        match self.transport(&operation) {
-            Ok(Media::EventStream) => sse::stream(gateway, operation, caller)
-                .unwrap_or_else(|refusal| refuse(&refusal, media)),
-            Ok(media) => match gateway.execute(operation).await {
-                Ok(answer) => respond(&answer, media),
-                Err(refusal) => refuse(&refusal, media),
-            },
-            Err(refusal) => refuse(&refusal, media),
+        match self.transport(&operation)? {
+            Media::EventStream => sse::stream(gateway, operation, caller),
+            media => Ok(respond(&gateway.execute(operation).await?, media)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A small schema and made-up accounts behind the real transports, on a real socket.
 
+#![expect(clippy::unused_async, reason = "resolvers are async")]
+
 use std::{
     net::SocketAddr,
     pin::pin,
@@ -147,7 +149,8 @@ impl Query {
         0
     }
 
-    async fn wait(&self) -> i32 {
+    async fn wait(&self, context: &Context<'_>) -> async_graphql::Result<i32> {
+        context.data::<Counter>()?.0.fetch_add(1, Ordering::SeqCst);
         future::pending().await
     }
 
@@ -278,7 +281,7 @@ impl Toy {
         format!("http://{}{path}", self.address)
     }
 
-    /// How often `increment` ran, and how many texts `flood` made.
+    /// How often `increment` and the query `wait` ran, and how many texts `flood` made.
     pub(crate) fn count(&self) -> usize {
         self.counter.0.load(Ordering::SeqCst)
     }

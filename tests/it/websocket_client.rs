@@ -62,15 +62,16 @@ impl Client {
     /// Connects without this library's check of the subprotocol that was selected.
     pub(crate) async fn raw(toy: &Toy, headers: &[(&'static str, &str)]) -> Self {
         let mut stream = TcpStream::connect(toy.address).await.expect("connected");
-        let mut request = format!(
+        let headers: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let request = format!(
             "GET /graphql HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-            toy.address
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n",
+            toy.address,
+            headers.concat()
         );
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        request += "\r\n";
         soon(stream.write_all(request.as_bytes()))
             .await
             .expect("sent");

@@ -42,7 +42,7 @@ pub(super) enum Close {
 }
 
 impl Close {
-    fn code(&self) -> u16 {
+    pub(super) fn code(&self) -> u16 {
         match self {
             Self::Protocol => 1002,
             Self::TooBig => 1009,

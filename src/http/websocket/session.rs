@@ -122,7 +122,7 @@ impl<E: Executor> Session<E> {
         };
         self.operations.clear();
         if let End::Close(close) = end {
-            debug!(?close, "closing a socket");
+            debug!(code = close.code(), "closing a socket");
             Box::pin(close.say(&mut self.socket)).await;
         }
     }
@@ -153,7 +153,14 @@ impl<E: Executor> Session<E> {
                 self.alive = false;
                 self.write(Message::Ping(Bytes::new())).await
             }
-            Event::KeepAlive => Err(End::Gone),
+            // Writing may have taken so long that the sign of life is there, unread.
+            Event::KeepAlive => match self.socket.recv().now_or_never() {
+                Some(message) => {
+                    self.alive = true;
+                    Box::pin(self.read(message)).await
+                }
+                None => Err(End::Gone),
+            },
             Event::End(close) => Err(close.into()),
         }
     }
