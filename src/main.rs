@@ -1,2 +1,128 @@
-//! x
-fn main() {}
+//! The program: reads settings, starts the log, and does what it was asked to do.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::{self, ExitCode},
+};
+
+use intuned_gateway::{
+    ambient::Random,
+    app, database,
+    settings::{self, MigrateSettings, Settings, SettingsError, SimulateSettings, Task},
+    telemetry,
+};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The settings are wrong, or the command line is.
+const USAGE: u8 = 2;
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    if let Err(error) = forbid_core_dumps() {
+        return complain(&format!("core dumps cannot be switched off: {error}"), 1);
+    }
+    let task = settings::read_dot_env()
+        .and_then(|()| settings::load(std::env::args_os(), &Random::from_system()));
+    let outcome = match task {
+        Ok(Task::Serve(settings)) => serve(*settings),
+        Ok(Task::Migrate(settings)) => migrate(&settings),
+        Ok(Task::Schema) => io::stdout()
+            .write_all(app::schema().as_bytes())
+            .map_err(Into::into),
+        Ok(Task::Simulate(settings)) => simulate(settings),
+        Err(SettingsError::CommandLine(error)) => error.exit(),
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&chain(&*error), 1),
+    }
+}
+
+fn serve(settings: Settings) -> Outcome {
+    telemetry::start(&settings.log)?;
+    for note in &settings.notes {
+        tracing::warn!("{note}");
+    }
+    Runtime::new()?.block_on(async { app::serve(settings, shutdown_on_signal()?).await })
+}
+
+fn simulate(settings: SimulateSettings) -> Outcome {
+    telemetry::start(&settings.log)?;
+    Runtime::new()?.block_on(async { app::simulate(settings, shutdown_on_signal()?).await })
+}
+
+fn migrate(settings: &MigrateSettings) -> Outcome {
+    telemetry::start(&settings.log)?;
+    Runtime::new()?.block_on(async {
+        let database =
+            database::connect(&settings.database.url, settings.database.max_connections).await?;
+        database::migrate(&database).await?;
+        database.close().await?;
+        Ok(())
+    })
+}
+
+/// A core dump would hold every secret that is in memory.
+fn forbid_core_dumps() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    // The limit does not apply where the kernel pipes core dumps to a program.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Canceled by the first SIGTERM or SIGINT; a second one ends the process on the spot.
+fn shutdown_on_signal() -> io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        next(&mut terminate, &mut interrupt).await;
+        tracing::info!("stopping; a second signal ends the gateway on the spot");
+        token.cancel();
+        next(&mut terminate, &mut interrupt).await;
+        tracing::warn!("ended by a second signal");
+        process::exit(1);
+    });
+    Ok(shutdown)
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
+}
+
+/// Tells on stderr why the program ends: there may be no log, or one that leaves this out.
+fn complain(message: &str, code: u8) -> ExitCode {
+    // There is nobody left to tell that stderr is closed.
+    let _ = writeln!(io::stderr(), "error: {}", message.trim_end());
+    ExitCode::from(code)
+}
+
+/// The error and what caused it, in one line; libraries often repeat the cause in the error.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |chain, cause| {
+        let cause = cause.to_string();
+        if chain.ends_with(&cause) {
+            chain
+        } else {
+            format!("{chain}: {cause}")
+        }
+    })
+}

@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod operation;
 pub mod operation_event;
+pub mod replica;
 pub mod session;
 pub mod session_removal;
 pub mod user;

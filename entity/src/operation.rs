@@ -100,7 +100,7 @@ pub struct Model {
     pub auth_session_id: String,
     /// Intuned's id of the creation, once it has confirmed the start.
     pub upstream_operation_id: Option<String>,
-    /// What the user is asked for; set exactly while the status is REQUESTED_MORE_INFO.
+    /// What the user is asked for; set exactly while the status is `REQUESTED_MORE_INFO`.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub info_request: Option<InfoRequest>,
     /// The request answered last, so that it is not asked again while Intuned takes the answer in.
@@ -111,7 +111,7 @@ pub struct Model {
     pub failure_message: Option<String>,
     /// Whether trying again with nothing changed may work.
     pub failure_retryable: Option<bool>,
-    /// What it made; set exactly when the status is DONE.
+    /// What it made; set exactly when the status is `DONE`.
     pub connection_id: Option<Uuid>,
     /// The caller's own key against starting twice; forgotten after a day.
     pub idempotency_key: Option<String>,

@@ -1,6 +1,12 @@
 //! The first tables: accounts, connections, operations and their events.
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{
+    prelude::*,
+    schema::{
+        big_integer, big_integer_null, boolean_null, integer, json_binary_null, text, text_null,
+        uuid, uuid_null,
+    },
+};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -15,6 +21,7 @@ impl MigrationTrait for Migration {
             operations(),
             operation_events(),
             session_removals(),
+            replicas(),
         ] {
             manager.create_table(table).await?;
         }
@@ -26,6 +33,7 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in [
+            "replicas",
             "session_removals",
             "operation_events",
             "operations",
@@ -135,6 +143,14 @@ fn session_removals() -> TableCreateStatement {
         .col(big_integer("settles_at"))
         .col(big_integer("due_at"))
         .col(integer("attempts"))
+        .to_owned()
+}
+
+fn replicas() -> TableCreateStatement {
+    Table::create()
+        .table("replicas")
+        .col(uuid("id").primary_key())
+        .col(big_integer("beat_at"))
         .to_owned()
 }
 

@@ -1,14 +1,31 @@
 //! The gateway's own accounts: users, their passwords, and their signed-in sessions.
+//!
+//! A session is a row and a signed token that names it. The token is worth nothing without the row,
+//! so signing out works on every replica at once.
 
-use std::{future::Future, sync::Arc};
+mod email;
+mod passwords;
+mod tokens;
+mod watch;
 
-use chrono::{DateTime, Utc};
-use entity::user;
-use sea_orm::{DatabaseConnection, DbErr};
+use std::{fmt, future::Future, num::NonZero, sync::Arc, thread, time::Duration};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use entity::{session, user};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, TransactionTrait,
+};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::ambient::{Clock, Random};
+use self::{passwords::Passwords, tokens::Tokens, watch::SessionWatch};
+use crate::{
+    ambient::{Clock, Random},
+    database,
+};
+
+pub use argon2::Params as PasswordParams;
 
 /// Who sent a request: the holder of a valid session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,61 +78,239 @@ pub enum AccountError {
     Database(#[from] DbErr),
 }
 
-/// Opens accounts and sessions, and tells whose session a token is. Clones share everything.
+/// What [`Accounts`] are built with.
 #[derive(Clone, Debug)]
-pub struct Accounts {}
+pub struct AccountsConfig {
+    /// Signs tokens (setting `AUTH_SECRET`).
+    pub secret: SecretString,
+    /// How long a session lasts, in whole seconds (setting `SESSION_LIFETIME`).
+    pub session_lifetime: Duration,
+    /// What a password hash costs: Argon2id's parameters.
+    pub password_params: PasswordParams,
+    /// How many passwords may be hashed at the same time; each keeps one core busy.
+    pub password_threads: usize,
+}
 
-#[expect(
-    clippy::todo,
-    unused_variables,
-    clippy::missing_errors_doc,
-    clippy::unused_async,
-    reason = "skeleton"
-)]
+impl AccountsConfig {
+    /// OWASP's parameters for Argon2id (19 MiB, two passes, one lane), and as many threads as there
+    /// are cores.
+    pub fn new(secret: SecretString, session_lifetime: Duration) -> Self {
+        Self {
+            secret,
+            session_lifetime,
+            password_params: PasswordParams::default(),
+            password_threads: thread::available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+}
+
+/// Opens accounts and sessions, and tells whose session a token is. Clones share everything.
+#[derive(Clone)]
+pub struct Accounts {
+    database: DatabaseConnection,
+    session_lifetime: TimeDelta,
+    passwords: Passwords,
+    tokens: Arc<Tokens>,
+    watch: Arc<SessionWatch>,
+    clock: Arc<dyn Clock>,
+    random: Random,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts").finish_non_exhaustive()
+    }
+}
+
 impl Accounts {
     /// `secret` signs tokens (setting `AUTH_SECRET`), `lifetime` is how long a session lasts.
     pub fn new(
         database: DatabaseConnection,
         secret: &SecretString,
-        lifetime: std::time::Duration,
+        lifetime: Duration,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
-        todo!()
+        let config = AccountsConfig::new(secret.clone(), lifetime);
+        Self::with_config(database, &config, clock, random)
+    }
+
+    /// As [`Accounts::new`], with passwords hashed as `config` says.
+    pub fn with_config(
+        database: DatabaseConnection,
+        config: &AccountsConfig,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Self {
+        Self {
+            session_lifetime: TimeDelta::from_std(config.session_lifetime)
+                .unwrap_or(TimeDelta::MAX),
+            passwords: Passwords::new(config.password_params.clone(), config.password_threads),
+            tokens: Arc::new(Tokens::new(&config.secret)),
+            watch: Arc::default(),
+            database,
+            clock,
+            random,
+        }
     }
 
     /// Opens an account and signs it in.
+    ///
+    /// # Errors
+    /// [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
+    /// [`AccountError::EmailTaken`], or that hashing, signing or the database failed.
     pub async fn sign_up(
         &self,
         email: &str,
         password: SecretString,
     ) -> Result<SignedIn, AccountError> {
-        todo!()
+        let email = email::normalize(email).ok_or(AccountError::InvalidEmail)?;
+        passwords::check_length(&password)?;
+        let password_hash = self.passwords.hash(password, self.random.bytes()).await?;
+        let now = self.clock.now();
+        let user = user::Model {
+            id: self.random.uuid_at(now),
+            email,
+            password_hash,
+            created_at: now.into(),
+        };
+
+        let transaction = self.database.begin().await?;
+        let inserted = user.into_active_model().reset_all();
+        let user = inserted
+            .insert(&transaction)
+            .await
+            .map_err(|error| match error {
+                error if database::is_unique_violation(&error) => AccountError::EmailTaken,
+                error => error.into(),
+            })?;
+        let signed_in = self.open_session(&transaction, user).await?;
+        transaction.commit().await?;
+        Ok(signed_in)
     }
 
-    /// Signs in.
+    /// Signs in. An unknown address costs as much time as a wrong password.
+    ///
+    /// # Errors
+    /// [`AccountError::InvalidCredentials`], or that hashing, signing or the database failed.
     pub async fn sign_in(
         &self,
         email: &str,
         password: SecretString,
     ) -> Result<SignedIn, AccountError> {
-        todo!()
+        let user = match email::normalize(email) {
+            Some(email) => {
+                user::Entity::find()
+                    .filter(user::Column::Email.eq(email))
+                    .one(&self.database)
+                    .await?
+            }
+            None => None,
+        };
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let matches = self.passwords.verify(password, hash).await?;
+        match user {
+            Some(user) if matches => self.open_session(&self.database, user).await,
+            _ => Err(AccountError::InvalidCredentials),
+        }
     }
 
     /// Ends the session. Its token stops working at once; open sockets hear of it through
-    /// [`Accounts::session_ended`].
+    /// [`Accounts::session_ended`]. Ending one that has ended changes nothing.
+    ///
+    /// # Errors
+    /// The database failed; the session stands.
     pub async fn sign_out(&self, caller: Caller) -> Result<(), AccountError> {
-        todo!()
+        session::Entity::delete_by_id(caller.session_id)
+            .filter(session::Column::UserId.eq(caller.user_id))
+            .exec(&self.database)
+            .await?;
+        self.watch.end(caller.session_id);
+        Ok(())
     }
 
     /// Whose session the token is.
+    ///
+    /// # Errors
+    /// [`AccountError::InvalidToken`], or the database failed.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
-        todo!()
+        let now = self.clock.now();
+        let claims = self
+            .tokens
+            .verify(token, now)
+            .ok_or(AccountError::InvalidToken)?;
+        session::Entity::find_by_id(claims.session_id)
+            .one(&self.database)
+            .await?
+            .filter(|session| session.user_id == claims.user_id && session.expires_at.0 > now)
+            .map(|session| Caller {
+                user_id: session.user_id,
+                session_id: session.id,
+                expires_at: session.expires_at.0,
+            })
+            .ok_or(AccountError::InvalidToken)
     }
 
-    /// Resolves once the caller's session has expired or was ended, on this replica at once,
-    /// elsewhere within a few seconds.
-    pub fn session_ended(&self, caller: Caller) -> impl Future<Output = ()> + Send + 'static {
-        std::future::pending()
+    /// The users of these ids, those that there are.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn users(&self, ids: &[Uuid]) -> Result<Vec<user::Model>, DbErr> {
+        user::Entity::find()
+            .filter(user::Column::Id.is_in(ids.iter().copied()))
+            .all(&self.database)
+            .await
+    }
+
+    /// Resolves once the caller's session has expired or was ended: on this replica at once,
+    /// elsewhere within five seconds, as long as [`Accounts::run`] is running. The session is
+    /// watched from this call on, not from the first poll, until the future is dropped.
+    pub fn session_ended(&self, caller: Caller) -> impl Future<Output = ()> + Send + use<> {
+        let watched = SessionWatch::watch(&self.watch, caller.session_id);
+        let left = (caller.expires_at - self.clock.now())
+            .to_std()
+            .unwrap_or_default();
+        async move {
+            // Running out of time is one of the two ways in which a session ends.
+            let _ = tokio::time::timeout(left, watched.ended()).await;
+        }
+    }
+
+    /// Looks for sessions that were ended on other replicas and deletes rows of those that have
+    /// expired, until dropped. Each process runs it once.
+    pub async fn run(&self) {
+        self.watch
+            .run(&self.database, &*self.clock, &self.random)
+            .await;
+    }
+
+    async fn open_session(
+        &self,
+        database: &impl ConnectionTrait,
+        user: user::Model,
+    ) -> Result<SignedIn, AccountError> {
+        let now = self.clock.now();
+        // Tokens count in whole seconds; row, token and answer are to say the same.
+        let expires_at = now
+            .checked_add_signed(self.session_lifetime)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+            .trunc_subsecs(0);
+        let session = session::Model {
+            id: self.random.uuid(),
+            user_id: user.id,
+            created_at: now.into(),
+            expires_at: expires_at.into(),
+        };
+        let token = self.tokens.sign(&session)?;
+        session
+            .into_active_model()
+            .reset_all()
+            .insert(database)
+            .await?;
+        Ok(SignedIn {
+            token,
+            expires_at,
+            user,
+        })
     }
 }

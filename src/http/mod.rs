@@ -1,1 +1,29 @@
-//! TODO
+//! Serving: GraphQL over HTTP, server-sent events and WebSockets, health, and what surrounds them.
+//!
+//! The transports are our own and thin, over [`async_graphql::Executor`]: the stock ones answer several
+//! cases of their protocols wrongly. [`Server::bind`] takes an address, [`Server::run`] serves a
+//! [`Service`] on it.
+
+mod answer;
+mod caller;
+mod connection;
+mod gateway;
+mod handlers;
+mod health;
+mod media;
+mod observe;
+mod origin;
+mod parameters;
+mod refusal;
+mod router;
+mod server;
+mod settings;
+mod sse;
+mod websocket;
+
+pub use crate::graphql::RequestId;
+pub use caller::Authenticator;
+pub use gateway::PeerAddress;
+pub use health::Readiness;
+pub use server::{Server, Service};
+pub use settings::HttpSettings;

@@ -1,83 +1,142 @@
-//! The client itself.
+//! The client itself: a method for each call.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use secrecy::SecretString;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    AuthSessionStatus, CreateAuthSession, CreateResult, IntunedConfig, IntunedError, RunError,
+    ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, IntunedConfig, IntunedError,
+    transport::{Call, Transport},
+    wire::{self, CreateBody, Credentials, Exposed, ResumeBody},
 };
 use crate::ambient::{Clock, Random};
 
 /// Speaks to one project of one workspace at Intuned. Clones share connections and rate limits.
+///
+/// An id that cannot be a segment of a path (empty, `.`, `..`, over-long, with control characters)
+/// is answered with [`IntunedError::NotFound`], and nothing is sent.
 #[derive(Clone, Debug)]
-pub struct IntunedClient {}
+pub struct IntunedClient {
+    pub(super) transport: Arc<Transport>,
+    pub(super) api: ApiGeneration,
+    pub(super) run_poll_interval: std::time::Duration,
+    pub(super) random: Random,
+}
 
-#[expect(
-    clippy::todo,
-    unused_variables,
-    clippy::missing_errors_doc,
-    clippy::unused_async,
-    reason = "skeleton"
-)]
 impl IntunedClient {
     /// Builds the HTTP client; sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there are no certificates to trust, or when the API key cannot be a header.
     pub fn new(
         config: IntunedConfig,
-        clock: std::sync::Arc<dyn Clock>,
+        clock: Arc<dyn Clock>,
         random: Random,
     ) -> Result<Self, reqwest::Error> {
-        todo!()
+        Ok(Self {
+            api: config.api,
+            run_poll_interval: config.run_poll_interval,
+            random,
+            transport: Arc::new(Transport::new(config, clock)?),
+        })
     }
 
     /// `create.start`, sent exactly once. Answers Intuned's operation id.
+    ///
+    /// # Errors
+    ///
+    /// Any [`IntunedError`]; [`IntunedError::may_have_acted`] tells whether the sign-in may be under
+    /// way all the same.
     pub async fn start_create(&self, request: &CreateAuthSession) -> Result<String, IntunedError> {
-        todo!()
+        let body = wire::sealed(&CreateBody {
+            id: &request.id,
+            parameters: Credentials {
+                username: Exposed(&request.username),
+                password: Exposed(&request.password),
+            },
+            proxy: request.proxy.as_ref().map(Exposed),
+            // A trace films the password being typed, and three tries can lock the account.
+            save_trace: self.later_generation().then_some(false),
+            create_attempts: self.later_generation().then_some(1),
+        })?;
+        let path = ["auth-sessions", "create"];
+        let call = Call::post("create.start", &path, body);
+        wire::read_create_started(&self.transport.send(call).await?)
     }
 
     /// `create.result`, sent once.
+    ///
+    /// # Errors
+    ///
+    /// Any [`IntunedError`]; [`IntunedError::NotFound`] when Intuned does not know the operation.
     pub async fn create_result(&self, operation_id: &str) -> Result<CreateResult, IntunedError> {
-        todo!()
+        let path = ["auth-sessions", "create", operation_id, "result"];
+        let call = Call::get("create.result", &path);
+        wire::read_create_result(&self.transport.send(call).await?)
     }
 
     /// `create.resume`, sent exactly once.
+    ///
+    /// # Errors
+    ///
+    /// Any [`IntunedError`]; [`IntunedError::may_have_acted`] tells whether the input may have been
+    /// used all the same.
     pub async fn resume_create(
         &self,
         operation_id: &str,
         info_request_id: &str,
         input: &SecretString,
     ) -> Result<(), IntunedError> {
-        todo!()
+        let body = wire::sealed(&ResumeBody {
+            input: Exposed(input),
+            info_request_id,
+        })?;
+        let path = ["auth-sessions", "create", operation_id, "resume"];
+        let call = Call::post("create.resume", &path, body);
+        wire::json(&self.transport.send(call).await?)?;
+        Ok(())
     }
 
     /// `one`, sent once; none when Intuned does not know the session.
+    ///
+    /// # Errors
+    ///
+    /// Any [`IntunedError`] but [`IntunedError::NotFound`].
     pub async fn auth_session_status(
         &self,
         id: &str,
     ) -> Result<Option<AuthSessionStatus>, IntunedError> {
-        todo!()
+        let path = ["auth-sessions", id];
+        match self.transport.send(Call::get("one", &path)).await {
+            Ok(body) => wire::read_session(&body).map(Some),
+            Err(IntunedError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// `delete`, sent once; a session that Intuned does not know counts as deleted.
+    ///
+    /// # Errors
+    ///
+    /// Any [`IntunedError`] but [`IntunedError::NotFound`].
     pub async fn delete_auth_session(&self, id: &str) -> Result<(), IntunedError> {
-        todo!()
+        let path = ["auth-sessions", id];
+        match self.transport.send(Call::delete("delete", &path)).await {
+            Ok(_) | Err(IntunedError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Runs the project's API `api` with no parameters within the auth session and waits for the result, at most
-    /// `timeout`. Transient faults are retried with back-off.
-    pub async fn run(
-        &self,
-        api: &str,
-        auth_session_id: &str,
-        timeout: Duration,
-    ) -> Result<Value, RunError> {
-        todo!()
-    }
-
-    /// Until when Intuned asked, by `Retry-After`, to be left alone by everything that uses this key.
+    /// Until when Intuned asked, by a 429 with `Retry-After`, to be left alone by everything that
+    /// uses this key. [`IntunedClient::run`] waits for it by itself, the other calls do not.
     pub fn held_until(&self) -> Option<Instant> {
-        todo!()
+        self.transport.held_until()
+    }
+
+    /// Whether fields that only the later generations have are sent.
+    pub(super) fn later_generation(&self) -> bool {
+        self.api != ApiGeneration::V0_3
     }
 }

@@ -32,7 +32,7 @@ pub enum IntunedError {
     /// 409.
     #[error("Intuned reports a conflict")]
     Conflict,
-    /// 400, 422 and other 4xx.
+    /// 400, 422 and other 4xx; a redirect too, for none is followed.
     #[error("Intuned refused the request with status {status}")]
     Refused {
         /// The HTTP status.

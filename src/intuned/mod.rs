@@ -1,10 +1,15 @@
 //! A client for Intuned's HTTP API, both generations of it: the one that `@intuned/client` 0.3
 //! speaks and the one of the 1.x clients. It knows nothing of GraphQL, of serving or of the database.
 
+mod backoff;
 mod client;
 mod error;
 mod model;
+mod runs;
+mod transport;
+mod wire;
 
+pub use backoff::Backoff;
 pub use client::IntunedClient;
 pub use error::{IntunedError, RunError};
 pub use model::{

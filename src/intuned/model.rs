@@ -111,11 +111,34 @@ pub struct UpstreamFailure {
     pub message: String,
 }
 
+impl UpstreamFailure {
+    /// The code if it has the shape of one, and so is fit for a log: a generation 1 `error` may be
+    /// any text.
+    pub fn loggable_code(&self) -> Option<&str> {
+        self.code.as_deref().filter(|code| is_word(code))
+    }
+
+    /// The category if it has the shape of one.
+    pub fn loggable_category(&self) -> Option<&str> {
+        self.category
+            .as_deref()
+            .filter(|category| is_word(category))
+    }
+}
+
+/// Intuned's own codes are lower-case words with hyphens between them.
+fn is_word(text: &str) -> bool {
+    text.len() <= 64
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_'))
+}
+
 impl fmt::Debug for UpstreamFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpstreamFailure")
-            .field("code", &self.code)
-            .field("category", &self.category)
+            .field("code", &self.loggable_code())
+            .field("category", &self.loggable_category())
             .field("retryable", &self.retryable)
             .finish_non_exhaustive()
     }

@@ -1,1 +1,29 @@
-//! TODO
+//! Operations: durable attempts to connect an account, driven at Intuned and followed live.
+//!
+//! [`state`] decides what happens, [`store`](self) writes it down, the poller drives, the bus wakes
+//! followers up. `docs/operations.md` tells the whole story.
+
+mod bus;
+mod error;
+mod exchange;
+mod follow;
+mod model;
+mod note;
+mod pace;
+mod poller;
+mod proxy;
+mod removals;
+mod replica;
+mod rows;
+mod service;
+pub mod state;
+mod store;
+mod worker;
+
+pub use error::OperationError;
+pub use follow::Update;
+pub use model::{Credentials, Event, EventKind, Lease, Operation};
+pub use proxy::ProxyPolicy;
+pub use rows::InconsistentRow;
+pub use service::{Operations, OperationsConfig};
+pub use store::StoreError;

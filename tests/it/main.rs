@@ -1,1 +1,19 @@
-//! x
+//! The integration tests: one binary, a module for each thing that is tested.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails on the spot"
+)]
+
+mod accounts;
+mod faults;
+mod intuned_client;
+mod intuned_faults;
+mod intuned_runs;
+mod intuned_simulator;
+mod intuned_support;
+mod operations;
+mod settings;
+mod support;

@@ -1,0 +1,191 @@
+//! The subcommands, from settings to their end.
+
+use std::{error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{Ambient, App, AppConfig};
+use crate::{
+    accounts::AccountsConfig,
+    ambient::{Random, SystemClock},
+    connections::ConnectionsConfig,
+    graphql::{self, limits::DocumentLimits},
+    http::HttpSettings,
+    intuned::IntunedConfig,
+    operations::{OperationsConfig, ProxyPolicy},
+    settings::{DemoSettings, Settings, SimulateSettings, Upstream},
+    simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
+};
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// From the signal on, everything must have ended after this long.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+/// What a query may take beyond the claims that it reads.
+const QUERY_MARGIN: Duration = Duration::from_secs(30);
+/// A replica that has not been heard of for so long is taken to be dead.
+const LEASE: Duration = Duration::from_secs(10);
+/// Requests to Intuned that may be under way at once.
+const MAX_CONCURRENCY: usize = 512;
+
+/// Serves the gateway until `shutdown` is canceled.
+///
+/// # Errors
+/// What kept it from starting or made it stop.
+pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
+    let ambient = Ambient {
+        clock: Arc::new(SystemClock),
+        random: Random::from_system(),
+    };
+    let intuned = match &settings.upstream {
+        Upstream::Intuned(config) => config.clone(),
+        Upstream::Simulator(demo) => start_demo(demo, &ambient, &shutdown).await?,
+    };
+    let is_demo = settings.is_demo();
+    let config = app_config(settings, intuned);
+    let mut app = App::start(config, ambient, Router::new()).await?;
+    if is_demo {
+        tell_how_to_try(app.address());
+    }
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = app.ended() => {
+            app.stop(STOP_WITHIN).await;
+            return Err("the server ended by itself".into());
+        }
+    }
+    if !app.stop(STOP_WITHIN).await {
+        tracing::warn!("some work was cut off; it is taken up again by the next to start");
+    }
+    Ok(())
+}
+
+/// Serves a simulator of Intuned until `shutdown` is canceled.
+///
+/// # Errors
+/// What kept it from starting or made it stop.
+pub async fn simulate(settings: SimulateSettings, shutdown: CancellationToken) -> Outcome {
+    let config = SimulatorConfig {
+        generation: settings.generation,
+        delay_scale: settings.delay_scale,
+        api_key: settings.api_key,
+    };
+    let simulator = Simulator::new(config, Arc::new(SystemClock), Random::from_system());
+    let listener = TcpListener::bind(settings.listen).await?;
+    let base_url = format!("http://{}{}", listener.local_addr()?, simulator::BASE_PATH);
+    tracing::info!(%base_url, "simulating Intuned");
+    tell_demo_accounts();
+    simulator
+        .serve(listener, shutdown.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// The GraphQL schema in its own language.
+pub fn schema() -> String {
+    graphql::sdl()
+}
+
+/// Starts a simulator in this process, and says how to reach it.
+async fn start_demo(
+    demo: &DemoSettings,
+    ambient: &Ambient,
+    shutdown: &CancellationToken,
+) -> Result<IntunedConfig, Box<dyn Error + Send + Sync>> {
+    let api_key = SecretString::from(ambient.random.uuid().to_string());
+    let config = SimulatorConfig {
+        generation: SimulatedGeneration::One,
+        delay_scale: demo.delay_scale,
+        api_key: Some(api_key.clone()),
+    };
+    let simulator = Simulator::new(config, ambient.clock.clone(), ambient.random.clone());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let base_url = Url::parse(&format!("http://{address}{}", simulator::BASE_PATH))?;
+    tokio::spawn(serve_demo(
+        simulator,
+        listener,
+        shutdown.clone().cancelled_owned(),
+    ));
+    Ok(demo.intuned(base_url, api_key))
+}
+
+async fn serve_demo(
+    simulator: Simulator,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    if let Err(error) = simulator.serve(listener, shutdown).await {
+        tracing::error!(%error, "the simulator died");
+    }
+}
+
+fn tell_how_to_try(address: SocketAddr) {
+    tracing::info!("open http://{address}/graphiql, or see README.md for what to send");
+    tell_demo_accounts();
+}
+
+fn tell_demo_accounts() {
+    for account in simulator::accounts() {
+        tracing::info!(
+            username = account.username,
+            demo_password = account.password,
+            "demo account: {}",
+            account.shows
+        );
+    }
+}
+
+fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
+    let Settings {
+        accounts,
+        database,
+        operations,
+        claims,
+        server,
+        limits,
+        ..
+    } = settings;
+    AppConfig {
+        listen: server.listen,
+        database_url: database.url.clone(),
+        database_connections: database.max_connections,
+        accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
+        operations: OperationsConfig {
+            poll_interval: operations.poll_interval,
+            timeout: operations.timeout,
+            lease: LEASE,
+            max_concurrency: MAX_CONCURRENCY,
+            database_url: database.url,
+            proxies: ProxyPolicy {
+                allow_user_proxy: operations.allow_user_proxy,
+                default: operations.proxy,
+            },
+        },
+        connections: ConnectionsConfig {
+            claims_timeout: claims.timeout,
+            claims_cache: claims.cache.unwrap_or_default(),
+        },
+        intuned,
+        http: HttpSettings {
+            body_limit: limits.body_bytes,
+            query_timeout: claims.timeout + QUERY_MARGIN,
+            socket_init_timeout: limits.socket_init_timeout,
+            allowed_origins: server.allowed_origins,
+            documents: DocumentLimits {
+                depth: limits.depth,
+                complexity: limits.complexity,
+                aliases: limits.aliases,
+                directives: limits.directives,
+                tokens: limits.tokens,
+                ..DocumentLimits::default()
+            },
+            ..HttpSettings::default()
+        },
+        introspection: server.introspection,
+    }
+}

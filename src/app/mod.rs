@@ -1,0 +1,213 @@
+//! The composition root: builds every part and hands it what it needs.
+
+mod commands;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use sea_orm::DatabaseConnection;
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    accounts::{Accounts, AccountsConfig},
+    ambient::{Clock, Random},
+    connections::{Connections, ConnectionsConfig},
+    database::{self, DatabaseError},
+    graphql::{self, GatewayExecutor, Services},
+    http::{HttpSettings, Readiness, Server, Service},
+    intuned::{IntunedClient, IntunedConfig},
+    operations::{Operations, OperationsConfig, StoreError},
+};
+
+pub use commands::{schema, serve, simulate};
+
+/// All that the parts are built with.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the database is.
+    pub database_url: SecretString,
+    /// The most connections to Postgres.
+    pub database_connections: u32,
+    /// Users and sessions.
+    pub accounts: AccountsConfig,
+    /// Attempts to connect.
+    pub operations: OperationsConfig,
+    /// Status and claims.
+    pub connections: ConnectionsConfig,
+    /// Where Intuned is.
+    pub intuned: IntunedConfig,
+    /// Transports and their limits.
+    pub http: HttpSettings,
+    /// Whether clients may ask for the schema.
+    pub introspection: bool,
+}
+
+/// What the surroundings provide; tests bring their own.
+#[derive(Clone, Debug)]
+pub struct Ambient {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Random,
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The client for Intuned could not be built.
+    #[error("the client for Intuned could not be built")]
+    Intuned(#[source] reqwest::Error),
+    /// Operations in flight could not be taken over.
+    #[error("operations in flight could not be taken over")]
+    Operations(#[source] StoreError),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    server: JoinHandle<()>,
+    tasks: TaskTracker,
+    services: Services,
+    database: DatabaseConnection,
+}
+
+impl App {
+    /// Opens the database, takes over operations in flight, and serves, with `routes` besides its own.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing is served then.
+    pub async fn start(
+        config: AppConfig,
+        ambient: Ambient,
+        routes: Router,
+    ) -> Result<Self, AppError> {
+        let Ambient { clock, random } = ambient;
+        let address = config.listen;
+        let server = Server::bind(address, config.http)
+            .await
+            .map_err(|source| AppError::Listen { address, source })?;
+        let database = database::connect(&config.database_url, config.database_connections).await?;
+        database::migrate(&database).await?;
+        let intuned = IntunedClient::new(config.intuned, clock.clone(), random.clone())
+            .map_err(AppError::Intuned)?;
+        let accounts = Accounts::with_config(
+            database.clone(),
+            &config.accounts,
+            clock.clone(),
+            random.clone(),
+        );
+        let connections = Connections::new(config.connections, database.clone(), intuned.clone());
+        let tasks = TaskTracker::new();
+        let shutdown = CancellationToken::new();
+        let operations = Operations::start(
+            config.operations,
+            database.clone(),
+            intuned,
+            (clock, random.clone()),
+            &tasks,
+            &shutdown,
+        )
+        .await
+        .map_err(AppError::Operations)?;
+        tasks.spawn(look_after_sessions(accounts.clone(), shutdown.clone()));
+
+        let services = Services {
+            accounts: accounts.clone(),
+            connections: connections.clone(),
+            operations,
+        };
+        let mut schema = graphql::schema(services.clone());
+        if !config.introspection {
+            schema = schema.disable_introspection().disable_suggestions();
+        }
+        let service = Service {
+            executor: GatewayExecutor::new(schema.finish(), connections),
+            authenticator: Arc::new(accounts),
+            readiness: readiness(database.clone()),
+            random,
+            extra: routes,
+        };
+        let address = server.local_addr();
+        let server = tokio::spawn(server.run(service, shutdown.clone()));
+        Ok(Self {
+            address,
+            shutdown,
+            server,
+            tasks,
+            services,
+            database,
+        })
+    }
+
+    /// Where it listens, with the port that was chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The services behind the schema.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Serves until the server ends by itself, which it does only when it dies.
+    pub async fn ended(&mut self) {
+        if let Err(error) = (&mut self.server).await {
+            tracing::error!(%error, "the server died");
+        }
+    }
+
+    /// Stops: takes no more work, says goodbye to sockets, ends or hands over what is in flight.
+    /// True when nothing was left unfinished.
+    pub async fn stop(self, patience: Duration) -> bool {
+        self.shutdown.cancel();
+        self.tasks.close();
+        let all = async {
+            if !self.server.is_finished() {
+                self.server.await.ok();
+            }
+            self.tasks.wait().await;
+        };
+        let in_time = tokio::time::timeout(patience, all).await.is_ok();
+        if let Err(error) = self.database.close().await {
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+        in_time
+    }
+}
+
+async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {
+    shutdown.run_until_cancelled(accounts.run()).await;
+}
+
+fn readiness(database: DatabaseConnection) -> Readiness {
+    Arc::new(move || {
+        let database = database.clone();
+        Box::pin(async move {
+            match database.ping().await {
+                Ok(()) => Vec::new(),
+                Err(error) => {
+                    tracing::warn!(%error, "the database does not answer");
+                    vec!["database"]
+                }
+            }
+        })
+    })
+}

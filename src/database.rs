@@ -1,0 +1,461 @@
+//! Opens the database, brings its tables up to date, and tells its errors apart.
+//!
+//! `SQLite` gets one connection: it has one writer anyway, and within one process a queue for that
+//! connection is fairer than polling for the file's lock, and free of "database is locked".
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sea_query::Expr,
+    sqlx::{
+        self, Connection, PgConnection,
+        postgres::PgConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long to wait for a free connection before giving up: new work is shed rather than queued.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `SQLite` waits for another process that holds the file's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection unused for longer is tried before it is handed out: the server may have restarted.
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
+/// How long Postgres may take to come up when both start at once.
+const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
+const STARTUP_PAUSE: Duration = Duration::from_millis(500);
+/// After which Postgres ends a transaction that does nothing, so that a replica which was stopped in
+/// the middle of one does not hold its row locks against the others.
+const IDLE_IN_TRANSACTION: &str = "10s";
+/// Names the advisory lock under which replicas migrate one at a time.
+const MIGRATION_LOCK: i64 = 0x696e_7475_6e65_6400;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The address is not one of a database that the gateway knows.
+    #[error("the database's address must be postgres://..., postgresql://... or sqlite:...")]
+    Address,
+    /// The file could not be made.
+    #[error("the database file {path} cannot be made")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No connection.
+    #[error("no connection to the database")]
+    Connect(#[source] DbErr),
+    /// The tables could not be brought up to date.
+    #[error("the database's tables cannot be brought up to date")]
+    Migrate(#[source] DbErr),
+}
+
+/// Which database `url` is for; none when it is for none that the gateway knows, or is no address.
+pub fn backend(url: &str) -> Option<DbBackend> {
+    match url::Url::parse(url).ok()?.scheme() {
+        "postgres" | "postgresql" => {
+            PgConnectOptions::from_str(url).ok()?;
+            Some(DbBackend::Postgres)
+        }
+        "sqlite" => {
+            SqliteConnectOptions::from_str(url).ok()?;
+            Some(DbBackend::Sqlite)
+        }
+        _ => None,
+    }
+}
+
+/// The file that a `sqlite:` address names; none for a database in memory, and for Postgres.
+pub fn sqlite_file(url: &str) -> Option<PathBuf> {
+    if backend(url)? != DbBackend::Sqlite || url.contains(":memory:") || url.contains("mode=memory")
+    {
+        return None;
+    }
+    let options = SqliteConnectOptions::from_str(url).ok()?;
+    Some(options.get_filename().to_owned())
+}
+
+/// Opens the database at `url`: makes a missing `SQLite` file, waits up to half a minute for
+/// Postgres to come up. `max_connections` is for Postgres.
+///
+/// # Errors
+/// [`DatabaseError::Address`], [`DatabaseError::File`] or [`DatabaseError::Connect`].
+pub async fn connect(
+    url: &SecretString,
+    max_connections: u32,
+) -> Result<DatabaseConnection, DatabaseError> {
+    let url = url.expose_secret();
+    let options = match backend(url).ok_or(DatabaseError::Address)? {
+        DbBackend::Sqlite => {
+            if let Some(path) = sqlite_file(url) {
+                create_file(&path).map_err(|source| DatabaseError::File { path, source })?;
+            }
+            sqlite_options(url)
+        }
+        DbBackend::Postgres => {
+            wait_for_postgres(url)
+                .await
+                .map_err(|error| DatabaseError::Connect(connection_error(error)))?;
+            postgres_options(url, max_connections)
+        }
+        _ => return Err(DatabaseError::Address),
+    };
+    Database::connect(options)
+        .await
+        .map_err(DatabaseError::Connect)
+}
+
+/// Brings the tables up to date. Several processes may do so at once: one works, the others wait.
+///
+/// # Errors
+/// [`DatabaseError::Migrate`]; nothing is changed then.
+pub async fn migrate(database: &DatabaseConnection) -> Result<(), DatabaseError> {
+    apply_migrations(database)
+        .await
+        .map_err(DatabaseError::Migrate)
+}
+
+/// Begins a transaction that writes. On `SQLite` it takes the write lock at once: one that began by
+/// reading could find itself outrun, and could then only fail.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    database
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await
+}
+
+/// The database's own clock, in milliseconds since the Unix epoch: the one clock that replicas share.
+pub fn clock(database: &impl ConnectionTrait) -> Expr {
+    Expr::cust(match database.get_database_backend() {
+        DbBackend::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+        _ => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    })
+}
+
+/// Whether a row was refused because a unique index has its like already.
+pub fn is_unique_violation(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+/// Whether the same transaction, tried again, may succeed: the database was busy, restarting or out
+/// of reach, or it settled a conflict against this transaction.
+///
+/// After a failed COMMIT nobody knows whether it took effect: look before trying again.
+pub fn is_transient(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => is_transient_sqlx(error),
+        _ => false,
+    }
+}
+
+fn is_transient_sqlx(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if error
+                .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+                .is_some()
+            {
+                is_transient_sqlite(&code)
+            } else {
+                is_transient_sqlstate(&code)
+            }
+        }
+        _ => false,
+    }
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn is_transient_sqlstate(code: &str) -> bool {
+    let connection_exception = code.starts_with("08");
+    connection_exception
+        || matches!(
+            code,
+            "25P03" // idle_in_transaction_session_timeout
+                | "40001" // serialization_failure
+                | "40P01" // deadlock_detected
+                | "53300" // too_many_connections
+                | "55P03" // lock_not_available
+                | "57P01" // admin_shutdown
+                | "57P02" // crash_shutdown
+                | "57P03" // cannot_connect_now
+        )
+}
+
+/// <https://www.sqlite.org/rescode.html>: the low byte of an extended code is the primary code.
+fn is_transient_sqlite(code: &str) -> bool {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, BUSY | LOCKED))
+}
+
+/// One transaction around everything: it is what the lock lives in, on either database.
+async fn apply_migrations(database: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin(database).await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction
+            .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            .await?;
+    }
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+fn sqlite_options(url: &str) -> ConnectOptions {
+    let mut options = quiet_options(url);
+    // Never closed: a database in memory lives as long as its connection.
+    options
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .map_sqlx_sqlite_opts(|options| {
+            options
+                .create_if_missing(true)
+                .foreign_keys(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Normal)
+                .busy_timeout(BUSY_TIMEOUT)
+        });
+    options
+}
+
+fn postgres_options(url: &str, max_connections: u32) -> ConnectOptions {
+    let mut options = quiet_options(url);
+    options
+        .max_connections(max_connections)
+        .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
+        .set_application_name(env!("CARGO_PKG_NAME"))
+        .map_sqlx_postgres_opts(|options| {
+            options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+        });
+    options
+}
+
+/// Statements stay out of logs and spans.
+fn quiet_options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    options
+}
+
+/// Tries a single connection until one stands. The pool would wait too, but its error would only
+/// say that time was up, not that the connection was refused or the host's name unknown.
+async fn wait_for_postgres(url: &str) -> Result<(), sqlx::Error> {
+    let deadline = Instant::now() + STARTUP_PATIENCE;
+    loop {
+        let attempt = timeout(ACQUIRE_TIMEOUT, PgConnection::connect(url))
+            .await
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        match attempt {
+            Ok(connection) => return connection.close().await,
+            Err(error) if is_transient_sqlx(&error) && Instant::now() < deadline => {
+                tracing::warn!(%error, "the database does not answer yet; trying again");
+                sleep(STARTUP_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn connection_error(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Makes the directories on the way to `file`, for their owner's eyes only.
+pub(crate) fn create_directory_of(file: &Path) -> io::Result<()> {
+    let Some(directory) = file.parent().filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Makes the file for its owner's eyes only. `SQLite` gives its `-wal` and `-shm` files the same
+/// permissions.
+fn create_file(path: &Path) -> io::Result<()> {
+    create_directory_of(path)?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use sea_orm::{EntityTrait, Set, Statement};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn file_url(directory: &TempDir) -> SecretString {
+        let path = directory.path().join("private/gateway.sqlite");
+        format!("sqlite://{}", path.display()).into()
+    }
+
+    async fn pragma(database: &DatabaseConnection, name: &str) -> String {
+        let statement =
+            Statement::from_string(DbBackend::Sqlite, format!("SELECT * FROM pragma_{name}"));
+        let row = database.query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get_by_index::<String>(0)
+            .or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))
+            .unwrap()
+    }
+
+    #[test]
+    fn addresses_are_told_apart() {
+        assert_eq!(backend("postgres://u:p@h/d"), Some(DbBackend::Postgres));
+        assert_eq!(backend("postgresql://h/d"), Some(DbBackend::Postgres));
+        assert_eq!(backend("sqlite:data/x.sqlite"), Some(DbBackend::Sqlite));
+        assert_eq!(backend("mysql://h/d"), None);
+        assert_eq!(backend("no address"), None);
+        assert_eq!(backend("postgres://h:port/d"), None);
+        assert_eq!(backend("sqlite:x?mode=unheard-of"), None);
+        assert_eq!(
+            sqlite_file("sqlite:data/x.sqlite?mode=rwc"),
+            Some("data/x.sqlite".into())
+        );
+        assert_eq!(sqlite_file("sqlite::memory:"), None);
+        assert_eq!(sqlite_file("postgres://h/d"), None);
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_file_is_made_for_its_owner_alone() {
+        let directory = TempDir::new().unwrap();
+        let url = file_url(&directory);
+        let database = connect(&url, 10).await.unwrap();
+        migrate(&database).await.unwrap();
+
+        let mode = |path: &str| {
+            let metadata = std::fs::metadata(directory.path().join(path)).unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        assert_eq!(mode("private"), 0o700);
+        assert_eq!(mode("private/gateway.sqlite"), 0o600);
+        assert_eq!(mode("private/gateway.sqlite-wal"), 0o600);
+        assert_eq!(pragma(&database, "journal_mode").await, "wal");
+        assert_eq!(pragma(&database, "foreign_keys").await, "1");
+        assert_eq!(pragma(&database, "synchronous").await, "1");
+        assert_eq!(pragma(&database, "busy_timeout").await, "5000");
+    }
+
+    #[tokio::test]
+    async fn many_may_migrate_at_once() {
+        let directory = TempDir::new().unwrap();
+        let url = file_url(&directory);
+        let replicas = (0..4).map(|_| async {
+            let database = connect(&url, 1).await.unwrap();
+            migrate(&database).await
+        });
+        for result in futures_util::future::join_all(replicas).await {
+            result.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unique_violation_is_one_and_not_transient() {
+        let database = connect(&"sqlite::memory:".into(), 1).await.unwrap();
+        migrate(&database).await.unwrap();
+        let user = |id| entity::user::ActiveModel {
+            id: Set(uuid::Uuid::from_u128(id)),
+            email: Set("a@example.com".into()),
+            password_hash: Set(String::new()),
+            created_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
+        };
+        let insert = async |id| {
+            entity::user::Entity::insert(user(id))
+                .exec(&database)
+                .await
+                .map(drop)
+        };
+        insert(1).await.unwrap();
+        let error = insert(2).await.unwrap_err();
+        assert!(is_unique_violation(&error), "{error}");
+        assert!(!is_transient(&error));
+    }
+
+    #[tokio::test]
+    async fn a_lock_held_elsewhere_is_transient() {
+        let directory = TempDir::new().unwrap();
+        let url = file_url(&directory);
+        let holder = connect(&url, 1).await.unwrap();
+        migrate(&holder).await.unwrap();
+        let other = connect(&url, 1).await.unwrap();
+        other
+            .execute_unprepared("PRAGMA busy_timeout = 0")
+            .await
+            .unwrap();
+
+        let immediate = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let held = holder.begin_with_options(immediate).await.unwrap();
+        let error = other.begin_with_options(immediate).await.unwrap_err();
+        assert!(is_transient(&error), "{error}");
+        assert!(!is_unique_violation(&error));
+        held.rollback().await.unwrap();
+        other.begin_with_options(immediate).await.unwrap();
+    }
+
+    #[test]
+    fn states_that_pass_are_transient() {
+        for code in ["08006", "40001", "40P01", "53300", "57P01", "57P03"] {
+            assert!(is_transient_sqlstate(code), "{code}");
+        }
+        for code in ["23505", "28P01", "3D000", "42P01", "53100"] {
+            assert!(!is_transient_sqlstate(code), "{code}");
+        }
+        for code in ["5", "261", "517", "773", "262"] {
+            assert!(is_transient_sqlite(code), "{code}");
+        }
+        for code in ["13", "2067", "1555", ""] {
+            assert!(!is_transient_sqlite(code), "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_foreign_address_is_refused_without_repeating_it() {
+        let error = connect(&"mysql://user:hunter2@host/db".into(), 1)
+            .await
+            .unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("hunter2"));
+    }
+}

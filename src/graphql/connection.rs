@@ -1,0 +1,73 @@
+//! Connections, as clients see them.
+
+use async_graphql::{Context, Enum, ID, Object, dataloader::DataLoader};
+use entity::connection;
+use uuid::Uuid;
+
+use super::{
+    error::{ApiError, OrFail},
+    loaders::{self, ConnectionOf, UserConnections},
+    scalars::{Json, Timestamp},
+};
+use crate::{connections::Connections, intuned::AuthSessionStatus};
+
+/// A user's connection to OrangeHRM.
+pub(super) struct Connection(connection::Model);
+
+impl Connection {
+    /// The user's connection; none when not connected.
+    pub(super) async fn of(context: &Context<'_>, user_id: Uuid) -> Result<Option<Self>, ApiError> {
+        let connections = context.data_unchecked::<DataLoader<UserConnections>>();
+        let found = connections.load_one(ConnectionOf(user_id)).await;
+        Ok(found.or_fail(context)?.map(Self))
+    }
+
+    pub(super) fn is(&self, id: Uuid) -> bool {
+        self.0.id == id
+    }
+}
+
+/// A user's connection to OrangeHRM.
+#[Object]
+impl Connection {
+    async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// Asked of Intuned when the field is read. EXPIRED also when Intuned no longer knows the session.
+    /// Null, with an error, when Intuned cannot be asked: the connection itself stays.
+    async fn status(&self, context: &Context<'_>) -> Result<Option<ConnectionStatus>, ApiError> {
+        let status = loaders::session_status(context, &self.0.auth_session_id).await;
+        status.or_fail(context).map(|status| Some(status.into()))
+    }
+
+    /// What the Intuned project's `get-claims` API returns for this user, run when the field is read.
+    async fn claims(&self, context: &Context<'_>) -> Result<Option<Json>, ApiError> {
+        let connections = context.data_unchecked::<Connections>();
+        let claims = connections.claims(&self.0.auth_session_id).await;
+        let claims = (*claims.or_fail(context)?).clone();
+        let claims = async_graphql::Value::from_json(claims).or_fail(context)?;
+        Ok(Some(Json(claims)))
+    }
+
+    async fn created_at(&self) -> Timestamp {
+        self.0.created_at.into()
+    }
+
+    /// When the account was last connected or re-connected with success.
+    async fn connected_at(&self) -> Timestamp {
+        self.0.connected_at.into()
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "AuthSessionStatus")]
+pub(super) enum ConnectionStatus {
+    /// Intuned is still preparing the session.
+    Pending,
+    /// Claims can be read.
+    Ready,
+    /// The user must connect again.
+    Expired,
+}

@@ -1,0 +1,115 @@
+//! Query documents: parsed, held against [`DocumentLimits`], and kept for the next request with the
+//! same text.
+
+use std::sync::Arc;
+
+use async_graphql::parser::{
+    self, parse_query,
+    types::{DocumentOperations, ExecutableDocument, OperationType},
+};
+use moka::sync::Cache;
+
+use super::limits::{DocumentError, DocumentLimits, check_document, check_text};
+
+/// Bytes of query text that the cache holds. A parsed document takes some ten times its text.
+const CACHED_TEXT_BYTES: u64 = 512 * 1024;
+
+/// Longer texts are not cached: a few of them would push out all others.
+const CACHED_TEXT_LENGTH: usize = 16 * 1024;
+
+/// Parses and checks documents. Clones share one cache.
+///
+/// Only a document that takes all of its values from variables is kept: a value that is written into
+/// the text may be a password.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    limits: DocumentLimits,
+    cache: Cache<Arc<str>, Arc<ExecutableDocument>>,
+}
+
+/// A document within bounds, and which of its operations is to run.
+#[derive(Clone, Debug)]
+pub struct CheckedDocument {
+    /// For [`async_graphql::Request::set_parsed_query`].
+    pub document: Arc<ExecutableDocument>,
+    /// Query, mutation or subscription.
+    pub operation: OperationType,
+    /// What the operation is called, where it has a name.
+    pub name: Option<String>,
+}
+
+impl Documents {
+    /// With an empty cache.
+    pub fn new(limits: DocumentLimits) -> Self {
+        let cache = Cache::builder()
+            .max_capacity(CACHED_TEXT_BYTES)
+            .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX))
+            .build();
+        Self { limits, cache }
+    }
+
+    /// Parses and checks `text`, and finds the operation that `operation_name` means: it may be absent
+    /// where the document has one operation only.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document, the first thing found.
+    pub fn check(
+        &self,
+        text: &str,
+        operation_name: Option<&str>,
+    ) -> Result<CheckedDocument, DocumentError> {
+        let document = self.document(text)?;
+        let (operation, name) = find_operation(&document, operation_name)?;
+        Ok(CheckedDocument {
+            document,
+            operation,
+            name,
+        })
+    }
+
+    fn document(&self, text: &str) -> Result<Arc<ExecutableDocument>, DocumentError> {
+        if let Some(document) = self.cache.get(text) {
+            return Ok(document);
+        }
+        check_text(text, &self.limits)?;
+        let document = parse_query(text).map_err(|error| parse_error(&error))?;
+        let findings = check_document(&document, &self.limits)?;
+        let document = Arc::new(document);
+        if !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH {
+            self.cache.insert(text.into(), Arc::clone(&document));
+        }
+        Ok(document)
+    }
+}
+
+fn find_operation(
+    document: &ExecutableDocument,
+    wanted: Option<&str>,
+) -> Result<(OperationType, Option<String>), DocumentError> {
+    match (&document.operations, wanted) {
+        (DocumentOperations::Single(operation), None) => Ok((operation.node.ty, None)),
+        (DocumentOperations::Single(_), Some(_)) => Err(DocumentError::UnknownOperation),
+        (DocumentOperations::Multiple(operations), Some(wanted)) => operations
+            .get_key_value(wanted)
+            .map(|(name, operation)| (operation.node.ty, Some(name.to_string())))
+            .ok_or(DocumentError::UnknownOperation),
+        (DocumentOperations::Multiple(operations), None) => {
+            let mut operations = operations.iter();
+            match (operations.next(), operations.next()) {
+                (Some((name, operation)), None) => Ok((operation.node.ty, Some(name.to_string()))),
+                _ => Err(DocumentError::OperationNameMissing),
+            }
+        }
+    }
+}
+
+/// The parser's own message quotes the line that it stumbled over, which may hold a password.
+fn parse_error(error: &parser::Error) -> DocumentError {
+    let position = error.positions().next();
+    match (error, position) {
+        (parser::Error::MissingOperation, _) => DocumentError::NoOperation,
+        (parser::Error::Syntax { .. }, Some(position)) => DocumentError::Syntax(position),
+        _ => DocumentError::Definitions(position),
+    }
+}

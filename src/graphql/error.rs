@@ -1,0 +1,276 @@
+//! The one table of error codes: what each thing that can go wrong is called in
+//! `extensions.code`, and what its reader is told to do.
+
+use async_graphql::{Context, ErrorExtensions};
+
+use crate::{
+    accounts::AccountError,
+    intuned::{IntunedError, RunError},
+    operations::OperationError,
+};
+
+/// The value of an error's `extensions.code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The request carries no valid session.
+    Unauthenticated,
+    /// There is none of that id, or it is someone else's.
+    NotFound,
+    /// An input is not acceptable.
+    BadUserInput,
+    /// The address has an account.
+    EmailTaken,
+    /// A wrong password or an unknown address.
+    InvalidCredentials,
+    /// One is in flight; its id is in `extensions.operationId`.
+    OperationInProgress,
+    /// Already answered, or replaced by a newer one.
+    InfoRequestStale,
+    /// The user must connect again.
+    ConnectionExpired,
+    /// Too much at once; `extensions.retryAfterSeconds` says when to come back.
+    RateLimited,
+    /// Intuned could not be reached, refused the gateway, or failed.
+    UpstreamError,
+    /// Intuned took too long.
+    UpstreamTimeout,
+    /// The gateway's own failure; the log has the rest under the request's id.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::NotFound => "NOT_FOUND",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::EmailTaken => "EMAIL_TAKEN",
+            Self::InvalidCredentials => "INVALID_CREDENTIALS",
+            Self::OperationInProgress => "OPERATION_IN_PROGRESS",
+            Self::InfoRequestStale => "INFO_REQUEST_STALE",
+            Self::ConnectionExpired => "CONNECTION_EXPIRED",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::UpstreamError => "UPSTREAM_ERROR",
+            Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// An error as clients see it. It is no `std::error::Error`, so that nothing turns one of those into
+/// an answer by accident.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    code: ErrorCode,
+    message: String,
+    extension: Option<(&'static str, async_graphql::Value)>,
+}
+
+impl ApiError {
+    /// An error with a message that tells the reader what to do.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            extension: None,
+        }
+    }
+
+    /// The request carries no valid session.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            ErrorCode::Unauthenticated,
+            "Sign in first, and send the token as `Authorization: Bearer`.",
+        )
+    }
+
+    /// An id that is none.
+    pub fn no_such_operation() -> Self {
+        Self::new(
+            ErrorCode::NotFound,
+            "You have no operation of this id. Ask for `me { activeOperation { id } }`.",
+        )
+    }
+
+    fn internal(error: &dyn std::error::Error, request_id: &str) -> Self {
+        tracing::error!(request_id, error = %Chain(error), "a request failed");
+        Self::new(
+            ErrorCode::Internal,
+            format!("The gateway failed. Try again, or report this request: {request_id}"),
+        )
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<async_graphql::Value>) -> Self {
+        self.extension = Some((name, value.into()));
+        self
+    }
+}
+
+impl From<ApiError> for async_graphql::Error {
+    fn from(error: ApiError) -> Self {
+        Self::new(error.message).extend_with(|_, extensions| {
+            extensions.set("code", error.code.as_str());
+            if let Some((name, value)) = error.extension {
+                extensions.set(name, value);
+            }
+        })
+    }
+}
+
+/// An error with its causes, for the log.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// Maps what went wrong to what the client of the request at hand is told.
+pub(super) trait OrFail<T> {
+    /// The value, or the error in the client's terms.
+    fn or_fail(self, context: &Context<'_>) -> Result<T, ApiError>;
+}
+
+impl<T, E: IntoApiError> OrFail<T> for Result<T, E> {
+    fn or_fail(self, context: &Context<'_>) -> Result<T, ApiError> {
+        self.map_err(|error| error.into_api_error(super::context::request_id(context)))
+    }
+}
+
+/// An error of a module, and what clients see of it.
+pub(super) trait IntoApiError {
+    fn into_api_error(self, request_id: &str) -> ApiError;
+}
+
+impl IntoApiError for OperationError {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        match self {
+            Self::NotFound => ApiError::no_such_operation(),
+            Self::InProgress { operation_id } => ApiError::new(
+                ErrorCode::OperationInProgress,
+                "A sign-in is in progress. Follow it, or cancel it first.",
+            )
+            .with("operationId", operation_id.to_string()),
+            Self::InfoRequestStale => ApiError::new(
+                ErrorCode::InfoRequestStale,
+                "This was answered already, or something newer is asked. Look at the operation's `infoRequest`.",
+            ),
+            Self::Input { field, problem } => ApiError::new(
+                ErrorCode::BadUserInput,
+                format!("{field}: {problem}"),
+            )
+            .with("field", field),
+            Self::UnknownSequence { last } => ApiError::new(
+                ErrorCode::BadUserInput,
+                format!("afterSequence: the operation's last change is number {last}; give a number from 0 to {last}"),
+            )
+            .with("field", "afterSequence"),
+            Self::AnswerUndelivered(error) => upstream(
+                &error,
+                "Your answer could not be passed on to Intuned. Send it again.",
+            ),
+            Self::NotRemoved(error) => upstream(
+                &error,
+                "Intuned could not delete the session just now. The gateway goes on trying; you need do nothing.",
+            ),
+            error @ (Self::ShuttingDown | Self::Store(_)) => ApiError::internal(&error, request_id),
+        }
+    }
+}
+
+impl IntoApiError for crate::operations::StoreError {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        ApiError::internal(&self, request_id)
+    }
+}
+
+impl IntoApiError for std::sync::Arc<sea_orm::DbErr> {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        ApiError::internal(&self, request_id)
+    }
+}
+
+impl IntoApiError for serde_json::Error {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        ApiError::internal(&self, request_id)
+    }
+}
+
+impl IntoApiError for IntunedError {
+    fn into_api_error(self, _: &str) -> ApiError {
+        upstream(
+            &self,
+            "Intuned cannot be asked just now. Try again in a while.",
+        )
+    }
+}
+
+impl IntoApiError for RunError {
+    fn into_api_error(self, _: &str) -> ApiError {
+        match self {
+            Self::SessionExpired => ApiError::new(
+                ErrorCode::ConnectionExpired,
+                "The connection to OrangeHRM has expired. Connect again.",
+            ),
+            Self::Failed => ApiError::new(
+                ErrorCode::UpstreamError,
+                "Intuned could not read the claims. Try again in a while.",
+            ),
+            Self::TimedOut => ApiError::new(
+                ErrorCode::UpstreamTimeout,
+                "Reading the claims took too long. Try again.",
+            ),
+            Self::Intuned(error) => upstream(
+                &error,
+                "Intuned could not be asked for the claims. Try again in a while.",
+            ),
+        }
+    }
+}
+
+impl IntoApiError for AccountError {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        match self {
+            Self::InvalidEmail => {
+                ApiError::new(ErrorCode::BadUserInput, "email: give a valid email address")
+                    .with("field", "email")
+            }
+            Self::PasswordLength => ApiError::new(
+                ErrorCode::BadUserInput,
+                "password: give 8 to 128 characters",
+            )
+            .with("field", "password"),
+            Self::EmailTaken => ApiError::new(
+                ErrorCode::EmailTaken,
+                "This address has an account. Sign in instead.",
+            ),
+            Self::InvalidCredentials => ApiError::new(
+                ErrorCode::InvalidCredentials,
+                "Email address or password is wrong.",
+            ),
+            Self::InvalidToken => ApiError::unauthenticated(),
+            error @ (Self::Hashing(_) | Self::Signing(_) | Self::Database(_)) => {
+                ApiError::internal(&error, request_id)
+            }
+        }
+    }
+}
+
+fn upstream(error: &IntunedError, message: &str) -> ApiError {
+    match error {
+        IntunedError::TimedOut => ApiError::new(ErrorCode::UpstreamTimeout, message),
+        IntunedError::Unauthorized | IntunedError::Forbidden => {
+            tracing::error!(%error, "Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");
+            ApiError::new(ErrorCode::UpstreamError, message)
+        }
+        _ => ApiError::new(ErrorCode::UpstreamError, message),
+    }
+}

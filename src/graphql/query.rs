@@ -1,0 +1,45 @@
+//! `Query`.
+
+use async_graphql::{Context, ID, Object, dataloader::DataLoader};
+use uuid::Uuid;
+
+use super::{
+    context::{caller, require_caller},
+    error::{ApiError, OrFail},
+    loaders::{UserId, Users},
+    operation::Operation,
+    user::User,
+};
+use crate::operations::Operations;
+
+/// What can be read.
+pub struct Query;
+
+/// What can be read.
+#[Object]
+impl Query {
+    /// The signed-in user; null when the request carries no valid session.
+    async fn me(&self, context: &Context<'_>) -> Result<Option<User>, ApiError> {
+        let Some(caller) = caller(context) else {
+            return Ok(None);
+        };
+        let users = context.data_unchecked::<DataLoader<Users>>();
+        let user = users.load_one(UserId(caller.user_id)).await;
+        Ok(user.or_fail(context)?.map(User))
+    }
+
+    /// One of the caller's own operations; null when there is none of that id, or it is someone else's.
+    async fn operation(
+        &self,
+        context: &Context<'_>,
+        id: ID,
+    ) -> Result<Option<Operation>, ApiError> {
+        let caller = require_caller(context)?;
+        let Ok(id) = Uuid::try_parse(&id) else {
+            return Ok(None);
+        };
+        let operations = context.data_unchecked::<Operations>();
+        let operation = operations.get(caller.user_id, id).await.or_fail(context)?;
+        Ok(operation.map(Operation::from))
+    }
+}

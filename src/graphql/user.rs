@@ -1,0 +1,82 @@
+//! Users and their sessions, as clients see them.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use entity::user;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    connection::Connection,
+    error::{ApiError, OrFail},
+    operation::Operation,
+    scalars::Timestamp,
+};
+use crate::{accounts::SignedIn, operations::Operations};
+
+/// Someone who may sign in to the gateway.
+pub(super) struct User(pub(super) user::Model);
+
+/// Someone who may sign in to the gateway.
+#[Object]
+impl User {
+    async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    async fn email(&self) -> &str {
+        &self.0.email
+    }
+
+    /// The caller's OrangeHRM connection; null when not connected.
+    async fn connection(&self, context: &Context<'_>) -> Result<Option<Connection>, ApiError> {
+        Connection::of(context, self.0.id).await
+    }
+
+    /// The operation in flight, so that a page that was reloaded can pick it up; null when there is none.
+    async fn active_operation(&self, context: &Context<'_>) -> Result<Option<Operation>, ApiError> {
+        let operations = context.data_unchecked::<Operations>();
+        let active = operations.in_flight(self.0.id).await.or_fail(context)?;
+        Ok(active.map(Operation::from))
+    }
+}
+
+/// A new account.
+#[derive(InputObject)]
+pub(super) struct SignUpInput {
+    pub(super) email: String,
+    /// 8 to 128 characters.
+    #[graphql(secret)]
+    pub(super) password: SecretString,
+}
+
+/// An account's sign-in.
+#[derive(InputObject)]
+pub(super) struct SignInInput {
+    pub(super) email: String,
+    #[graphql(secret)]
+    pub(super) password: SecretString,
+}
+
+/// A fresh session.
+#[derive(SimpleObject)]
+pub(super) struct SessionPayload {
+    /// For `Authorization: Bearer`, and for a socket's connection_init payload as `authorization`.
+    token: String,
+    expires_at: Timestamp,
+    user: User,
+}
+
+impl From<SignedIn> for SessionPayload {
+    fn from(signed_in: SignedIn) -> Self {
+        Self {
+            token: signed_in.token.expose_secret().to_owned(),
+            expires_at: signed_in.expires_at.into(),
+            user: User(signed_in.user),
+        }
+    }
+}
+
+/// The end of a session.
+#[derive(SimpleObject)]
+pub(super) struct SignOutPayload {
+    pub(super) signed_out: bool,
+}

@@ -1,0 +1,99 @@
+//! What is answered to an operation, the same on every transport.
+
+use std::collections::BTreeMap;
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use axum::http::HeaderMap;
+use serde::Serialize;
+
+use super::refusal::Refusal;
+
+/// Errors in one answer; the rest is dropped.
+const MAX_ERRORS: usize = 10;
+
+/// Characters of an error's message; the rest is cut off.
+const MAX_MESSAGE: usize = 400;
+
+/// Where async-graphql's own messages begin to quote a value, which may be a password.
+const QUOTES: [&str; 2] = [", found ", " does not contain the value "];
+
+/// An execution result: `data` is absent where nothing was executed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<ServerError>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: BTreeMap<String, Value>,
+    /// What resolvers asked to send along.
+    #[serde(skip)]
+    pub(crate) headers: HeaderMap,
+}
+
+impl Answer {
+    /// Whether the operation was not executed at all.
+    pub(crate) fn is_request_error(&self) -> bool {
+        self.data.is_none()
+    }
+}
+
+impl From<&Refusal> for Answer {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            data: None,
+            errors: vec![refusal.into()],
+            extensions: BTreeMap::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        // An error of a field has the field's path; one that stopped the request has none.
+        let executed = response.data != Value::Null
+            || response.errors.is_empty()
+            || response.errors.iter().any(|error| !error.path.is_empty());
+        let code = if executed {
+            "BAD_USER_INPUT"
+        } else {
+            "GRAPHQL_VALIDATION_FAILED"
+        };
+        let errors = response.errors.into_iter().take(MAX_ERRORS);
+        Self {
+            data: executed.then_some(response.data),
+            errors: errors.map(|error| complete(error, code)).collect(),
+            extensions: response.extensions,
+            headers: response.http_headers,
+        }
+    }
+}
+
+/// Errors of our resolvers carry a code. One without comes from async-graphql itself, which found an
+/// argument's value or the document wanting: it gets `code`, and its message is kept from quoting.
+fn complete(mut error: ServerError, code: &str) -> ServerError {
+    let has_code = error
+        .extensions
+        .as_ref()
+        .is_some_and(|extensions| extensions.get("code").is_some());
+    if !has_code {
+        error
+            .extensions
+            .get_or_insert_with(ErrorExtensionValues::default)
+            .set("code", code);
+        let quote = QUOTES
+            .iter()
+            .filter_map(|quote| error.message.find(quote))
+            .min();
+        if let Some(start) = quote {
+            error.message.truncate(start);
+            error.message.push('.');
+        }
+    }
+    if let Some((end, _)) = error.message.char_indices().nth(MAX_MESSAGE) {
+        error.message.truncate(end);
+        error.message.push('…');
+    }
+    error
+}

@@ -1,0 +1,113 @@
+//! A TCP connection that minds its manners: it gives up on a peer that takes nothing, and lets the
+//! peer read the last answer before it is gone.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    runtime::Handle,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutStream;
+
+/// How long what the peer still sends is read and thrown away.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A connection to a client.
+///
+/// A socket that is closed while unread data waits in it resets the connection, and the peer loses the
+/// last answer: a 413 to an upload that is still under way, say. So when this is dropped while the peer
+/// is still sending, the socket lives on for a little while, to be read empty.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: Option<Pin<Box<TimeoutStream<TcpStream>>>>,
+    /// Whether the peer has said that it sends no more.
+    ended: bool,
+}
+
+impl Connection {
+    /// Writing fails once the peer has taken nothing for `write_timeout`.
+    pub(crate) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(write_timeout));
+        Self {
+            stream: Some(Box::pin(stream)),
+            ended: false,
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TimeoutStream<TcpStream>>> {
+        let stream = self.stream.as_mut().map(Pin::as_mut);
+        stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let (Some(stream), false, Ok(runtime)) =
+            (self.stream.take(), self.ended, Handle::try_current())
+        {
+            runtime.spawn(timeout(LINGER, linger(stream)));
+        }
+    }
+}
+
+async fn linger(mut stream: Pin<Box<TimeoutStream<TcpStream>>>) -> io::Result<u64> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (before, wanted) = (buffer.filled().len(), buffer.remaining() > 0);
+        let read = self.stream()?.poll_read(cx, buffer);
+        match &read {
+            Poll::Ready(Ok(())) if wanted => self.ended = buffer.filled().len() == before,
+            Poll::Ready(Err(_)) => self.ended = true,
+            _ => {}
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|stream| stream.is_write_vectored())
+    }
+}

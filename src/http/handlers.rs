@@ -1,0 +1,211 @@
+//! `/graphql`: queries and mutations over HTTP, as the GraphQL-over-HTTP specification has it, and the
+//! doors to the event stream and the WebSocket.
+
+use std::sync::Arc;
+
+use async_graphql::{Executor, parser::types::OperationType};
+use axum::{
+    Extension,
+    body::{Body, HttpBody},
+    extract::{
+        RawQuery, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection,
+    },
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+use tracing::Span;
+
+use super::{
+    answer::Answer,
+    caller::bearer_token,
+    gateway::{Gateway, Operation, Origin},
+    media::{Accepted, Media, is_json_body},
+    parameters::Parameters,
+    refusal::Refusal,
+    sse, websocket,
+};
+
+/// POST: any operation.
+pub(crate) async fn post<E: Executor>(
+    State(gateway): State<Arc<Gateway<E>>>,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(accepted) = Accepted::from_headers(&parts.headers) else {
+        return refuse(&Refusal::Accept, Media::Json);
+    };
+    let parameters = if is_json_body(&parts.headers) {
+        read(&gateway, body)
+            .await
+            .and_then(|body| Parameters::from_body(&body))
+    } else {
+        Err(Refusal::ContentType)
+    };
+    match parameters {
+        Ok(parameters) => {
+            let call = Call {
+                method: Method::POST,
+                accepted,
+                headers: parts.headers,
+                origin,
+            };
+            call.answer(&gateway, parameters).await
+        }
+        Err(refusal) => refuse(&refusal, accepted.json()),
+    }
+}
+
+/// GET: a query, a subscription as an event stream, or the handshake of a WebSocket.
+pub(crate) async fn get<E: Executor>(
+    State(gateway): State<Arc<Gateway<E>>>,
+    Extension(origin): Extension<Origin>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => return websocket::open(gateway, upgrade, &headers, origin),
+        Err(_) if headers.contains_key(header::UPGRADE) => {
+            return refuse(&Refusal::Handshake, Media::Json);
+        }
+        Err(_) => {}
+    }
+    let Some(accepted) = Accepted::from_headers(&headers) else {
+        return refuse(&Refusal::Accept, Media::Json);
+    };
+    match Parameters::from_url(query.as_deref().unwrap_or_default()) {
+        Ok(parameters) => {
+            let call = Call {
+                method: Method::GET,
+                accepted,
+                headers,
+                origin,
+            };
+            call.answer(&gateway, parameters).await
+        }
+        Err(refusal) => refuse(&refusal, accepted.json()),
+    }
+}
+
+/// Every other method.
+pub(crate) async fn other() -> Response {
+    refuse(&Refusal::Method, Media::Json)
+}
+
+/// Every other path.
+pub(crate) async fn unknown_path() -> Response {
+    refuse(&Refusal::NotFound, Media::Json)
+}
+
+/// Reads the whole body, no more than allowed and no longer than allowed.
+async fn read<E>(gateway: &Gateway<E>, body: Body) -> Result<Bytes, Refusal> {
+    let limit = gateway.settings.body_limit;
+    if HttpBody::size_hint(&body).lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Refusal::BodyLong(limit));
+    }
+    let collecting = Limited::new(body, limit).collect();
+    match timeout(gateway.settings.body_timeout, collecting).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyLong(limit)),
+        Ok(Err(_)) => Err(Refusal::BodyBroken),
+        Err(_) => Err(Refusal::BodySlow),
+    }
+}
+
+/// A request whose parameters have been read.
+struct Call {
+    method: Method,
+    accepted: Accepted,
+    headers: HeaderMap,
+    origin: Origin,
+}
+
+impl Call {
+    async fn answer<E: Executor>(
+        self,
+        gateway: &Arc<Gateway<E>>,
+        parameters: Parameters,
+    ) -> Response {
+        let media = self.accepted.json();
+        let caller = match gateway.caller(bearer_token(&self.headers)).await {
+            Ok(caller) => caller,
+            Err(refusal) => return refuse(&refusal, media),
+        };
+        let operation = match gateway.prepare(parameters, caller, &self.origin) {
+            Ok(operation) => operation,
+            Err(error) => return refuse(&error.into(), media),
+        };
+        if let Some(name) = &operation.name {
+            Span::current().record("operation", name);
+        }
+        match self.transport(&operation) {
+            Ok(Media::EventStream) => sse::stream(gateway, operation, caller)
+                .unwrap_or_else(|refusal| refuse(&refusal, media)),
+            Ok(media) => match gateway.execute(operation).await {
+                Ok(answer) => respond(answer, media),
+                Err(refusal) => refuse(&refusal, media),
+            },
+            Err(refusal) => refuse(&refusal, media),
+        }
+    }
+
+    /// What the operation is answered as.
+    fn transport(&self, operation: &Operation) -> Result<Media, Refusal> {
+        let by_get = self.method == Method::GET;
+        match operation.kind {
+            OperationType::Mutation if by_get => Err(Refusal::QueriesOnly),
+            OperationType::Query | OperationType::Mutation => Ok(self.accepted.best()),
+            OperationType::Subscription if self.accepted.event_stream() => Ok(Media::EventStream),
+            OperationType::Subscription if by_get => Err(Refusal::QueriesOnly),
+            OperationType::Subscription => Err(Refusal::StreamNeeded),
+        }
+    }
+}
+
+fn respond(answer: Answer, media: Media) -> Response {
+    let status = if answer.is_request_error() && media == Media::GraphqlResponse {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    json(status, &answer, media)
+}
+
+/// The answer to a request that never reached the schema.
+pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
+    // The request is well-formed, only its query is not: application/json answers that with a 200.
+    let status = match refusal {
+        Refusal::Document(_) if media == Media::Json => StatusCode::OK,
+        _ => refusal.status(),
+    };
+    let mut response = json(status, &refusal.into(), media);
+    let headers = response.headers_mut();
+    if let Some(allow) = refusal.allow() {
+        headers.insert(header::ALLOW, allow);
+    }
+    if matches!(
+        refusal,
+        Refusal::BodyLong(_) | Refusal::BodySlow | Refusal::BodyBroken
+    ) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn json(status: StatusCode, answer: &Answer, media: Media) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(body) => {
+            let mut response = (status, body).into_response();
+            response.headers_mut().extend(answer.headers.clone());
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, media.header());
+            response
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

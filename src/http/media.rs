@@ -1,0 +1,96 @@
+//! Content negotiation: what a body is declared as, and what the caller wants to read.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use mime::Mime;
+
+/// A media type that an answer can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// `application/json`: 200 for every well-formed request, even one whose query is invalid.
+    Json,
+    /// `application/graphql-response+json`: the status tells whether the query was executed.
+    GraphqlResponse,
+    /// `text/event-stream`.
+    EventStream,
+}
+
+impl Media {
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::EventStream => "text/event-stream; charset=utf-8",
+        })
+    }
+
+    fn matching(range: &Mime) -> Option<Self> {
+        match range.essence_str() {
+            "*/*" | "application/*" | "application/json" => Some(Self::Json),
+            "application/graphql-response+json" => Some(Self::GraphqlResponse),
+            "text/event-stream" => Some(Self::EventStream),
+            _ => None,
+        }
+    }
+}
+
+/// The media types that the caller accepts, best first; never empty.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepted(Vec<Media>);
+
+impl Accepted {
+    /// None when the caller accepts nothing that can be served. No `Accept` header means JSON.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let mut ranges: Vec<(Media, f32)> = Vec::new();
+        let values = headers.get_all(header::ACCEPT);
+        if values.iter().next().is_none() {
+            return Some(Self(vec![Media::Json]));
+        }
+        for range in values.iter().filter_map(|value| value.to_str().ok()) {
+            let parsed = range
+                .split(',')
+                .filter_map(|range| range.trim().parse().ok());
+            ranges.extend(parsed.filter_map(|range: Mime| {
+                let weight = range
+                    .get_param("q")
+                    .map_or(Some(1.0), |q| q.as_str().parse().ok());
+                Media::matching(&range)
+                    .filter(|_| is_utf8(&range))
+                    .zip(weight)
+            }));
+        }
+        ranges.retain(|(_, weight)| *weight > 0.0);
+        ranges.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let media: Vec<Media> = ranges.into_iter().map(|(media, _)| media).collect();
+        (!media.is_empty()).then_some(Self(media))
+    }
+
+    /// What the caller likes best.
+    pub(crate) fn best(&self) -> Media {
+        self.0.first().copied().unwrap_or(Media::Json)
+    }
+
+    /// The JSON that the caller likes best, for errors as well.
+    pub(crate) fn json(&self) -> Media {
+        let json = self.0.iter().find(|media| **media != Media::EventStream);
+        json.copied().unwrap_or(Media::Json)
+    }
+
+    /// Whether the caller names `text/event-stream`.
+    pub(crate) fn event_stream(&self) -> bool {
+        self.0.contains(&Media::EventStream)
+    }
+}
+
+/// Whether the body is declared as JSON. Nothing else is read: a page of another origin can send the
+/// other types without asking first.
+pub(crate) fn is_json_body(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let media = value.and_then(|value| value.to_str().ok()?.parse::<Mime>().ok());
+    media.is_some_and(|media| media.essence_str() == "application/json" && is_utf8(&media))
+}
+
+fn is_utf8(media: &Mime) -> bool {
+    media
+        .get_param(mime::CHARSET)
+        .is_none_or(|charset| charset == mime::UTF_8)
+}

@@ -1,0 +1,91 @@
+//! Around every request: its id, its span, and the headers that every answer has.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::Instant;
+use tracing::{Instrument, field, info, info_span};
+
+use super::gateway::{Origin, PeerAddress};
+use crate::ambient::Random;
+use crate::graphql::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Characters of a method or a path that go into the log.
+const LOGGED: usize = 100;
+
+/// Headers of every answer that does not set them itself.
+const DEFAULTS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Gives the request an id and a span, and the answer its id and the security headers.
+pub(crate) async fn observe(
+    State(random): State<Random>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(request.headers(), &random);
+    let span = info_span!(
+        "request",
+        method = shorten(request.method().as_str()),
+        path = shorten(request.uri().path()),
+        %request_id,
+        operation = field::Empty,
+        status = field::Empty,
+    );
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    request.extensions_mut().insert(Origin {
+        request_id: request_id.clone(),
+        peer: PeerAddress(peer),
+    });
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
+
+    let headers = response.headers_mut();
+    for (name, value) in DEFAULTS {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The caller's own id where it is fit for logs, else a random one.
+fn request_id(headers: &HeaderMap, random: &Random) -> RequestId {
+    let sent = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    match sent.filter(|id| is_safe(id)) {
+        Some(id) => RequestId(id.into()),
+        None => RequestId(random.uuid().to_string().into()),
+    }
+}
+
+fn is_safe(id: &str) -> bool {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=64).contains(&id.len()) && id.bytes().all(safe)
+}
+
+fn shorten(text: &str) -> &str {
+    text.get(..LOGGED).unwrap_or(text)
+}

@@ -1,0 +1,148 @@
+//! The transports' own errors: why a request never reached the schema.
+//!
+//! | status | `extensions.code` | when |
+//! | --- | --- | --- |
+//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, or a batch |
+//! | 400 | those of [`DocumentError`] | the query document is refused |
+//! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
+//! | 404 | `NOT_FOUND` | nothing is served at the path |
+//! | 405 | `METHOD_NOT_ALLOWED` | a method other than GET and POST; more than a query by GET |
+//! | 406 | `NOT_ACCEPTABLE` | `Accept` names nothing that can be served |
+//! | 408 | `REQUEST_TIMEOUT` | the body does not arrive in time |
+//! | 413 | `PAYLOAD_TOO_LARGE` | the body is too long |
+//! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON |
+//! | 429 | `TOO_MANY_STREAMS` | the user has too many sockets and event streams open |
+//! | 503 | `SERVICE_UNAVAILABLE` | the caller's session cannot be looked up |
+//! | 504 | `EXECUTION_TIMEOUT` | the operation ran out of time |
+
+use async_graphql::{ErrorExtensionValues, ServerError};
+use axum::http::{HeaderValue, StatusCode};
+
+use crate::graphql::limits::DocumentError;
+
+/// Why a request never reached the schema. Messages are fixed: none repeats what was sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("The body must be a JSON object.")]
+    Json,
+    #[error("Batches are not supported: send one operation in each request.")]
+    Batch,
+    #[error("The parameter `query` is missing, or is no string.")]
+    Query,
+    #[error("The parameter `{0}` has the wrong type.")]
+    Parameter(&'static str),
+    #[error("The parameter `{0}` occurs more than once.")]
+    Repeated(&'static str),
+    #[error("The body broke off.")]
+    BodyBroken,
+    #[error("The body did not arrive in time.")]
+    BodySlow,
+    #[error("The body is too long: at most {0} bytes.")]
+    BodyLong(usize),
+    #[error("Send the body as application/json, in UTF-8.")]
+    ContentType,
+    #[error(
+        "Accept application/graphql-response+json, application/json or text/event-stream, in UTF-8."
+    )]
+    Accept,
+    #[error("Subscriptions are served as text/event-stream and over a WebSocket.")]
+    StreamNeeded,
+    #[error("Use POST, or GET for a query.")]
+    Method,
+    #[error(
+        "Mutations go by POST, subscriptions by POST as text/event-stream or over a WebSocket."
+    )]
+    QueriesOnly,
+    #[error("This is no WebSocket handshake of version 13.")]
+    Handshake,
+    #[error("Pages of this origin may not connect.")]
+    Origin,
+    #[error("Nothing is served at this path.")]
+    NotFound,
+    #[error("Too many sockets and event streams are open for this user.")]
+    TooManyStreams,
+    #[error("Sessions cannot be looked up at the moment. Try again later.")]
+    Unavailable,
+    #[error("The operation took too long.")]
+    ExecutionTimeout,
+    #[error("Too many operations are running on this socket.")]
+    TooManyOperations,
+    #[error("Something went wrong on our side. Please quote request id {0}.")]
+    Internal(String),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Json
+            | Self::Batch
+            | Self::Query
+            | Self::Parameter(_)
+            | Self::Repeated(_)
+            | Self::BodyBroken
+            | Self::Handshake
+            | Self::Document(_) => StatusCode::BAD_REQUEST,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method | Self::QueriesOnly => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Accept | Self::StreamNeeded => StatusCode::NOT_ACCEPTABLE,
+            Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyStreams | Self::TooManyOperations => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ExecutionTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Json
+            | Self::Batch
+            | Self::Query
+            | Self::Parameter(_)
+            | Self::Repeated(_)
+            | Self::BodyBroken
+            | Self::Handshake => "BAD_REQUEST",
+            Self::Origin => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::Method | Self::QueriesOnly => "METHOD_NOT_ALLOWED",
+            Self::Accept | Self::StreamNeeded => "NOT_ACCEPTABLE",
+            Self::BodySlow => "REQUEST_TIMEOUT",
+            Self::BodyLong(_) => "PAYLOAD_TOO_LARGE",
+            Self::ContentType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::TooManyStreams => "TOO_MANY_STREAMS",
+            Self::TooManyOperations => "TOO_MANY_OPERATIONS",
+            Self::Internal(_) => "INTERNAL",
+            Self::Unavailable => "SERVICE_UNAVAILABLE",
+            Self::ExecutionTimeout => "EXECUTION_TIMEOUT",
+            Self::Document(error) => error.code(),
+        }
+    }
+
+    /// For the `Allow` header of a 405.
+    pub(crate) fn allow(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Method => Some(HeaderValue::from_static("GET, POST")),
+            Self::QueriesOnly => Some(HeaderValue::from_static("POST")),
+            _ => None,
+        }
+    }
+}
+
+impl From<&Refusal> for ServerError {
+    fn from(refusal: &Refusal) -> Self {
+        let position = match refusal {
+            Refusal::Document(error) => error.position(),
+            _ => None,
+        };
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", refusal.code());
+        let mut error = Self::new(refusal.to_string(), position);
+        error.extensions = Some(extensions);
+        error
+    }
+}

@@ -1,0 +1,174 @@
+//! Listening, and the life of a connection.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use async_graphql::Executor;
+use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+use tracing::{debug, info, warn};
+
+use super::{
+    caller::{Authenticator, Seats},
+    connection::Connection,
+    gateway::Gateway,
+    health::Readiness,
+    router,
+    settings::HttpSettings,
+};
+use crate::{ambient::Random, graphql::documents::Documents};
+
+/// Bytes of a request's head, and of what is read ahead of its body.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Pause after a connection could not be accepted, for want of file descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is served.
+pub struct Service<E> {
+    /// The schema.
+    pub executor: E,
+    /// Whose session a token is.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Whether the gateway can serve.
+    pub readiness: Readiness,
+    /// For request ids.
+    pub random: Random,
+    /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
+    /// headers that they set themselves stay.
+    pub extra: Router,
+}
+
+/// A server that holds its address already.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: HttpSettings,
+}
+
+impl Server {
+    /// Takes the address; connections wait until [`Server::run`]. Port 0 means any free one.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had.
+    pub async fn bind(address: SocketAddr, settings: HttpSettings) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            listener,
+            address,
+            settings,
+        })
+    }
+
+    /// The address, with the port that was chosen.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is cancelled, and then until all requests and sockets have ended, at most
+    /// [`HttpSettings::shutdown_timeout`].
+    pub async fn run<E: Executor>(self, service: Service<E>, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let abort = CancellationToken::new();
+        let gateway = Arc::new(Gateway {
+            executor: service.executor,
+            authenticator: service.authenticator,
+            documents: Documents::new(self.settings.documents),
+            seats: Seats::new(self.settings.streams_per_user),
+            settings: self.settings.clone(),
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        });
+        let connections = Connections {
+            router: router::build(gateway, service.readiness, service.random, service.extra),
+            settings: self.settings.clone(),
+            shutdown: shutdown.clone(),
+            abort: abort.clone(),
+        };
+        info!(address = %self.address, "listening");
+        while let Some((stream, peer)) = accept(&self.listener, &shutdown).await {
+            tasks.spawn(connections.clone().serve(stream, peer));
+        }
+        drop(self.listener);
+        tasks.close();
+        if timeout(self.settings.shutdown_timeout, tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                left = tasks.len(),
+                "some requests did not end in time and are dropped"
+            );
+            abort.cancel();
+        }
+    }
+}
+
+/// None once `shutdown` is cancelled.
+async fn accept(
+    listener: &TcpListener,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = shutdown.run_until_cancelled(listener.accept()).await?;
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Connections {
+    router: Router,
+    settings: HttpSettings,
+    shutdown: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Connections {
+    /// Serves one connection to its end, or to where it becomes a WebSocket.
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout));
+        let router = self.router;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.settings.head_timeout)
+            .max_buf_size(READ_BUFFER)
+            .serve_connection(io, service)
+            .with_upgrades();
+        let mut connection = Box::pin(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.abort.cancelled() => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection broke off");
+        }
+    }
+}

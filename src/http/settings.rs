@@ -1,0 +1,62 @@
+//! What the transports allow and how long they wait.
+
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+
+use crate::graphql::limits::DocumentLimits;
+
+/// Limits and waits of the transports. The defaults are what the gateway runs with.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// The longest request body, in bytes.
+    pub body_limit: usize,
+    /// The longest wait for a request's head, and for the next request on an open connection.
+    pub head_timeout: Duration,
+    /// The longest wait for a request's whole body.
+    pub body_timeout: Duration,
+    /// How long a query may run.
+    pub query_timeout: Duration,
+    /// How long a mutation may run.
+    pub mutation_timeout: Duration,
+    /// A connection whose peer takes nothing for so long is closed.
+    pub write_timeout: Duration,
+    /// The longest wait for a socket's `connection_init`.
+    pub socket_init_timeout: Duration,
+    /// The longest message on a socket, in bytes.
+    pub socket_message_limit: usize,
+    /// Operations that may run on one socket at once.
+    pub operations_per_socket: usize,
+    /// Sockets and event streams that one user may have open at once.
+    pub streams_per_user: usize,
+    /// Pause between two signs of life on a quiet socket or event stream. A socket that shows none
+    /// itself from one to the next is closed.
+    pub keep_alive: Duration,
+    /// How long requests and sockets may take to end when the server stops.
+    pub shutdown_timeout: Duration,
+    /// Web origins, such as `https://app.example.com`, whose pages may call the gateway.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// What a query document may ask for.
+    pub documents: DocumentLimits,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            body_limit: 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            query_timeout: Duration::from_secs(30),
+            mutation_timeout: Duration::from_mins(1),
+            write_timeout: Duration::from_secs(30),
+            socket_init_timeout: Duration::from_secs(3),
+            socket_message_limit: 64 * 1024,
+            operations_per_socket: 32,
+            streams_per_user: 64,
+            keep_alive: Duration::from_secs(25),
+            shutdown_timeout: Duration::from_secs(10),
+            allowed_origins: Vec::new(),
+            documents: DocumentLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a socket is closed by the gateway.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+/// The longest wait for the peer to take the goodbye and to answer it.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Bytes of a reason, by the WebSocket protocol.
+const REASON: usize = 123;
+
+/// The codes and reasons that clients of the protocol know. Reasons are fixed texts, but for an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    /// Comes back to another replica.
+    Restart,
+    /// The session cannot be looked up now.
+    TryAgain,
+    /// A message over the limit.
+    TooBig,
+    /// Not the WebSocket protocol.
+    Protocol,
+    /// Not a message of the GraphQL protocol.
+    Invalid,
+    /// `subscribe` before the acknowledgement.
+    Unauthorized,
+    /// Bad credentials, or the session has ended: clients come back with fresh ones.
+    Forbidden,
+    /// The handshake did not offer our subprotocol.
+    Subprotocol,
+    /// No `connection_init` in time.
+    InitTimeout,
+    /// The id is in use.
+    Subscriber(String),
+    /// A second `connection_init`.
+    SecondInit,
+    /// The user has too many sockets and event streams.
+    TooManySockets,
+}
+
+impl Close {
+    fn code(&self) -> u16 {
+        match self {
+            Self::Protocol => 1002,
+            Self::TooBig => 1009,
+            Self::Restart => 1012,
+            Self::TryAgain => 1013,
+            Self::Invalid => 4400,
+            Self::Unauthorized => 4401,
+            Self::Forbidden => 4403,
+            Self::Subprotocol => 4406,
+            Self::InitTimeout => 4408,
+            Self::Subscriber(_) => 4409,
+            Self::SecondInit | Self::TooManySockets => 4429,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Restart => "Service restart",
+            Self::TryAgain => "Try again later",
+            Self::TooBig => "Message too big",
+            Self::Protocol => "Protocol error",
+            Self::Invalid => "Invalid message received",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::Subprotocol => "Subprotocol not acceptable",
+            Self::InitTimeout => "Connection initialisation timeout",
+            Self::Subscriber(id) => return already_exists(id),
+            Self::SecondInit => "Too many initialisation requests",
+            Self::TooManySockets => "Too many connections",
+        }
+        .to_owned()
+    }
+
+    /// Says goodbye and waits for the peer's own.
+    pub(super) async fn say(self, mut socket: WebSocket) {
+        let frame = CloseFrame {
+            code: self.code(),
+            reason: self.reason().into(),
+        };
+        let goodbye = async {
+            if socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
+
+/// The id is cut where the reason would be too long.
+fn already_exists(id: &str) -> String {
+    let room = REASON - "Subscriber for  already exists".len();
+    let end = id.floor_char_boundary(room);
+    let id = id.get(..end).unwrap_or_default();
+    format!("Subscriber for {id} already exists")
+}

@@ -1,0 +1,100 @@
+//! The messages of the protocol.
+
+use async_graphql::ServerError;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::http::{answer::Answer, caller::strip_bearer, parameters::Parameters};
+
+/// What a client says. It may hold secrets, so it cannot be printed.
+pub(super) enum ClientMessage {
+    Init(Credentials),
+    Ping(Option<Map<String, Value>>),
+    Pong,
+    Subscribe { id: String, parameters: Parameters },
+    Complete { id: String },
+}
+
+/// What the payload of `connection_init` says about who is there.
+pub(super) enum Credentials {
+    /// Nothing.
+    Absent,
+    /// A token, valid or not.
+    Token(SecretString),
+    /// Something that can be no token.
+    Malformed,
+}
+
+/// The message as it is on the wire.
+#[derive(Deserialize)]
+struct Envelope {
+    r#type: Type,
+    id: Option<String>,
+    payload: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Type {
+    ConnectionInit,
+    Ping,
+    Pong,
+    Subscribe,
+    Complete,
+}
+
+impl ClientMessage {
+    /// None when it is no message of the protocol.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let envelope: Envelope = serde_json::from_str(text).ok()?;
+        let id = envelope.id.filter(|id| !id.is_empty());
+        Some(match envelope.r#type {
+            Type::ConnectionInit => Self::Init(credentials(envelope.payload.unwrap_or_default())),
+            Type::Ping => Self::Ping(envelope.payload),
+            Type::Pong => Self::Pong,
+            Type::Subscribe => Self::Subscribe {
+                id: id?,
+                parameters: Parameters::from_object(envelope.payload?).ok()?,
+            },
+            Type::Complete => Self::Complete { id: id? },
+        })
+    }
+}
+
+/// The token is under `authorization`, with or without `Bearer` in front of it.
+fn credentials(mut payload: Map<String, Value>) -> Credentials {
+    let value = payload
+        .remove("authorization")
+        .or_else(|| payload.remove("Authorization"));
+    match value {
+        None | Some(Value::Null) => Credentials::Absent,
+        Some(Value::String(text)) => {
+            let text = text.trim();
+            Credentials::Token(strip_bearer(text).unwrap_or(text).into())
+        }
+        Some(_) => Credentials::Malformed,
+    }
+}
+
+/// What the gateway says.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ServerMessage<'a> {
+    ConnectionAck,
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<Map<String, Value>>,
+    },
+    Next {
+        id: &'a str,
+        payload: &'a Answer,
+    },
+    Error {
+        id: &'a str,
+        payload: &'a [ServerError],
+    },
+    Complete {
+        id: &'a str,
+    },
+}

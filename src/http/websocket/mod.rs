@@ -1,0 +1,63 @@
+//! GraphQL over WebSocket: the `graphql-transport-ws` protocol.
+
+mod close;
+mod message;
+mod session;
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use axum::{extract::WebSocketUpgrade, http::HeaderMap, response::Response};
+use tracing::{Instrument, info_span};
+
+use self::{close::Close, session::Session};
+use super::{
+    caller::bearer_token,
+    gateway::{Gateway, Origin},
+    handlers::refuse,
+    media::Media,
+    origin,
+    refusal::Refusal,
+};
+
+/// The protocol's name in the handshake.
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// Bytes read ahead. Clients send little, and every socket holds this much.
+const READ_BUFFER: usize = 2 * 1024;
+
+/// Completes the handshake and leaves the socket to its session.
+pub(crate) fn open<E: Executor>(
+    gateway: Arc<Gateway<E>>,
+    upgrade: WebSocketUpgrade,
+    headers: &HeaderMap,
+    caller_origin: Origin,
+) -> Response {
+    if origin::is_foreign(headers, &gateway.settings.allowed_origins) {
+        return refuse(&Refusal::Origin, Media::Json);
+    }
+    let limit = gateway.settings.socket_message_limit;
+    let upgrade = upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    let is_ours = upgrade.selected_protocol().is_some();
+    let token = bearer_token(headers);
+    let span = info_span!(parent: None, "socket", request_id = %caller_origin.request_id);
+    let task = gateway.tasks.token();
+    upgrade.on_upgrade(move |socket| {
+        let run = async move {
+            let _task = task;
+            if is_ours {
+                Session::new(socket, gateway, caller_origin, token)
+                    .run()
+                    .await;
+            } else {
+                Close::Subprotocol.say(socket).await;
+            }
+        };
+        run.instrument(span)
+    })
+}

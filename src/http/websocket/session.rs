@@ -1,0 +1,301 @@
+//! One socket: a single task that reads, runs the operations and writes.
+//!
+//! Nothing is queued here: while an answer is being written no operation is asked for another, so a
+//! reader that is slow slows down its own operations only, and one that stops is closed by the
+//! connection's write timeout.
+
+use std::{pin::Pin, sync::Arc};
+
+use async_graphql::Executor;
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::{
+    FutureExt, SinkExt, StreamExt,
+    future::{self, BoxFuture},
+    stream::BoxStream,
+};
+use secrecy::SecretString;
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
+use tokio_stream::{StreamMap, StreamNotifyClose};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tracing::debug;
+use tungstenite::Error as SocketError;
+
+use super::{
+    close::Close,
+    message::{ClientMessage, Credentials, ServerMessage},
+};
+use crate::{
+    accounts::Caller,
+    http::{
+        answer::Answer,
+        caller::Seat,
+        gateway::{Gateway, Origin},
+        parameters::Parameters,
+        refusal::Refusal,
+    },
+};
+
+/// Why a session is over.
+enum End {
+    /// The gateway closes it.
+    Close(Close),
+    /// The peer has closed it, or is gone.
+    Gone,
+}
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
+
+type Flow = Result<(), End>;
+
+/// How far the socket has got.
+enum Phase {
+    /// Waiting for `connection_init`.
+    Silent(Pin<Box<Sleep>>),
+    /// Looking up whose token it is; none when it is nobody's.
+    Checking(BoxFuture<'static, Result<Option<Caller>, Close>>),
+    /// Operations may run, until the session ends.
+    Open {
+        caller: Option<Caller>,
+        session_ended: BoxFuture<'static, ()>,
+        _seat: Option<Seat>,
+    },
+}
+
+/// What the session reacts to.
+enum Event {
+    Received(Option<Result<Message, axum::Error>>),
+    Produced(String, Option<Answer>),
+    Checked(Result<Option<Caller>, Close>),
+    KeepAlive,
+    End(Close),
+}
+
+pub(super) struct Session<E> {
+    socket: WebSocket,
+    gateway: Arc<Gateway<E>>,
+    origin: Origin,
+    /// From the handshake, for a `connection_init` that has none.
+    token: Option<SecretString>,
+    phase: Phase,
+    operations: StreamMap<String, StreamNotifyClose<BoxStream<'static, Answer>>>,
+    keep_alive: Interval,
+    /// Whether anything has come since the last sign of life was asked for.
+    alive: bool,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl<E: Executor> Session<E> {
+    pub(super) fn new(
+        socket: WebSocket,
+        gateway: Arc<Gateway<E>>,
+        origin: Origin,
+        token: Option<SecretString>,
+    ) -> Self {
+        let period = gateway.settings.keep_alive;
+        let mut keep_alive = interval_at(tokio::time::Instant::now() + period, period);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            socket,
+            origin,
+            token,
+            phase: Phase::Silent(Box::pin(sleep(gateway.settings.socket_init_timeout))),
+            operations: StreamMap::new(),
+            keep_alive,
+            alive: true,
+            shutdown: Box::pin(gateway.shutdown.clone().cancelled_owned()),
+            gateway,
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(super) async fn run(mut self) {
+        let end = loop {
+            let event = self.next_event().await;
+            if let Err(end) = self.handle(event).await {
+                break end;
+            }
+        };
+        let Self {
+            socket, operations, ..
+        } = self;
+        drop(operations);
+        if let End::Close(close) = end {
+            debug!(?close, "closing a socket");
+            Box::pin(close.say(socket)).await;
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        tokio::select! {
+            () = &mut self.shutdown => Event::End(Close::Restart),
+            event = self.phase.next_event() => event,
+            message = self.socket.recv() => Event::Received(message),
+            Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
+            _ = self.keep_alive.tick() => Event::KeepAlive,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Flow {
+        match event {
+            Event::Received(message) => {
+                self.alive = true;
+                let message = message.ok_or(End::Gone)?.map_err(read_error)?;
+                match message {
+                    Message::Text(text) => self.receive(text.as_str()).await,
+                    Message::Binary(_) => Err(Close::Invalid.into()),
+                    Message::Ping(_) | Message::Pong(_) => Ok(()),
+                    Message::Close(_) => Err(End::Gone),
+                }
+            }
+            Event::Produced(id, Some(answer)) => self.answer(&id, &answer).await,
+            Event::Produced(id, None) => {
+                self.operations.remove(&id);
+                self.send(&ServerMessage::Complete { id: &id }).await
+            }
+            Event::Checked(checked) => self.open(checked?).await,
+            Event::KeepAlive if self.alive => {
+                self.alive = false;
+                self.write(Message::Ping(bytes::Bytes::new())).await
+            }
+            Event::KeepAlive => Err(End::Gone),
+            Event::End(close) => Err(close.into()),
+        }
+    }
+
+    async fn receive(&mut self, text: &str) -> Flow {
+        match ClientMessage::parse(text).ok_or(Close::Invalid)? {
+            ClientMessage::Init(credentials) => self.init(credentials),
+            ClientMessage::Ping(payload) => self.send(&ServerMessage::Pong { payload }).await,
+            ClientMessage::Pong => Ok(()),
+            ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters).await,
+            ClientMessage::Complete { id } => {
+                self.operations.remove(&id);
+                Ok(())
+            }
+        }
+    }
+
+    fn init(&mut self, credentials: Credentials) -> Flow {
+        if !matches!(self.phase, Phase::Silent(_)) {
+            return Err(Close::SecondInit.into());
+        }
+        let from_handshake = self.token.take();
+        let token = match credentials {
+            Credentials::Absent => from_handshake,
+            Credentials::Token(token) => Some(token),
+            Credentials::Malformed => return Err(Close::Forbidden.into()),
+        };
+        let gateway = Arc::clone(&self.gateway);
+        self.phase = Phase::Checking(Box::pin(async move {
+            let has_token = token.is_some();
+            match gateway.caller(token).await {
+                Ok(None) if has_token => Err(Close::Forbidden),
+                Ok(caller) => Ok(caller),
+                Err(_) => Err(Close::TryAgain),
+            }
+        }));
+        Ok(())
+    }
+
+    async fn open(&mut self, caller: Option<Caller>) -> Flow {
+        let (session_ended, seat) = match caller {
+            Some(caller) => {
+                let seat = self.gateway.seats.take(caller.user_id);
+                let seat = seat.ok_or(Close::TooManySockets)?;
+                (self.gateway.authenticator.session_ended(caller), Some(seat))
+            }
+            None => (future::pending().boxed(), None),
+        };
+        self.phase = Phase::Open {
+            caller,
+            session_ended,
+            _seat: seat,
+        };
+        self.send(&ServerMessage::ConnectionAck).await
+    }
+
+    async fn subscribe(&mut self, id: String, parameters: Parameters) -> Flow {
+        let Phase::Open { caller, .. } = &self.phase else {
+            return Err(Close::Unauthorized.into());
+        };
+        if self.operations.contains_key(&id) {
+            return Err(Close::Subscriber(id).into());
+        }
+        if self.operations.len() >= self.gateway.settings.operations_per_socket {
+            return self
+                .answer(&id, &Answer::from(&Refusal::TooManyOperations))
+                .await;
+        }
+        match self.gateway.prepare(parameters, *caller, &self.origin) {
+            Ok(operation) => {
+                let answers = StreamNotifyClose::new(self.gateway.stream(operation));
+                self.operations.insert(id, answers);
+                Ok(())
+            }
+            Err(error) => self.answer(&id, &Answer::from(&error.into())).await,
+        }
+    }
+
+    /// An operation that was not executed ends with `error`, and no `complete` follows.
+    async fn answer(&mut self, id: &str, answer: &Answer) -> Flow {
+        if answer.is_request_error() {
+            self.operations.remove(id);
+            let payload = &answer.errors;
+            self.send(&ServerMessage::Error { id, payload }).await
+        } else {
+            let payload = answer;
+            self.send(&ServerMessage::Next { id, payload }).await
+        }
+    }
+
+    async fn send(&mut self, message: &ServerMessage<'_>) -> Flow {
+        let text = serde_json::to_string(message).map_err(|_| End::Gone)?;
+        self.write(Message::Text(text.into())).await
+    }
+
+    /// Waits for the peer to take the message, unless the session ends in the meantime.
+    async fn write(&mut self, message: Message) -> Flow {
+        tokio::select! {
+            biased;
+            written = SinkExt::send(&mut self.socket, message) => written.map_err(|_| End::Gone),
+            () = &mut self.shutdown => Err(Close::Restart.into()),
+            () = self.phase.session_ended() => Err(Close::Forbidden.into()),
+        }
+    }
+}
+
+impl Phase {
+    async fn next_event(&mut self) -> Event {
+        match self {
+            Self::Silent(patience) => {
+                patience.await;
+                Event::End(Close::InitTimeout)
+            }
+            Self::Checking(check) => Event::Checked(check.await),
+            Self::Open { session_ended, .. } => {
+                session_ended.await;
+                Event::End(Close::Forbidden)
+            }
+        }
+    }
+
+    async fn session_ended(&mut self) {
+        match self {
+            Self::Open { session_ended, .. } => session_ended.await,
+            Self::Silent(_) | Self::Checking(_) => future::pending().await,
+        }
+    }
+}
+
+/// What the peer is told when what it sent could not be read.
+fn read_error(error: axum::Error) -> End {
+    match error.into_inner().downcast_ref::<SocketError>() {
+        Some(SocketError::Capacity(_)) => Close::TooBig.into(),
+        Some(SocketError::Protocol(_) | SocketError::Utf8(_)) => Close::Protocol.into(),
+        _ => End::Gone,
+    }
+}

@@ -1,0 +1,164 @@
+//! Runs of a project's API: started, watched to their end, and their refusals told apart.
+
+use std::{future::Future, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    ApiGeneration, AuthSessionStatus, Backoff, IntunedClient, IntunedError, RunError,
+    transport::{Call, RESULT_LIMIT},
+    wire::{self, NoParameters, Retry, RunBody, RunEnd, SessionRef},
+};
+
+impl IntunedClient {
+    /// Runs the project's API `api` with no parameters within the auth session and waits for the
+    /// result, at most `timeout`. Transient faults are retried with back-off, but a start that may
+    /// have been acted on is not sent again.
+    ///
+    /// Intuned answers a run with 401 both when the API key is wrong and when the session has
+    /// expired, and the later generations say the latter by a failure of category `auth`. Then the
+    /// session's status decides: expired or unknown is [`RunError::SessionExpired`]. While Intuned
+    /// calls the session good, nobody is told to sign in again: a 401 stays
+    /// [`IntunedError::Unauthorized`] and a failed run stays [`RunError::Failed`]. A run that is
+    /// answered with 404 is settled the same way, since its session may be what is unknown.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    pub async fn run(
+        &self,
+        api: &str,
+        auth_session_id: &str,
+        timeout: Duration,
+    ) -> Result<Value, RunError> {
+        tokio::time::timeout(timeout, self.run_to_its_end(api, auth_session_id, timeout))
+            .await
+            .unwrap_or(Err(RunError::TimedOut))
+    }
+
+    async fn run_to_its_end(
+        &self,
+        api: &str,
+        session: &str,
+        timeout: Duration,
+    ) -> Result<Value, RunError> {
+        let end = match self.api {
+            ApiGeneration::V0_3 => self.run_sync(api, session, timeout).await,
+            ApiGeneration::Auto | ApiGeneration::V1 => self.start_and_watch(api, session).await,
+        };
+        match end {
+            Ok(RunEnd::Completed(result)) => Ok(result),
+            Ok(RunEnd::Failed {
+                session_refused: false,
+            }) => Err(RunError::Failed),
+            Ok(RunEnd::Failed {
+                session_refused: true,
+            }) => Err(self.expired_or(session, RunError::Failed).await),
+            Err(error @ (IntunedError::Unauthorized | IntunedError::NotFound)) => {
+                Err(self.expired_or(session, error.into()).await)
+            }
+            Err(IntunedError::TimedOut) => Err(RunError::TimedOut),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Generation 1: one request that lasts as long as the run.
+    async fn run_sync(
+        &self,
+        api: &str,
+        session: &str,
+        timeout: Duration,
+    ) -> Result<RunEnd, IntunedError> {
+        let body = self.run_body(api, session)?;
+        let send = || {
+            self.transport.send(Call {
+                limit: RESULT_LIMIT,
+                timeout: Some(timeout),
+                ..Call::post("run.sync", &["run"], body.clone())
+            })
+        };
+        let answer = self.persist(certainly_not_acted_on, send).await?;
+        wire::read_run(&answer)?.ok_or(IntunedError::Unreadable {
+            reason: "a run that has not ended",
+        })
+    }
+
+    /// What both generations take: a start, then looks at the result until there is one.
+    async fn start_and_watch(&self, api: &str, session: &str) -> Result<RunEnd, IntunedError> {
+        let body = self.run_body(api, session)?;
+        let start = async || {
+            let call = Call::post("run.start", &["run", "start"], body.clone());
+            wire::read_run_started(&self.transport.send(call).await?)
+        };
+        let run_id = self.persist(certainly_not_acted_on, start).await?;
+        let look = || self.run_result(&run_id);
+        loop {
+            tokio::time::sleep(self.random.jitter(self.run_poll_interval, 0.2)).await;
+            if let Some(end) = self.persist(IntunedError::is_transient, look).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    async fn run_result(&self, run_id: &str) -> Result<Option<RunEnd>, IntunedError> {
+        let answer = self
+            .transport
+            .send(Call {
+                limit: RESULT_LIMIT,
+                ..Call::get("run.result", &["run", run_id, "result"])
+            })
+            .await?;
+        wire::read_run(&answer)
+    }
+
+    /// [`RunError::SessionExpired`] if Intuned says so of the session, or else `otherwise`.
+    async fn expired_or(&self, session: &str, otherwise: RunError) -> RunError {
+        let ask = || self.auth_session_status(session);
+        match self.persist(IntunedError::is_transient, ask).await {
+            Ok(Some(AuthSessionStatus::Expired) | None) => RunError::SessionExpired,
+            Ok(Some(AuthSessionStatus::Ready | AuthSessionStatus::Pending)) => otherwise,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Calls again, with back-off, while the error is worth it; never while the key is held.
+    async fn persist<T, F>(
+        &self,
+        worth_another_try: impl Fn(&IntunedError) -> bool,
+        call: impl Fn() -> F,
+    ) -> Result<T, IntunedError>
+    where
+        F: Future<Output = Result<T, IntunedError>>,
+    {
+        let mut failures = 0;
+        loop {
+            while let Some(until) = self.held_until() {
+                tokio::time::sleep_until(until).await;
+            }
+            match call().await {
+                Err(error) if worth_another_try(&error) => {
+                    let delay = Backoff::new().delay(failures, error.retry_after(), &self.random);
+                    failures += 1;
+                    tokio::time::sleep(delay).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn run_body(&self, api: &str, session: &str) -> Result<bytes::Bytes, IntunedError> {
+        wire::sealed(&RunBody {
+            api,
+            parameters: NoParameters {},
+            retry: Retry {
+                maximum_attempts: 2,
+            },
+            auth_session: SessionRef { id: session },
+            save_trace: self.later_generation().then_some(false),
+        })
+    }
+}
+
+fn certainly_not_acted_on(error: &IntunedError) -> bool {
+    error.is_transient() && !error.may_have_acted()
+}

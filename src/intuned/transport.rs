@@ -1,0 +1,300 @@
+//! One HTTP exchange with Intuned, and what its outcome means.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Client, Method, Response, StatusCode, Url,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::{IntunedConfig, IntunedError, backoff::MAX_DELAY, wire::is_usable_id};
+use crate::ambient::Clock;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+
+/// The longest body of most answers, in bytes.
+pub(super) const ANSWER_LIMIT: usize = 1 << 20;
+/// The longest body of an answer that may carry a run's result, in bytes.
+pub(super) const RESULT_LIMIT: usize = 16 << 20;
+
+/// One call of the API.
+pub(super) struct Call<'a> {
+    /// Its name, for the log.
+    pub(super) name: &'static str,
+    pub(super) method: Method,
+    /// What follows the project's name, segment by segment.
+    pub(super) path: &'a [&'a str],
+    pub(super) body: Option<Bytes>,
+    /// The longest answer that is read, in bytes.
+    pub(super) limit: usize,
+    /// Another time limit than the configured one.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(name: &'static str, path: &'a [&'a str]) -> Self {
+        Self {
+            name,
+            method: Method::GET,
+            path,
+            body: None,
+            limit: ANSWER_LIMIT,
+            timeout: None,
+        }
+    }
+
+    pub(super) fn post(name: &'static str, path: &'a [&'a str], body: Bytes) -> Self {
+        Self {
+            method: Method::POST,
+            body: Some(body),
+            ..Self::get(name, path)
+        }
+    }
+
+    pub(super) fn delete(name: &'static str, path: &'a [&'a str]) -> Self {
+        Self {
+            method: Method::DELETE,
+            ..Self::get(name, path)
+        }
+    }
+}
+
+/// Sends calls, each exactly once.
+pub(super) struct Transport {
+    http: Client,
+    base_url: Url,
+    workspace_id: String,
+    project_name: String,
+    api_key: HeaderValue,
+    clock: Arc<dyn Clock>,
+    held_until: Mutex<Option<Instant>>,
+}
+
+impl Transport {
+    pub(super) fn new(
+        config: IntunedConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, reqwest::Error> {
+        let http = Client::builder()
+            .user_agent(concat!(
+                env!("CARGO_PKG_NAME"),
+                "/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            // Shorter than the whole, so that it is this one that ends a connect that hangs.
+            .connect_timeout(LONGEST_CONNECT.min(config.request_timeout / 2))
+            .timeout(config.request_timeout)
+            // Shorter than servers keep theirs: a call on a connection that is being closed could not
+            // tell whether it was heard.
+            .pool_idle_timeout(LONGEST_IDLE)
+            .build()?;
+        Ok(Self {
+            api_key: api_key_header(&http, &config)?,
+            http,
+            base_url: config.base_url,
+            workspace_id: config.workspace_id,
+            project_name: config.project_name,
+            clock,
+            held_until: Mutex::new(None),
+        })
+    }
+
+    /// The body of a success.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
+        let name = call.name;
+        let outcome = self.exchange(call).await;
+        match &outcome {
+            Ok(_) => tracing::debug!(call = name, "Intuned answered"),
+            Err(error) => tracing::debug!(call = name, %error, "a call to Intuned failed"),
+        }
+        outcome
+    }
+
+    /// Until when Intuned asked to be left alone; none once that is over.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        let held = *self
+            .held_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.filter(|until| *until > Instant::now())
+    }
+
+    async fn exchange(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
+        let mut request = self
+            .http
+            .request(call.method, self.url(call.path)?)
+            .header(API_KEY, self.api_key.clone())
+            .header(ACCEPT, JSON);
+        if let Some(body) = call.body {
+            request = request.header(CONTENT_TYPE, JSON).body(body);
+        }
+        if let Some(timeout) = call.timeout {
+            request = request.timeout(timeout);
+        }
+        let response = request.send().await.map_err(|error| no_answer(&error))?;
+        self.check(response.status(), response.headers())?;
+        read(response, call.limit).await
+    }
+
+    fn url(&self, path: &[&str]) -> Result<Url, IntunedError> {
+        if !path.iter().copied().all(is_usable_id) {
+            // No object can have such an id.
+            return Err(IntunedError::NotFound);
+        }
+        let project = [
+            self.workspace_id.as_str(),
+            "projects",
+            self.project_name.as_str(),
+        ];
+        if !project.into_iter().all(is_usable_id) {
+            return Err(IntunedError::Refused { status: 404 });
+        }
+        let mut url = self.base_url.clone();
+        url.path_segments_mut()
+            .map_err(|()| IntunedError::Unreachable)?
+            .pop_if_empty()
+            .extend(project)
+            .extend(path);
+        Ok(url)
+    }
+
+    fn check(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), IntunedError> {
+        let retry_after = retry_after(headers, self.clock.now());
+        Err(match status.as_u16() {
+            200..=299 => return Ok(()),
+            401 => IntunedError::Unauthorized,
+            403 => IntunedError::Forbidden,
+            404 => IntunedError::NotFound,
+            409 => IntunedError::Conflict,
+            429 => {
+                self.hold(retry_after);
+                IntunedError::RateLimited { retry_after }
+            }
+            status @ 500..=599 => IntunedError::Server {
+                status,
+                retry_after,
+            },
+            status => IntunedError::Refused { status },
+        })
+    }
+
+    /// A later end wins over an earlier one.
+    fn hold(&self, retry_after: Option<Duration>) {
+        let until = retry_after.map(|wait| Instant::now() + wait);
+        let mut held = self
+            .held_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = until.max(*held);
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("workspace_id", &self.workspace_id)
+            .field("project_name", &self.project_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Goes through a request that is never sent, so that a key that cannot be a header is an error of
+/// the HTTP client like any other.
+fn api_key_header(http: &Client, config: &IntunedConfig) -> Result<HeaderValue, reqwest::Error> {
+    let request = http
+        .get(config.base_url.clone())
+        .header(API_KEY, config.api_key.expose_secret())
+        .build()?;
+    let mut header = request
+        .headers()
+        .get(API_KEY)
+        .cloned()
+        .unwrap_or(HeaderValue::from_static(""));
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// What it means that no answer came, or not all of it.
+fn no_answer(error: &reqwest::Error) -> IntunedError {
+    if error.is_builder() || error.is_connect() {
+        IntunedError::Unreachable
+    } else if error.is_timeout() {
+        IntunedError::TimedOut
+    } else {
+        IntunedError::Broken
+    }
+}
+
+/// Reads the body, and no further than `limit`.
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, IntunedError> {
+    const TOO_LONG: IntunedError = IntunedError::Unreadable {
+        reason: "longer than it may be",
+    };
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |length| length > limit) {
+        return Err(TOO_LONG);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(TOO_LONG);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// `Retry-After` as seconds or as a date, at most a minute; none when it makes no sense.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds are many seconds all the same.
+        text.parse().map_or(MAX_DELAY, Duration::from_secs)
+    } else {
+        let until = DateTime::<Utc>::from(httpdate::parse_http_date(text).ok()?);
+        (until - now).to_std().unwrap_or(Duration::ZERO)
+    };
+    Some(wait.min(MAX_DELAY))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("0", Some(0))]
+    #[case("7", Some(7))]
+    #[case(" 7 ", Some(7))]
+    #[case("61", Some(60))]
+    #[case("99999999999999999999999999", Some(60))]
+    #[case("Sat, 21 Nov 2026 12:00:09 GMT", Some(9))]
+    #[case("Sat, 21 Nov 2026 11:00:00 GMT", Some(0))]
+    #[case("Fri, 31 Dec 9999 23:59:59 GMT", Some(60))]
+    #[case("-1", None)]
+    #[case("1.5", None)]
+    #[case("soon", None)]
+    #[case("", None)]
+    fn retry_after_is_read(#[case] text: &str, #[case] seconds: Option<u64>) {
+        let now = DateTime::parse_from_rfc3339("2026-11-21T12:00:00Z").unwrap();
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+        let read = retry_after(&headers, now.to_utc());
+        assert_eq!(read, seconds.map(Duration::from_secs));
+    }
+}

@@ -1,0 +1,291 @@
+//! What is heard, read leniently: fields that are not known are passed over, and odd optional ones
+//! count as absent.
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::intuned::{
+    AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
+};
+
+/// The answer of `create.start`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateStarted {
+    operation_id: String,
+}
+
+/// The answer of `run.start`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunStarted {
+    run_id: String,
+}
+
+/// The answer of `one`.
+#[derive(Deserialize)]
+struct AuthSession {
+    status: SessionStatus,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum SessionStatus {
+    Pending,
+    Ready,
+    Expired,
+}
+
+/// The answer of `create.result`.
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum CreateAnswer {
+    Pending,
+    InProgress,
+    RequestedMoreInfo {
+        id: String,
+        details: Details,
+    },
+    #[serde(rename_all = "camelCase")]
+    Done {
+        auth_session_id: String,
+    },
+    Failed(Failure),
+    Canceled(Failure),
+}
+
+/// What `requested_more_info` asks for.
+#[derive(Deserialize)]
+#[serde(tag = "requestType", rename_all = "snake_case")]
+enum Details {
+    #[serde(rename_all = "camelCase")]
+    Otp {
+        #[serde(default, deserialize_with = "lenient")]
+        message_to_user: Option<String>,
+    },
+    #[serde(rename_all = "camelCase")]
+    MultipleChoice {
+        #[serde(default, deserialize_with = "lenient")]
+        message_to_user: Option<String>,
+        choices: Vec<String>,
+    },
+}
+
+/// The answer of `run.sync` and `run.result`.
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum RunAnswer {
+    Completed {
+        #[serde(default)]
+        result: Value,
+    },
+    Failed(Failure),
+    Canceled,
+    /// `pending`, `started`, and whatever else may come before an end.
+    #[serde(other)]
+    Unfinished,
+}
+
+/// The fields of `failed` and `canceled`, of both generations.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "error_of_either")]
+    error: Option<ErrorObject>,
+    #[serde(default, deserialize_with = "lenient")]
+    reason: Option<Reason>,
+    #[serde(default, deserialize_with = "lenient")]
+    status_code: Option<u16>,
+}
+
+/// `error` is a text in generation 1, which takes the code's place, and this object later.
+#[derive(Default, Deserialize)]
+struct ErrorObject {
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    category: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    retirable: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+struct Reason {
+    #[serde(default, rename = "type", deserialize_with = "lenient")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    message: Option<String>,
+}
+
+/// None for a field of another shape than the one that is known: a detail that makes no sense must
+/// not hide the status that it came with.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+fn error_of_either<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ErrorObject>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(code) => Some(ErrorObject {
+            code: Some(code),
+            ..ErrorObject::default()
+        }),
+        value => serde_json::from_value(value).ok(),
+    })
+}
+
+/// How a run ended.
+#[derive(Debug, PartialEq)]
+pub(in crate::intuned) enum RunEnd {
+    Completed(Value),
+    /// `session_refused`: by its own words because of the auth session.
+    Failed {
+        session_refused: bool,
+    },
+}
+
+impl From<Failure> for UpstreamFailure {
+    fn from(failure: Failure) -> Self {
+        let error = failure.error.unwrap_or_default();
+        let reason = failure.reason.unwrap_or_default();
+        Self {
+            code: error.code.or(reason.kind),
+            category: error.category,
+            retryable: error.retirable,
+            message: failure
+                .message
+                .or(error.message)
+                .or(reason.message)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Reads the answer of `create.start`.
+pub(in crate::intuned) fn read_create_started(body: &[u8]) -> Result<String, IntunedError> {
+    let answer: CreateStarted = fields(json(body)?, "no operation id")?;
+    usable_id(answer.operation_id, "no operation id")
+}
+
+/// Reads the answer of `run.start`.
+pub(in crate::intuned) fn read_run_started(body: &[u8]) -> Result<String, IntunedError> {
+    let answer: RunStarted = fields(json(body)?, "no run id")?;
+    usable_id(answer.run_id, "no run id")
+}
+
+/// Reads the answer of `one`.
+pub(in crate::intuned) fn read_session(body: &[u8]) -> Result<AuthSessionStatus, IntunedError> {
+    let answer: AuthSession = fields(json(body)?, "no known session status")?;
+    Ok(match answer.status {
+        SessionStatus::Pending => AuthSessionStatus::Pending,
+        SessionStatus::Ready => AuthSessionStatus::Ready,
+        SessionStatus::Expired => AuthSessionStatus::Expired,
+    })
+}
+
+/// Reads the answer of `create.result`.
+pub(in crate::intuned) fn read_create_result(body: &[u8]) -> Result<CreateResult, IntunedError> {
+    let body = json(body)?;
+    let status = status_word(&body)?;
+    let known = match serde_json::from_value(body) {
+        Ok(CreateAnswer::Pending) => Some(CreateResult::Pending),
+        Ok(CreateAnswer::InProgress) => Some(CreateResult::InProgress),
+        Ok(CreateAnswer::RequestedMoreInfo { id, details }) => {
+            info_request(id, details).map(CreateResult::RequestedMoreInfo)
+        }
+        Ok(CreateAnswer::Done { auth_session_id }) => {
+            is_usable_id(&auth_session_id).then_some(CreateResult::Done { auth_session_id })
+        }
+        Ok(CreateAnswer::Failed(failure)) => Some(CreateResult::Failed(failure.into())),
+        Ok(CreateAnswer::Canceled(failure)) => Some(CreateResult::Canceled(failure.into())),
+        Err(_) => None,
+    };
+    Ok(known.unwrap_or(CreateResult::Unknown { status }))
+}
+
+fn info_request(id: String, details: Details) -> Option<InfoRequest> {
+    let (message, question) = match details {
+        Details::Otp { message_to_user } => (message_to_user, Question::Otp),
+        Details::MultipleChoice {
+            message_to_user,
+            choices,
+        } => (message_to_user, Question::Choice(choices)),
+    };
+    let answerable = match &question {
+        Question::Otp => true,
+        Question::Choice(choices) => !choices.is_empty(),
+    };
+    (answerable && is_usable_id(&id)).then(|| InfoRequest {
+        id,
+        message: message.unwrap_or_default(),
+        question,
+    })
+}
+
+/// Reads the answer of `run.sync` or `run.result`; none while the run goes on.
+pub(in crate::intuned) fn read_run(body: &[u8]) -> Result<Option<RunEnd>, IntunedError> {
+    let body = json(body)?;
+    status_word(&body)?;
+    Ok(match fields(body, "a run that makes no sense")? {
+        RunAnswer::Completed { result } => Some(RunEnd::Completed(result)),
+        RunAnswer::Failed(failure) => Some(RunEnd::Failed {
+            session_refused: session_refused(&failure),
+        }),
+        RunAnswer::Canceled => Some(RunEnd::Failed {
+            session_refused: false,
+        }),
+        RunAnswer::Unfinished => None,
+    })
+}
+
+fn session_refused(failure: &Failure) -> bool {
+    let error = failure.error.as_ref();
+    failure.status_code == Some(401)
+        || error.and_then(|error| error.category.as_deref()) == Some("auth")
+}
+
+/// Checks that the body is JSON, whatever it says.
+pub(in crate::intuned) fn json(body: &[u8]) -> Result<Value, IntunedError> {
+    serde_json::from_slice(body).map_err(|_| IntunedError::Unreadable { reason: "no JSON" })
+}
+
+fn fields<T: DeserializeOwned>(body: Value, missing: &'static str) -> Result<T, IntunedError> {
+    serde_json::from_value(body).map_err(|_| IntunedError::Unreadable { reason: missing })
+}
+
+/// The status word, cut and cleaned until it is fit for a log.
+fn status_word(body: &Value) -> Result<String, IntunedError> {
+    let status = body
+        .get("status")
+        .and_then(Value::as_str)
+        .ok_or(IntunedError::Unreadable {
+            reason: "no status",
+        })?;
+    Ok(status
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(64)
+        .collect())
+}
+
+fn usable_id(id: String, missing: &'static str) -> Result<String, IntunedError> {
+    if is_usable_id(&id) {
+        Ok(id)
+    } else {
+        Err(IntunedError::Unreadable { reason: missing })
+    }
+}
+
+/// Whether an id can be stored and be a segment of a path. `.` and `..` would lead elsewhere, and
+/// so would they with control characters in between, which URLs drop.
+pub(in crate::intuned) fn is_usable_id(id: &str) -> bool {
+    !matches!(id, "" | "." | "..") && id.len() <= 255 && !id.chars().any(char::is_control)
+}

@@ -1,0 +1,215 @@
+//! Wakes followers up. What it carries is a convenience: the table is the truth, and a follower that
+//! sees a gap in the sequence numbers reads what it missed from there.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::model::{Event, EventKind, Operation};
+
+/// The latest thing that happened to an operation.
+#[derive(Clone, Debug)]
+pub(super) struct Signal {
+    /// The operation as of the event.
+    pub(super) operation: Arc<Operation>,
+    /// The event.
+    pub(super) event: Event,
+}
+
+/// Hands the latest event of each operation to those who follow it. It keeps no queue: a follower
+/// that is slow misses progress, and finds changes in the table. Clones share the channels.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bus {
+    channels: Arc<Mutex<Channels>>,
+    /// How often Intuned has been asked about the operations that are driven here.
+    polls: Arc<Mutex<HashMap<Uuid, i32>>>,
+    new_followers: Arc<Notify>,
+}
+
+type Channels = HashMap<Uuid, watch::Sender<Option<Signal>>>;
+
+/// One follower's end of an operation's channel; its drop frees the channel when it was the last.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    id: Uuid,
+    bus: Bus,
+    signals: Option<watch::Receiver<Option<Signal>>>,
+}
+
+impl Bus {
+    /// Follows the operation from now on.
+    pub(super) fn subscribe(&self, id: Uuid) -> Receiver {
+        let mut channels = self.channels();
+        let sender = channels
+            .entry(id)
+            .or_insert_with(|| watch::Sender::new(None));
+        let signals = Some(sender.subscribe());
+        drop(channels);
+        if !self.is_driven_here(id) {
+            self.new_followers.notify_one();
+        }
+        Receiver {
+            id,
+            bus: self.clone(),
+            signals,
+        }
+    }
+
+    /// Whether anybody follows the operation here.
+    pub(super) fn is_followed(&self, id: Uuid) -> bool {
+        self.channels().contains_key(&id)
+    }
+
+    /// Wakes whoever waits when an operation that is driven elsewhere finds a follower here.
+    pub(super) fn new_followers(&self) -> Arc<Notify> {
+        self.new_followers.clone()
+    }
+
+    /// The operations that are followed here and driven elsewhere.
+    pub(super) fn followed_from_elsewhere(&self) -> Vec<Uuid> {
+        let followed: Vec<Uuid> = self.channels().keys().copied().collect();
+        let polls = lock(&self.polls);
+        let elsewhere = |id: &Uuid| !polls.contains_key(id);
+        followed.into_iter().filter(elsewhere).collect()
+    }
+
+    /// Whether the operation is followed here, by somebody who may not know of this change yet.
+    pub(super) fn is_behind(&self, id: Uuid, sequence: i32) -> bool {
+        self.channels().get(&id).is_some_and(|sender| {
+            let latest = sender.borrow();
+            latest
+                .as_ref()
+                .is_none_or(|signal| signal.event.sequence < sequence)
+        })
+    }
+
+    /// Tells the operation's followers.
+    pub(super) fn publish(&self, operation: &Operation, event: Event) {
+        if let Some(sender) = self.channels().get(&operation.id) {
+            sender.send_replace(Some(Signal {
+                operation: Arc::new(operation.clone()),
+                event,
+            }));
+        }
+    }
+
+    /// Tells the followers of an operation that is driven elsewhere how often Intuned has been asked.
+    pub(super) fn publish_polls(&self, id: Uuid, polls: i32, now: DateTime<Utc>) {
+        let known = self.channels().get(&id).and_then(|sender| {
+            sender
+                .borrow()
+                .as_ref()
+                .map(|latest| latest.operation.clone())
+        });
+        if let Some(known) = known.filter(|known| !known.state.has_ended()) {
+            let operation = Operation {
+                polls: polls.max(known.polls),
+                ..(*known).clone()
+            };
+            let event = operation.event(EventKind::Progress, operation.state.message(), now);
+            self.publish(&operation, event);
+        }
+    }
+
+    /// Notes how often Intuned has been asked about an operation that is driven here: the table
+    /// learns of it only with the next change.
+    pub(super) fn note_polls(&self, operation: &Operation) {
+        if operation.state.has_ended() {
+            self.forget_polls(operation.id);
+        } else {
+            lock(&self.polls).insert(operation.id, operation.polls);
+        }
+    }
+
+    /// Forgets them: the operation is not driven here any more.
+    pub(super) fn forget_polls(&self, id: Uuid) {
+        lock(&self.polls).remove(&id);
+    }
+
+    /// How often Intuned has been asked; none when the operation is not driven here.
+    pub(super) fn polls(&self, id: Uuid) -> Option<i32> {
+        lock(&self.polls).get(&id).copied()
+    }
+
+    /// Whether this replica drives the operation.
+    pub(super) fn is_driven_here(&self, id: Uuid) -> bool {
+        lock(&self.polls).contains_key(&id)
+    }
+
+    /// The same operation with the polls that the table has not heard of.
+    pub(super) fn with_polls(&self, mut operation: Operation) -> Operation {
+        if let Some(polls) = self.polls(operation.id) {
+            operation.polls = operation.polls.max(polls);
+        }
+        operation
+    }
+
+    fn channels(&self) -> MutexGuard<'_, Channels> {
+        lock(&self.channels)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Receiver {
+    /// Waits for something new and returns the latest.
+    pub(super) async fn next(&mut self) -> Option<Signal> {
+        let signals = self.signals.as_mut()?;
+        signals.changed().await.ok()?;
+        signals.borrow_and_update().clone()
+    }
+
+    /// Lets others know how far this follower is, for want of anything that was published: from here
+    /// on only what is newer is news.
+    pub(super) fn seed(&self, operation: &Arc<Operation>, event: &Event) {
+        if let Some(sender) = self.bus.channels().get(&self.id) {
+            sender.send_if_modified(|latest| {
+                if latest.is_none() {
+                    *latest = Some(Signal {
+                        operation: operation.clone(),
+                        event: event.clone(),
+                    });
+                }
+                false
+            });
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut channels = self.bus.channels();
+        self.signals = None;
+        if channels
+            .get(&self.id)
+            .is_some_and(|sender| sender.receiver_count() == 0)
+        {
+            channels.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_lives_as_long_as_it_is_followed() {
+        let bus = Bus::default();
+        let id = Uuid::from_u128(1);
+        let first = bus.subscribe(id);
+        let second = bus.subscribe(id);
+        drop(first);
+        assert!(bus.is_followed(id));
+        drop(second);
+        assert!(!bus.is_followed(id));
+        assert!(bus.channels().is_empty());
+    }
+}

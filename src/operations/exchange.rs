@@ -1,0 +1,281 @@
+//! The bus between replicas: Postgres's LISTEN and NOTIFY, on one connection for each replica.
+//! A note is a hint; whoever misses one finds what it was about in the table.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
+    QuerySelect, Statement,
+};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgListener;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    bus::Bus,
+    model::EventKind,
+    note::Note,
+    poller::Command,
+    store::{Store, StoreError},
+};
+
+const CHANNEL: &str = "intuned_gateway_operations";
+/// How often followers of this replica's are made sure of against the table.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often progress goes out.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How often replicas say what is followed on them, and for how long that holds.
+const SAY_FOLLOWED_EVERY: Duration = Duration::from_secs(5);
+const FOLLOWED_FOR: Duration = Duration::from_secs(15);
+/// New followers within this time are announced together.
+const GATHER_FOLLOWERS: Duration = Duration::from_millis(50);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+const IDS_IN_A_QUERY: usize = 1000;
+
+/// Tells the other replicas of a change, as part of the transaction that makes it.
+pub(super) async fn announce(
+    database: &impl ConnectionTrait,
+    by: Uuid,
+    id: Uuid,
+    sequence: i32,
+) -> Result<(), DbErr> {
+    notify(database, &Note::Changed { by, id, sequence }).await
+}
+
+async fn notify(database: &impl ConnectionTrait, note: &Note) -> Result<(), DbErr> {
+    if database.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let statement = Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT pg_notify($1, $2)",
+        [CHANNEL.into(), note.to_string().into()],
+    );
+    database.execute_raw(statement).await?;
+    Ok(())
+}
+
+/// This replica's side of the exchange.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    store: Store,
+    bus: Bus,
+    poller: mpsc::Sender<Command>,
+    /// Operations driven here that are followed elsewhere: until when, and the polls told last.
+    wanted: Arc<Mutex<HashMap<Uuid, Wanted>>>,
+    /// Wakes when somebody begins to follow here.
+    followed: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    until: Instant,
+    told: i32,
+}
+
+#[derive(FromQueryResult)]
+struct Position {
+    id: Uuid,
+    sequence: i32,
+}
+
+impl Exchange {
+    pub(super) fn new(store: Store, bus: Bus, poller: mpsc::Sender<Command>) -> Self {
+        let followed = bus.new_followers();
+        Self {
+            store,
+            bus,
+            poller,
+            wanted: Arc::default(),
+            followed,
+        }
+    }
+
+    /// Works until `shutdown`. With one process there is nobody to exchange anything with.
+    pub(super) async fn run(self, url: SecretString, shutdown: CancellationToken) {
+        if self.store.database.get_database_backend() != DbBackend::Postgres {
+            return;
+        }
+        let all = async {
+            tokio::join!(
+                self.listen(&url),
+                self.look(),
+                self.say_what_is_followed(),
+                self.send_progress(),
+            )
+        };
+        shutdown.run_until_cancelled(Box::pin(all)).await;
+    }
+
+    async fn listen(&self, url: &SecretString) {
+        loop {
+            if let Err(error) = self.listen_once(url).await {
+                tracing::warn!(%error, "the connection for notifications broke; reconnecting");
+            }
+            sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    async fn listen_once(&self, url: &SecretString) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect(url.expose_secret()).await?;
+        listener.listen(CHANNEL).await?;
+        // What changed before this moment was perhaps not heard.
+        self.followed.notify_one();
+        while let Some(notification) = listener.try_recv().await? {
+            if let Some(note) = Note::parse(notification.payload()) {
+                self.hear(note).await;
+            } else {
+                tracing::debug!("a notification was not understood");
+            }
+        }
+        Ok(())
+    }
+
+    async fn hear(&self, note: Note) {
+        match note {
+            Note::Changed { by, .. } if by == self.store.replica => {}
+            Note::Changed { id, sequence, .. } => {
+                if self.bus.is_driven_here(id) {
+                    // Without a poller the process is shutting down.
+                    self.poller.send(Command::Changed(id)).await.ok();
+                }
+                if self.bus.is_behind(id, sequence) {
+                    self.catch_up(id).await;
+                }
+            }
+            Note::Followed(ids) => {
+                let mut wanted = self.wanted();
+                let until = Instant::now() + FOLLOWED_FOR;
+                for id in ids.into_iter().filter(|id| self.bus.is_driven_here(*id)) {
+                    wanted
+                        .entry(id)
+                        .and_modify(|wanted| wanted.until = until)
+                        .or_insert(Wanted { until, told: 0 });
+                }
+            }
+            Note::Polled(polls) => {
+                for (id, polls) in polls {
+                    if !self.bus.is_driven_here(id) {
+                        self.bus.publish_polls(id, polls, self.store.clock.now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Wakes the followers of an operation that changed elsewhere, with its last change where that
+    /// is all they miss.
+    async fn catch_up(&self, id: Uuid) {
+        if let Err(error) = self.try_catch_up(id).await {
+            tracing::warn!(operation.id = %id, %error, "a change made elsewhere could not be read; looking again");
+        }
+    }
+
+    async fn try_catch_up(&self, id: Uuid) -> Result<(), StoreError> {
+        let Some(operation) = self.store.get(id).await? else {
+            return Ok(());
+        };
+        let changes = self.store.changes_after(id, operation.sequence - 1).await?;
+        let event = match <[_; 1]>::try_from(changes) {
+            Ok([change]) if change.sequence == operation.sequence => change,
+            _ => {
+                let message = operation.state.message();
+                operation.event(EventKind::Progress, message, operation.updated_at)
+            }
+        };
+        self.bus.publish(&operation, event);
+        Ok(())
+    }
+
+    /// Makes sure, without any notification, that no follower is behind the table for long.
+    async fn look(&self) {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let followed = self.bus.followed_from_elsewhere();
+            for ids in followed.chunks(IDS_IN_A_QUERY) {
+                match self.positions(ids).await {
+                    Ok(positions) => {
+                        for Position { id, sequence } in positions {
+                            if self.bus.is_behind(id, sequence) {
+                                self.catch_up(id).await;
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "followed operations could not be looked up");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn positions(&self, ids: &[Uuid]) -> Result<Vec<Position>, DbErr> {
+        entity::operation::Entity::find()
+            .select_only()
+            .column(entity::operation::Column::Id)
+            .column(entity::operation::Column::Sequence)
+            .filter(entity::operation::Column::Id.is_in(ids.iter().copied()))
+            .into_model::<Position>()
+            .all(&self.store.database)
+            .await
+    }
+
+    async fn say_what_is_followed(&self) {
+        loop {
+            let followed = self.bus.followed_from_elsewhere();
+            self.send(Note::followed(&followed)).await;
+            tokio::select! {
+                () = sleep(SAY_FOLLOWED_EVERY) => {}
+                () = self.followed.notified() => sleep(GATHER_FOLLOWERS).await,
+            }
+        }
+    }
+
+    /// Sends the polls of operations that are followed elsewhere, many to one notification.
+    async fn send_progress(&self) {
+        let mut ticks = interval(PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let news = self.progress();
+            self.send(Note::polled(&news)).await;
+        }
+    }
+
+    fn progress(&self) -> Vec<(Uuid, i32)> {
+        let mut wanted = self.wanted();
+        let now = Instant::now();
+        wanted.retain(|_, wanted| wanted.until > now);
+        let mut news = Vec::new();
+        for (id, wanted) in wanted.iter_mut() {
+            if let Some(polls) = self.bus.polls(*id).filter(|polls| *polls > wanted.told) {
+                wanted.told = polls;
+                news.push((*id, polls));
+            }
+        }
+        news
+    }
+
+    async fn send(&self, notes: impl Iterator<Item = Note>) {
+        for note in notes {
+            if let Err(error) = notify(&self.store.database, &note).await {
+                tracing::debug!(%error, "a note to the other replicas was not sent");
+            }
+        }
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Wanted>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

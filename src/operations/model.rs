@@ -1,0 +1,103 @@
+//! An operation and what followers are told of it.
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::state::{Kind, State, Status};
+
+/// One attempt to connect or re-connect an account, as of its last change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// Chosen by the gateway; sorts by creation.
+    pub id: Uuid,
+    /// Whose attempt it is.
+    pub user_id: Uuid,
+    /// Connect or re-connect.
+    pub kind: Kind,
+    /// Where it stands.
+    pub state: State,
+    /// Number of the last change, from 1.
+    pub sequence: i32,
+    /// The auth session's id at Intuned, chosen before Intuned is called.
+    pub auth_session_id: String,
+    /// What it made; set exactly when it is done.
+    pub connection_id: Option<Uuid>,
+    /// How many times Intuned has been asked.
+    pub polls: i32,
+    /// Who may write to it.
+    pub lease: Lease,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it is given up.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Which replica drives an operation. A write by any other, or by the same one of an earlier epoch,
+/// changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The replica.
+    pub owner: Option<Uuid>,
+    /// Grows with each change of owner.
+    pub epoch: i32,
+}
+
+/// One thing that happened to an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Snapshot, change or progress.
+    pub kind: EventKind,
+    /// The operation's sequence as of this event.
+    pub sequence: i32,
+    /// The operation's status after it.
+    pub status: Status,
+    /// For people, one line.
+    pub message: String,
+    /// How many times Intuned had been asked.
+    pub polls: i32,
+    /// Milliseconds since the operation began.
+    pub elapsed_ms: i64,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// What sort of event it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The state when the stream began.
+    Snapshot,
+    /// A change: its number is new, and it is kept.
+    Change,
+    /// A poll that changed nothing; not kept.
+    Progress,
+}
+
+impl Operation {
+    /// An event of `kind` about the operation as it stands.
+    pub fn event(&self, kind: EventKind, message: &str, now: DateTime<Utc>) -> Event {
+        Event {
+            kind,
+            sequence: self.sequence,
+            status: self.state.status(),
+            message: message.to_owned(),
+            polls: self.polls,
+            elapsed_ms: (now - self.created_at).num_milliseconds().max(0),
+            occurred_at: now,
+        }
+    }
+}
+
+/// A user's sign-in at OrangeHRM, on its way to Intuned: kept in memory until it is handed over,
+/// wiped afterwards, never printed.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The OrangeHRM username.
+    pub username: SecretString,
+    /// The OrangeHRM password.
+    pub password: SecretString,
+    /// Proxy for all of the session's traffic.
+    pub proxy: Option<SecretString>,
+}

@@ -1,0 +1,184 @@
+//! The one poller of the process: drives all of its operations from a delay queue, with bounded
+//! concurrency. Who follows an operation makes no difference to it.
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tokio_util::{
+    sync::CancellationToken,
+    time::{DelayQueue, delay_queue},
+};
+use uuid::Uuid;
+
+use super::{
+    model::{Credentials, Operation},
+    state::Failure,
+    worker::{Job, Next, Tracked, Worker},
+};
+
+/// After shutdown has begun, work under way may take this long.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the poller is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Hand a new operation's credentials to Intuned and drive it from then on.
+    Start(Box<(Operation, Credentials)>),
+    /// Drive an operation that was taken over.
+    Recover(Box<Operation>),
+    /// Drive nothing of what was driven so far: the lease ran out.
+    Lapsed,
+    /// A user's command has changed the operation.
+    Changed(Uuid),
+}
+
+/// What happened to an operation while it was being worked on.
+#[derive(Debug)]
+enum Meanwhile {
+    Nothing,
+    /// A user's command has changed it.
+    Changed,
+    /// It was taken over anew.
+    Recovered(Box<Operation>),
+}
+
+/// Drives operations until told to stop.
+#[derive(Debug)]
+pub(super) struct Poller {
+    worker: Worker,
+    commands: mpsc::Receiver<Command>,
+    max_jobs: usize,
+    queue: DelayQueue<Uuid>,
+    waiting: HashMap<Uuid, (delay_queue::Key, Tracked)>,
+    busy: HashMap<Uuid, Meanwhile>,
+    jobs: JoinSet<(Uuid, Next)>,
+}
+
+impl Poller {
+    pub(super) fn new(worker: Worker, commands: mpsc::Receiver<Command>, max_jobs: usize) -> Self {
+        Self {
+            worker,
+            commands,
+            max_jobs,
+            queue: DelayQueue::new(),
+            waiting: HashMap::new(),
+            busy: HashMap::new(),
+            jobs: JoinSet::new(),
+        }
+    }
+
+    /// Works until `shutdown`, then lets work under way come to its end.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            let may_work = self.jobs.len() < self.max_jobs;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(command) = self.commands.recv() => self.obey(command),
+                Some(Ok(done)) = self.jobs.join_next() => self.put_back(done),
+                Some(due) = self.queue.next(), if may_work => self.look(due.into_inner()),
+                else => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Start(start) => {
+                let (operation, credentials) = *start;
+                self.worker.bus.note_polls(&operation);
+                let tracked = Tracked::new(operation, Failure::start_lost(), &self.worker.store);
+                self.work(tracked, Job::Start(credentials));
+            }
+            Command::Recover(operation) => self.recover(operation),
+            Command::Lapsed => {
+                self.queue.clear();
+                for id in self.waiting.drain().map(|(id, _)| id) {
+                    self.worker.bus.forget_polls(id);
+                }
+            }
+            Command::Changed(id) => {
+                if let Some((key, tracked)) = self.waiting.remove(&id) {
+                    self.queue.remove(&key);
+                    self.work(tracked, Job::Reload);
+                } else if let Some(meanwhile @ Meanwhile::Nothing) = self.busy.get_mut(&id) {
+                    *meanwhile = Meanwhile::Changed;
+                }
+            }
+        }
+    }
+
+    fn recover(&mut self, operation: Box<Operation>) {
+        let id = operation.id;
+        if let Some(meanwhile) = self.busy.get_mut(&id) {
+            *meanwhile = Meanwhile::Recovered(operation);
+            return;
+        }
+        if let Some((key, _)) = self.waiting.remove(&id) {
+            self.queue.remove(&key);
+        }
+        self.worker.bus.note_polls(&operation);
+        let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
+        // Spread, so that a restart does not end in one burst of polls.
+        let within = self.worker.interval.max(Duration::from_secs(1));
+        let pause = self.worker.store.random.jitter(within / 2, 1.0);
+        self.wait(tracked, pause);
+    }
+
+    fn look(&mut self, id: Uuid) {
+        if let Some((_, tracked)) = self.waiting.remove(&id) {
+            self.work(tracked, Job::Look);
+        }
+    }
+
+    fn put_back(&mut self, (id, next): (Uuid, Next)) {
+        let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
+        if let Meanwhile::Recovered(operation) = meanwhile {
+            self.recover(operation);
+        } else if let Some((tracked, pause)) = next {
+            self.wait(tracked, pause);
+            if let Meanwhile::Changed = meanwhile {
+                self.obey(Command::Changed(id));
+            }
+        }
+    }
+
+    fn wait(&mut self, tracked: Tracked, pause: Duration) {
+        let id = tracked.operation.id;
+        let key = self.queue.insert(id, pause);
+        self.waiting.insert(id, (key, tracked));
+    }
+
+    fn work(&mut self, tracked: Tracked, job: Job) {
+        let id = tracked.operation.id;
+        let worker = self.worker.clone();
+        self.busy.insert(id, Meanwhile::Nothing);
+        self.jobs.spawn(async move {
+            let spare = tracked.clone();
+            let next = AssertUnwindSafe(worker.work(tracked, job))
+                .catch_unwind()
+                .await;
+            // A defect that one operation brings out must not take the others down with it.
+            let next = next.unwrap_or_else(|_| {
+                tracing::error!(operation.id = %id, "a panic while working on an operation");
+                Some((spare, DRAIN))
+            });
+            (id, next)
+        });
+    }
+
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN;
+        while !self.jobs.is_empty() {
+            if timeout_at(deadline, self.jobs.join_next()).await.is_err() {
+                tracing::warn!(left = self.jobs.len(), "work was left unfinished");
+                return;
+            }
+        }
+    }
+}

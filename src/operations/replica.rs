@@ -1,0 +1,220 @@
+//! Which operations this replica drives. Each replica keeps one row alive; an operation whose owner
+//! has stopped doing so is taken over, under a new epoch, and whatever its old owner still writes
+//! changes nothing.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use entity::{operation, replica};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, QueryFilter,
+    QuerySelect, QueryTrait,
+    sea_query::{Expr, LockBehavior, LockType, OnConflict, Query},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    model::Operation,
+    poller::Command,
+    store::{Store, StoreError},
+};
+use crate::database;
+
+/// How often orphaned operations are looked for.
+const ADOPT_EVERY: Duration = Duration::from_secs(1);
+/// How many of them one look takes over, so that several replicas share them.
+const ADOPT_AT_ONCE: u64 = 1000;
+/// Rows of replicas that died this many leases ago are removed.
+const FORGET_AFTER_LEASES: u32 = 60;
+
+/// This replica's right to drive operations: it holds for `lease` after each sign of life that the
+/// database took.
+#[derive(Clone, Debug)]
+pub(super) struct Heart {
+    lease: Duration,
+    last_beat: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Heart {
+    pub(super) fn new(lease: Duration) -> Self {
+        Self {
+            lease,
+            last_beat: Arc::default(),
+        }
+    }
+
+    /// Whether no other replica can have taken over yet.
+    pub(super) fn beats(&self) -> bool {
+        let last_beat = *self.lock();
+        last_beat.is_some_and(|beat| beat.elapsed() < self.lease)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.last_beat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps this replica's row alive and takes over what others left behind.
+#[derive(Clone, Debug)]
+pub(super) struct Replica {
+    pub(super) store: Store,
+    pub(super) heart: Heart,
+    pub(super) poller: mpsc::Sender<Command>,
+}
+
+impl Replica {
+    /// Gives the first sign of life and takes over what can be taken over.
+    pub(super) async fn join(&self) -> Result<(), StoreError> {
+        if self.store.database.get_database_backend() == DbBackend::Sqlite {
+            // The file is this process's own, so whoever had it before is dead.
+            replica::Entity::delete_many()
+                .exec(&self.store.database)
+                .await?;
+        }
+        self.beat().await?;
+        self.adopt().await
+    }
+
+    /// Works until `shutdown`.
+    pub(super) async fn run(self, shutdown: CancellationToken) {
+        let mut beats = interval(self.heart.lease / 4);
+        let mut looks = interval(ADOPT_EVERY.min(self.heart.lease / 4));
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = beats.tick() => self.beat_or_lapse().await,
+                _ = looks.tick(), if self.heart.beats() => self.adopt().await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "this replica could not tell that it is alive");
+            }
+        }
+    }
+
+    /// Hands everything over: others need not wait for the lease to run out.
+    pub(super) async fn leave(&self) -> Result<(), DbErr> {
+        let released = self.release().await?;
+        replica::Entity::delete_by_id(self.store.replica)
+            .exec(&self.store.database)
+            .await?;
+        if released > 0 {
+            tracing::info!(operations = released, "handed over operations in flight");
+        }
+        Ok(())
+    }
+
+    async fn beat_or_lapse(&self) -> Result<(), StoreError> {
+        if !self.heart.beats() {
+            // Stopped or cut off for longer than the lease: others drive what was driven here.
+            tracing::warn!("this replica's lease ran out; it starts over");
+            self.tell(Command::Lapsed).await;
+            self.release().await?;
+        }
+        self.beat().await
+    }
+
+    async fn beat(&self) -> Result<(), StoreError> {
+        let asked = Instant::now();
+        let now = database::clock(&self.store.database);
+        let row = Query::insert()
+            .into_table(replica::Entity)
+            .columns([replica::Column::Id, replica::Column::BeatAt])
+            .values_panic([Expr::value(self.store.replica), now.clone()])
+            .on_conflict(
+                OnConflict::column(replica::Column::Id)
+                    .value(replica::Column::BeatAt, now.clone())
+                    .to_owned(),
+            )
+            .to_owned();
+        self.store.database.execute(&row).await?;
+        *self.heart.lock() = Some(asked);
+        let forgotten = now.sub(self.lease_millis() * i64::from(FORGET_AFTER_LEASES));
+        replica::Entity::delete_many()
+            .filter(Expr::col(replica::Column::BeatAt).lt(forgotten))
+            .exec(&self.store.database)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes over operations whose owner has left or died.
+    async fn adopt(&self) -> Result<(), StoreError> {
+        loop {
+            let adopted = self.adopt_some().await?;
+            let count = adopted.len();
+            if count > 0 {
+                tracing::info!(operations = count, "took over operations in flight");
+            }
+            for operation in adopted {
+                self.tell(Command::Recover(Box::new(operation))).await;
+            }
+            if count < usize::try_from(ADOPT_AT_ONCE).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn adopt_some(&self) -> Result<Vec<Operation>, StoreError> {
+        let dead_before = database::clock(&self.store.database).sub(self.lease_millis());
+        let alive = replica::Entity::find()
+            .select_only()
+            .column(replica::Column::Id)
+            .filter(Expr::col(replica::Column::BeatAt).gte(dead_before))
+            .into_query();
+        let orphans = operation::Entity::find()
+            .select_only()
+            .column(operation::Column::Id)
+            .filter(operation::Column::EndedAt.is_null())
+            .filter(
+                operation::Column::Owner
+                    .is_null()
+                    .or(operation::Column::Owner.not_in_subquery(alive)),
+            )
+            .limit(ADOPT_AT_ONCE)
+            // Two replicas that look at once take different ones.
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
+        let rows = operation::Entity::update_many()
+            .col_expr(operation::Column::Owner, Expr::value(self.store.replica))
+            .col_expr(
+                operation::Column::Epoch,
+                Expr::col(operation::Column::Epoch).add(1),
+            )
+            .filter(operation::Column::Id.in_subquery(orphans))
+            .exec_with_returning(&self.store.database)
+            .await?;
+        let operations = rows.into_iter().map(Operation::try_from);
+        Ok(operations.collect::<Result<_, _>>()?)
+    }
+
+    /// Gives up what is still this replica's own, so that it is taken over anew, by whomever.
+    async fn release(&self) -> Result<u64, DbErr> {
+        let released = operation::Entity::update_many()
+            .col_expr(
+                operation::Column::Owner,
+                Expr::value(Option::<uuid::Uuid>::None),
+            )
+            .filter(operation::Column::Owner.eq(self.store.replica))
+            .exec(&self.store.database)
+            .await?;
+        Ok(released.rows_affected)
+    }
+
+    fn lease_millis(&self) -> i64 {
+        i64::try_from(self.heart.lease.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    async fn tell(&self, command: Command) {
+        // Without a poller the process is shutting down, and hands over.
+        self.poller.send(command).await.ok();
+    }
+}

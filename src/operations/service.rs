@@ -1,0 +1,410 @@
+//! What users may do with operations.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use futures_util::Stream;
+use sea_orm::DatabaseConnection;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use super::{
+    bus::Bus,
+    error::OperationError,
+    exchange::Exchange,
+    follow::{self, Update},
+    model::{Credentials, Operation},
+    poller::{Command, Poller},
+    proxy::ProxyPolicy,
+    removals::{self, RemovalError, Remover},
+    replica::{Heart, Replica},
+    state::{Observation, State, observe},
+    store::{Guard, Inserted, Store, StoreError},
+    worker::Worker,
+};
+use crate::{
+    ambient::{Clock, Random},
+    intuned::{InfoRequest, IntunedClient, IntunedError, Question},
+};
+
+const COMMANDS: usize = 1024;
+/// How often a user's command is tried against an operation that keeps changing.
+const TRIES: usize = 5;
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+const MAX_CREDENTIAL: usize = 1024;
+
+/// How operations are driven.
+#[derive(Clone, Debug)]
+pub struct OperationsConfig {
+    /// Pause between two polls at first (setting `INTUNED_POLL_INTERVAL`).
+    pub poll_interval: Duration,
+    /// How long an operation may take (setting `OPERATION_TIMEOUT`).
+    pub timeout: Duration,
+    /// A replica that has not been heard of for so long is taken to be dead (setting `LEASE`).
+    pub lease: Duration,
+    /// How many requests to Intuned may be under way at once.
+    pub max_concurrency: usize,
+    /// Where the database is, for a connection that listens to the other replicas.
+    pub database_url: SecretString,
+    /// Which proxies sign-ins may go through.
+    pub proxies: ProxyPolicy,
+}
+
+/// Starts, answers, cancels and follows operations. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    store: Store,
+    bus: Bus,
+    intuned: IntunedClient,
+    remover: Remover,
+    commands: mpsc::Sender<Command>,
+    proxies: Arc<ProxyPolicy>,
+    /// Commands run to their end although the client that sent them has gone.
+    tasks: TaskTracker,
+}
+
+impl Operations {
+    /// Takes over the operations in flight that nobody drives, and drives them, and those that come,
+    /// on `tasks` until `shutdown`; then hands over.
+    ///
+    /// # Errors
+    /// The database's, when operations in flight cannot be taken over.
+    pub async fn start(
+        config: OperationsConfig,
+        database: DatabaseConnection,
+        intuned: IntunedClient,
+        (clock, random): (Arc<dyn Clock>, Random),
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let store = Store {
+            database,
+            replica: random.uuid(),
+            timeout: TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX),
+            clock,
+            random,
+        };
+        let bus = Bus::default();
+        let heart = Heart::new(config.lease);
+        let remover = Remover {
+            store: store.clone(),
+            intuned: intuned.clone(),
+            noted: Arc::new(Notify::new()),
+        };
+        let worker = Worker {
+            store: store.clone(),
+            bus: bus.clone(),
+            intuned: intuned.clone(),
+            remover: remover.clone(),
+            heart: heart.clone(),
+            interval: config.poll_interval,
+        };
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let replica = Replica {
+            store: store.clone(),
+            heart,
+            poller: commands.clone(),
+        };
+        let poller = Poller::new(worker, receiver, config.max_concurrency);
+        tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
+        tasks.spawn(remover.clone().run(shutdown.clone()));
+        let exchange = Exchange::new(store.clone(), bus.clone(), commands.clone());
+        tasks.spawn(exchange.run(config.database_url, shutdown.clone()));
+        replica.join().await?;
+        tasks.spawn(replica.run(shutdown.clone()));
+        Ok(Self {
+            store,
+            bus,
+            intuned,
+            remover,
+            commands,
+            proxies: Arc::new(config.proxies),
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// Begins to connect or re-connect the user's account and returns at once.
+    ///
+    /// # Errors
+    /// [`OperationError::Input`], [`OperationError::InProgress`], or the database's.
+    pub async fn connect(
+        &self,
+        user_id: Uuid,
+        mut credentials: Credentials,
+        idempotency_key: Option<String>,
+    ) -> Result<Operation, OperationError> {
+        check_credentials(&credentials)?;
+        credentials.proxy = self.proxies.choose(credentials.proxy)?;
+        if let Some(key) = &idempotency_key
+            && !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+        {
+            return Err(OperationError::Input {
+                field: "idempotencyKey",
+                problem: "give 1 to 255 bytes, or leave it out",
+            });
+        }
+        let this = self.clone();
+        self.to_its_end(async move {
+            let key = idempotency_key.as_deref();
+            match this.store.insert(user_id, key).await? {
+                Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
+                Inserted::Repeat(operation) => Ok(operation),
+                Inserted::New(operation, event) => {
+                    tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
+                    this.bus.publish(&operation, event);
+                    let start = Box::new((operation.clone(), credentials));
+                    this.tell(Command::Start(start)).await?;
+                    Ok(operation)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Answers what the sign-in asks the user for. The answer is sent to Intuned at most once.
+    ///
+    /// # Errors
+    /// [`OperationError::NotFound`], [`OperationError::InfoRequestStale`],
+    /// [`OperationError::Input`], [`OperationError::AnswerUndelivered`], or the database's.
+    pub async fn resume(
+        &self,
+        user_id: Uuid,
+        id: Uuid,
+        request_id: String,
+        input: SecretString,
+    ) -> Result<Operation, OperationError> {
+        let this = self.clone();
+        self.to_its_end(async move { this.answer(user_id, id, request_id, input).await })
+            .await
+    }
+
+    async fn answer(
+        &self,
+        user_id: Uuid,
+        id: Uuid,
+        request_id: String,
+        input: SecretString,
+    ) -> Result<Operation, OperationError> {
+        let asked = self
+            .get(user_id, id)
+            .await?
+            .ok_or(OperationError::NotFound)?;
+        let State::RequestedMoreInfo { watch, request } = &asked.state else {
+            return Err(OperationError::InfoRequestStale);
+        };
+        let Some(upstream_id) = watch
+            .upstream_id
+            .clone()
+            .filter(|_| request.id == request_id)
+        else {
+            return Err(OperationError::InfoRequestStale);
+        };
+        check_answer(request, &input)?;
+        // Written down before it is sent: after a crash in between nobody would know whether it was.
+        let request_id = request.id.clone();
+        let observation = Observation::Answered { request_id };
+        let answered = match self.change(&asked, observation).await {
+            Err(OperationError::Store(StoreError::Superseded)) => {
+                return Err(OperationError::InfoRequestStale);
+            }
+            changed => changed?,
+        };
+        let sent = self
+            .intuned
+            .resume_create(&upstream_id, &request.id, &input)
+            .await;
+        match sent {
+            Ok(()) => Ok(answered),
+            Err(IntunedError::NotFound | IntunedError::Conflict) => {
+                Err(OperationError::InfoRequestStale)
+            }
+            Err(error) if error.may_have_acted() => {
+                tracing::warn!(operation.id = %id, %error, "whether an answer reached Intuned is not known");
+                Ok(answered)
+            }
+            Err(error) => {
+                tracing::warn!(operation.id = %id, %error, "an answer did not reach Intuned");
+                let undelivered = Observation::AnswerUndelivered(request.clone());
+                if let Err(error) = self.change(&answered, undelivered).await {
+                    tracing::warn!(operation.id = %id, %error, "the request could not be re-opened");
+                }
+                Err(OperationError::AnswerUndelivered(error))
+            }
+        }
+    }
+
+    /// Gives the operation up; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// [`OperationError::NotFound`], or the database's.
+    pub async fn cancel(&self, user_id: Uuid, id: Uuid) -> Result<Operation, OperationError> {
+        let this = self.clone();
+        self.to_its_end(async move {
+            for _ in 0..TRIES {
+                let operation = this
+                    .get(user_id, id)
+                    .await?
+                    .ok_or(OperationError::NotFound)?;
+                match this.change(&operation, Observation::CanceledByUser).await {
+                    Err(OperationError::Store(StoreError::Superseded)) => {}
+                    changed => return changed,
+                }
+            }
+            Err(StoreError::Superseded.into())
+        })
+        .await
+    }
+
+    /// Cancels what is in flight, deletes the user's auth session at Intuned, then the connection.
+    /// True when there was a connection. What Intuned cannot do now is tried again by itself.
+    ///
+    /// # Errors
+    /// [`RemovalError`].
+    pub async fn disconnect(&self, user_id: Uuid) -> Result<bool, OperationError> {
+        let this = self.clone();
+        self.to_its_end(async move {
+            let disconnection = this.begin_disconnection(user_id).await?;
+            if let Some((operation, event)) = disconnection.canceled {
+                this.tell_followers(&operation, event).await;
+            }
+            let Some(auth_session_id) = disconnection.auth_session_id else {
+                return Ok(false);
+            };
+            match this.remover.remove(&auth_session_id).await {
+                Ok(()) => Ok(true),
+                Err(RemovalError::Intuned(error)) => Err(OperationError::NotRemoved(error)),
+                Err(RemovalError::Database(error)) => Err(StoreError::from(error).into()),
+            }
+        })
+        .await
+    }
+
+    async fn begin_disconnection(
+        &self,
+        user_id: Uuid,
+    ) -> Result<removals::Disconnection, StoreError> {
+        for _ in 0..TRIES {
+            let polls = |operation| self.bus.with_polls(operation);
+            match removals::begin_disconnection(&self.store, user_id, polls).await {
+                Err(StoreError::Superseded) => {}
+                begun => return begun,
+            }
+        }
+        Err(StoreError::Superseded)
+    }
+
+    /// One of the user's own operations; none when there is none of that id, or it is someone else's.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn get(&self, user_id: Uuid, id: Uuid) -> Result<Option<Operation>, StoreError> {
+        let operation = self.store.get(id).await?;
+        Ok(operation
+            .filter(|operation| operation.user_id == user_id)
+            .map(|operation| self.bus.with_polls(operation)))
+    }
+
+    /// The user's operation in flight.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn in_flight(&self, user_id: Uuid) -> Result<Option<Operation>, StoreError> {
+        self.store.in_flight(user_id).await
+    }
+
+    /// Follows one of the user's own operations until it ends: from a snapshot of its state, or from
+    /// the change after number `after`.
+    ///
+    /// # Errors
+    /// [`OperationError::NotFound`], [`OperationError::UnknownSequence`], or the database's.
+    pub async fn follow(
+        &self,
+        user_id: Uuid,
+        id: Uuid,
+        after: Option<i32>,
+    ) -> Result<impl Stream<Item = Result<Update, OperationError>> + use<>, OperationError> {
+        follow::follow(self.store.clone(), &self.bus, user_id, id, after).await
+    }
+
+    /// Writes down what a user's command changes.
+    async fn change(
+        &self,
+        operation: &Operation,
+        observation: Observation,
+    ) -> Result<Operation, OperationError> {
+        let next = match observe(&operation.state, observation) {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(operation.clone()),
+            Err(error) => {
+                tracing::debug!(operation.id = %operation.id, %error, "a command came too late");
+                return Err(StoreError::Superseded.into());
+            }
+        };
+        let (changed, event) = self.store.apply(operation, next, Guard::Sequence).await?;
+        self.tell_followers(&changed, event).await;
+        Ok(changed)
+    }
+
+    async fn tell_followers(&self, operation: &Operation, event: super::model::Event) {
+        self.bus.publish(operation, event);
+        if operation.state.has_ended() {
+            self.remover.noted.notify_one();
+        }
+        // Without a poller (it is shutting down) the table has it, for whoever is next.
+        self.tell(Command::Changed(operation.id)).await.ok();
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), OperationError> {
+        let told = self.commands.send(command).await;
+        told.map_err(|_| OperationError::ShuttingDown)
+    }
+
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        command: impl Future<Output = Result<T, OperationError>> + Send + 'static,
+    ) -> Result<T, OperationError> {
+        let ended = self.tasks.spawn(command).await;
+        ended.unwrap_or(Err(OperationError::ShuttingDown))
+    }
+}
+
+/// Drives operations until `shutdown`, then hands them over.
+async fn drive(poller: Poller, replica: Replica, shutdown: CancellationToken) {
+    poller.run(shutdown).await;
+    if let Err(error) = replica.leave().await {
+        tracing::warn!(%error, "operations in flight were not handed over; others take them over when the lease runs out");
+    }
+}
+
+fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
+    for (field, value) in [
+        ("username", &credentials.username),
+        ("password", &credentials.password),
+    ] {
+        if !(1..=MAX_CREDENTIAL).contains(&value.expose_secret().len()) {
+            return Err(OperationError::Input {
+                field,
+                problem: "give 1 to 1024 bytes",
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_answer(request: &InfoRequest, input: &SecretString) -> Result<(), OperationError> {
+    let input = input.expose_secret();
+    let problem = match &request.question {
+        Question::Otp if input.trim().is_empty() => "the passcode is empty",
+        Question::Otp if input.len() > MAX_CREDENTIAL => "the passcode is too long",
+        Question::Choice(choices) if !choices.iter().any(|choice| choice == input) => {
+            "give one of the offered choices, word for word"
+        }
+        Question::Otp | Question::Choice(_) => return Ok(()),
+    };
+    Err(OperationError::Input {
+        field: "input",
+        problem,
+    })
+}

@@ -1,0 +1,416 @@
+//! The life of an operation as a pure function: (state, what happened) to (new state, or none).
+//! It knows nothing of GraphQL, HTTP or the database, and does no I/O.
+//!
+//! ```text
+//! STARTING → PENDING → IN_PROGRESS ⇄ REQUESTED_MORE_INFO → DONE | FAILED | CANCELED
+//! ```
+
+use crate::intuned::{AuthSessionStatus, CreateResult, InfoRequest, UpstreamFailure};
+
+/// What an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Makes a new auth session.
+    Connect,
+    /// Renews the auth session that the connection has.
+    Reconnect,
+}
+
+/// The state's name, as clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Accepted; Intuned has not confirmed that it started.
+    Starting,
+    /// Started; Intuned has not begun to work on it.
+    Pending,
+    /// Intuned is signing in.
+    InProgress,
+    /// The sign-in waits for the user.
+    RequestedMoreInfo,
+    /// Ended: connected.
+    Done,
+    /// Ended without success.
+    Failed,
+    /// Ended by the user or by Intuned.
+    Canceled,
+}
+
+/// Why an operation ended without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureCode {
+    /// OrangeHRM did not accept the sign-in.
+    SignInRejected,
+    /// Intuned could not be reached, refused the gateway, or failed by itself.
+    UpstreamError,
+    /// The operation's time was up.
+    TimedOut,
+    /// The gateway stopped before Intuned had confirmed the start.
+    Interrupted,
+    /// Given up by the user.
+    CanceledByUser,
+    /// Ended by Intuned.
+    CanceledUpstream,
+}
+
+/// An end without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which kind.
+    pub code: FailureCode,
+    /// For people: no secrets, no internals.
+    pub message: String,
+    /// Whether connecting again, with nothing changed, may work.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure in the words that clients see.
+    pub fn new(code: FailureCode, retryable: bool, message: &str) -> Self {
+        Self {
+            code,
+            message: message.to_owned(),
+            retryable,
+        }
+    }
+
+    /// The start came to no known end although the gateway was there all the time.
+    pub fn start_lost() -> Self {
+        Self::new(
+            FailureCode::UpstreamError,
+            true,
+            "Intuned did not confirm that the sign-in began. Connect again.",
+        )
+    }
+
+    /// The gateway stopped in the middle of the start.
+    pub fn interrupted() -> Self {
+        Self::new(
+            FailureCode::Interrupted,
+            true,
+            "The gateway stopped before Intuned had confirmed the sign-in. Connect again.",
+        )
+    }
+
+    fn timed_out() -> Self {
+        Self::new(
+            FailureCode::TimedOut,
+            true,
+            "The sign-in took longer than it may. Connect again.",
+        )
+    }
+
+    fn canceled_by_user() -> Self {
+        Self::new(
+            FailureCode::CanceledByUser,
+            true,
+            "You gave up this sign-in.",
+        )
+    }
+
+    fn canceled_upstream() -> Self {
+        Self::new(
+            FailureCode::CanceledUpstream,
+            true,
+            "Intuned ended this sign-in. Connect again.",
+        )
+    }
+
+    fn forgotten() -> Self {
+        Self::new(
+            FailureCode::UpstreamError,
+            true,
+            "Intuned no longer knows this sign-in. Connect again.",
+        )
+    }
+}
+
+/// How an operation under way is watched at Intuned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Intuned's id of the creation. Without one (its start was never confirmed) the auth session's
+    /// own status is watched instead.
+    pub upstream_id: Option<String>,
+    /// The info request answered last. Intuned may go on showing it for a while; it is not asked again.
+    pub answered: Option<String>,
+}
+
+/// Where an operation stands, with what belongs to that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Accepted; Intuned has not confirmed that it started.
+    Starting,
+    /// Started; Intuned has not begun to work on it.
+    Pending(Watch),
+    /// Intuned is signing in.
+    InProgress(Watch),
+    /// The sign-in waits for the user.
+    RequestedMoreInfo {
+        /// How it is watched meanwhile.
+        watch: Watch,
+        /// What the user is asked for.
+        request: InfoRequest,
+    },
+    /// Connected.
+    Done {
+        /// The auth session that stands.
+        auth_session_id: String,
+    },
+    /// Ended without success.
+    Failed(Failure),
+    /// Ended by the user or by Intuned.
+    Canceled(Failure),
+}
+
+impl State {
+    /// The state's name.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Starting => Status::Starting,
+            Self::Pending(_) => Status::Pending,
+            Self::InProgress(_) => Status::InProgress,
+            Self::RequestedMoreInfo { .. } => Status::RequestedMoreInfo,
+            Self::Done { .. } => Status::Done,
+            Self::Failed(_) => Status::Failed,
+            Self::Canceled(_) => Status::Canceled,
+        }
+    }
+
+    /// Whether nothing can happen to it any more.
+    pub fn has_ended(&self) -> bool {
+        matches!(
+            self,
+            Self::Done { .. } | Self::Failed(_) | Self::Canceled(_)
+        )
+    }
+
+    /// How it is watched at Intuned, once it has started there.
+    pub fn watch(&self) -> Option<&Watch> {
+        match self {
+            Self::Pending(watch)
+            | Self::InProgress(watch)
+            | Self::RequestedMoreInfo { watch, .. } => Some(watch),
+            Self::Starting | Self::Done { .. } | Self::Failed(_) | Self::Canceled(_) => None,
+        }
+    }
+
+    /// For people, one line: what is going on.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Starting => "Handing the sign-in to Intuned.",
+            Self::Pending(_) => "Intuned has taken the sign-in and will begin soon.",
+            Self::InProgress(Watch { answered: None, .. }) => "Intuned is signing in to OrangeHRM.",
+            Self::InProgress(_) => "Your answer was passed on; Intuned goes on signing in.",
+            Self::RequestedMoreInfo { .. } => "The sign-in is waiting for you.",
+            Self::Done { .. } => "Connected.",
+            Self::Failed(failure) | Self::Canceled(failure) => &failure.message,
+        }
+    }
+}
+
+/// Something that happened to an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// `create.start` was confirmed.
+    Started {
+        /// Intuned's id of the creation.
+        upstream_id: String,
+    },
+    /// The start came to nothing, for a known reason.
+    StartFailed(Failure),
+    /// `create.result` answered.
+    Polled(CreateResult),
+    /// The auth session itself was asked for, for want of an upstream id. A re-connect's old session
+    /// may answer for itself, so only an operation that makes a new one may be watched like this.
+    Session {
+        /// The session's id.
+        id: String,
+        /// Its status; none when Intuned does not know it.
+        status: Option<AuthSessionStatus>,
+    },
+    /// Intuned has repeatedly said that it does not know the creation.
+    Forgotten,
+    /// The user answers the info request of this id; the answer is about to be sent.
+    Answered {
+        /// The request's id.
+        request_id: String,
+    },
+    /// The answer to this request did not reach Intuned, so the user is asked again.
+    AnswerUndelivered(InfoRequest),
+    /// The user gives up.
+    CanceledByUser,
+    /// The operation's time is up.
+    TimedOut,
+}
+
+/// An observation that makes no sense in the state that it met.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an operation that is {status:?} cannot take {observation}")]
+pub struct Nonsense {
+    status: Status,
+    observation: &'static str,
+}
+
+/// What `observation` makes of `state`: the new state, or none when nothing changes. An operation
+/// that has ended stays as it is, whatever is observed: the first end stands.
+///
+/// # Errors
+/// [`Nonsense`] for an observation that the state cannot meet.
+pub fn observe(state: &State, observation: Observation) -> Result<Option<State>, Nonsense> {
+    if state.has_ended() {
+        return Ok(None);
+    }
+    let next = match (state, observation) {
+        (_, Observation::CanceledByUser) => State::Canceled(Failure::canceled_by_user()),
+        (_, Observation::TimedOut) => State::Failed(Failure::timed_out()),
+        (State::Starting, Observation::Started { upstream_id }) => State::Pending(Watch {
+            upstream_id: Some(upstream_id),
+            answered: None,
+        }),
+        (State::Starting, Observation::StartFailed(failure)) => State::Failed(failure),
+        (State::Starting, Observation::Session { id, status }) => match status {
+            Some(AuthSessionStatus::Ready) => State::Done {
+                auth_session_id: id,
+            },
+            Some(AuthSessionStatus::Pending) => State::InProgress(Watch {
+                upstream_id: None,
+                answered: None,
+            }),
+            Some(AuthSessionStatus::Expired) | None => return Ok(None),
+        },
+        (State::Starting, observation) => return Err(nonsense(state, &observation)),
+        (_, Observation::Polled(result)) => polled(state, result),
+        (_, Observation::Session { id, status }) => watched(state, id, status),
+        (_, Observation::Forgotten) => State::Failed(Failure::forgotten()),
+        (State::RequestedMoreInfo { watch, request }, Observation::Answered { request_id })
+            if request.id == request_id =>
+        {
+            State::InProgress(Watch {
+                upstream_id: watch.upstream_id.clone(),
+                answered: Some(request_id),
+            })
+        }
+        (State::InProgress(watch), Observation::AnswerUndelivered(request))
+            if watch.answered.as_ref() == Some(&request.id) =>
+        {
+            State::RequestedMoreInfo {
+                watch: Watch {
+                    upstream_id: watch.upstream_id.clone(),
+                    answered: None,
+                },
+                request,
+            }
+        }
+        // What became of the answer no longer matters: Intuned has moved on by itself.
+        (_, Observation::AnswerUndelivered(_)) => return Ok(None),
+        (_, observation) => return Err(nonsense(state, &observation)),
+    };
+    Ok((next != *state).then_some(next))
+}
+
+fn polled(state: &State, result: CreateResult) -> State {
+    let Some(watch) = state.watch() else {
+        return state.clone();
+    };
+    match result {
+        // Intuned says "pending" for all that has no browser yet; what the user saw is not taken back.
+        CreateResult::Pending => match state {
+            State::RequestedMoreInfo { .. } => State::InProgress(watch.clone()),
+            _ => state.clone(),
+        },
+        CreateResult::InProgress => State::InProgress(watch.clone()),
+        CreateResult::RequestedMoreInfo(request)
+            if watch.answered.as_ref() == Some(&request.id) =>
+        {
+            State::InProgress(watch.clone())
+        }
+        CreateResult::RequestedMoreInfo(request) => State::RequestedMoreInfo {
+            watch: watch.clone(),
+            request,
+        },
+        CreateResult::Done { auth_session_id } => State::Done { auth_session_id },
+        CreateResult::Failed(failure) => State::Failed(rejection(&failure)),
+        CreateResult::Canceled(_) => State::Canceled(Failure::canceled_upstream()),
+        CreateResult::Unknown { .. } => state.clone(),
+    }
+}
+
+fn watched(state: &State, id: String, status: Option<AuthSessionStatus>) -> State {
+    match status {
+        Some(AuthSessionStatus::Pending) => state.clone(),
+        Some(AuthSessionStatus::Ready) => State::Done {
+            auth_session_id: id,
+        },
+        Some(AuthSessionStatus::Expired) | None => State::Failed(Failure::start_lost()),
+    }
+}
+
+const SIGN_IN_CODES: [&str; 7] = [
+    "all-attempts-failed",
+    "api-attempts-failed",
+    "auth-check-failed",
+    "check-attempts-failed",
+    "create-attempts-failed",
+    "post-create-check-attempts-failed",
+    "script-execution-exception",
+];
+
+const OWN_CODES: [&str; 9] = [
+    "internal-server-error",
+    "job-run-terminated",
+    "onepassword-integration-error",
+    "result-too-big-error",
+    "script-no-valid-output-received",
+    "script-process-crashed",
+    "script-timeout",
+    "script-unexpected-error",
+    "unexpected",
+];
+
+/// Tells a sign-in that OrangeHRM did not accept from Intuned's own trouble, by the categories and
+/// codes of Intuned's errors. Its words are not passed on: they may repeat what the user typed.
+fn rejection(failure: &UpstreamFailure) -> Failure {
+    let code = failure.code.as_deref();
+    let own_trouble = match failure.category.as_deref() {
+        Some("auth" | "user") => false,
+        // A failure of the project's script: most often what it makes of a refused sign-in.
+        Some("execution") => !code.is_none_or(|code| SIGN_IN_CODES.contains(&code)),
+        Some(_) => true,
+        // The first generation has no categories, and whatever text it likes for a code.
+        None => code.is_some_and(|code| OWN_CODES.contains(&code)),
+    };
+    if own_trouble {
+        let billing = failure.category.as_deref() == Some("billing");
+        Failure::new(
+            FailureCode::UpstreamError,
+            failure.retryable.unwrap_or(!billing),
+            "Intuned could not carry out the sign-in. Connect again in a while.",
+        )
+    } else {
+        Failure::new(
+            FailureCode::SignInRejected,
+            failure.retryable.unwrap_or(false),
+            "OrangeHRM did not accept the sign-in. Check what you typed and connect again.",
+        )
+    }
+}
+
+fn nonsense(state: &State, observation: &Observation) -> Nonsense {
+    Nonsense {
+        status: state.status(),
+        observation: match observation {
+            Observation::Started { .. } => "a confirmed start",
+            Observation::StartFailed(_) => "a failed start",
+            Observation::Polled(_) => "a poll's answer",
+            Observation::Session { .. } => "a session's status",
+            Observation::Forgotten => "an unknown creation",
+            Observation::Answered { .. } => "an answer to another request",
+            Observation::AnswerUndelivered(_) => "an undelivered answer",
+            Observation::CanceledByUser => "a cancellation",
+            Observation::TimedOut => "a time-out",
+        },
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

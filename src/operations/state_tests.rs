@@ -1,0 +1,326 @@
+use rstest::rstest;
+
+use super::*;
+use crate::intuned::Question;
+
+fn watch(answered: Option<&str>) -> Watch {
+    Watch {
+        upstream_id: Some("up".into()),
+        answered: answered.map(str::to_owned),
+    }
+}
+
+fn by_session() -> Watch {
+    Watch {
+        upstream_id: None,
+        answered: None,
+    }
+}
+
+fn otp(id: &str) -> InfoRequest {
+    InfoRequest {
+        id: id.into(),
+        message: "Enter the code".into(),
+        question: Question::Otp,
+    }
+}
+
+fn asked(id: &str) -> State {
+    State::RequestedMoreInfo {
+        watch: watch(None),
+        request: otp(id),
+    }
+}
+
+fn done() -> State {
+    State::Done {
+        auth_session_id: "session".into(),
+    }
+}
+
+fn upstream_failure(category: Option<&str>, code: Option<&str>) -> UpstreamFailure {
+    UpstreamFailure {
+        code: code.map(str::to_owned),
+        category: category.map(str::to_owned),
+        retryable: None,
+        message: "hunter2 was typed".into(),
+    }
+}
+
+fn polled(result: CreateResult) -> Observation {
+    Observation::Polled(result)
+}
+
+fn session(status: Option<AuthSessionStatus>) -> Observation {
+    Observation::Session {
+        id: "session".into(),
+        status,
+    }
+}
+
+fn all_states() -> Vec<State> {
+    vec![
+        State::Starting,
+        State::Pending(watch(None)),
+        State::InProgress(watch(None)),
+        State::InProgress(watch(Some("q1"))),
+        State::InProgress(by_session()),
+        asked("q1"),
+        done(),
+        State::Failed(Failure::start_lost()),
+        State::Canceled(Failure::canceled_by_user()),
+    ]
+}
+
+fn all_observations() -> Vec<Observation> {
+    let mut observations = vec![
+        Observation::Started {
+            upstream_id: "up".into(),
+        },
+        Observation::StartFailed(Failure::start_lost()),
+        Observation::Forgotten,
+        Observation::Answered {
+            request_id: "q1".into(),
+        },
+        Observation::AnswerUndelivered(otp("q1")),
+        Observation::CanceledByUser,
+        Observation::TimedOut,
+    ];
+    observations.extend(
+        [
+            CreateResult::Pending,
+            CreateResult::InProgress,
+            CreateResult::RequestedMoreInfo(otp("q1")),
+            CreateResult::RequestedMoreInfo(otp("q2")),
+            CreateResult::Done {
+                auth_session_id: "session".into(),
+            },
+            CreateResult::Failed(upstream_failure(None, None)),
+            CreateResult::Canceled(upstream_failure(None, None)),
+            CreateResult::Unknown {
+                status: "new".into(),
+            },
+        ]
+        .map(polled),
+    );
+    observations.extend(
+        [
+            None,
+            Some(AuthSessionStatus::Pending),
+            Some(AuthSessionStatus::Ready),
+            Some(AuthSessionStatus::Expired),
+        ]
+        .map(session),
+    );
+    observations
+}
+
+#[test]
+fn whatever_happens_an_end_stands() {
+    for state in all_states().into_iter().filter(State::has_ended) {
+        for observation in all_observations() {
+            assert_eq!(
+                observe(&state, observation.clone()),
+                Ok(None),
+                "{state:?} {observation:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn whatever_goes_on_can_be_given_up_and_runs_out_of_time() {
+    for state in all_states().into_iter().filter(|state| !state.has_ended()) {
+        let canceled = observe(&state, Observation::CanceledByUser)
+            .unwrap()
+            .unwrap();
+        assert_eq!(canceled.status(), Status::Canceled);
+        let timed_out = observe(&state, Observation::TimedOut).unwrap().unwrap();
+        let State::Failed(failure) = timed_out else {
+            panic!("{timed_out:?}")
+        };
+        assert_eq!(failure.code, FailureCode::TimedOut);
+        assert!(failure.retryable);
+    }
+}
+
+#[test]
+fn every_pair_is_decided_and_a_change_is_one() {
+    for state in all_states() {
+        for observation in all_observations() {
+            match observe(&state, observation.clone()) {
+                Ok(Some(next)) => assert_ne!(next, state, "{observation:?}"),
+                Ok(None) => {}
+                Err(nonsense) => assert!(!nonsense.to_string().is_empty()),
+            }
+        }
+    }
+}
+
+#[test]
+fn no_word_of_intuneds_reaches_the_user() {
+    for state in all_states() {
+        for observation in all_observations() {
+            if let Ok(Some(next)) = observe(&state, observation) {
+                assert!(!next.message().contains("hunter2"), "{next:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
+    assert!(observe(&State::Starting, polled(CreateResult::Pending)).is_err());
+    assert!(observe(&State::Starting, Observation::Forgotten).is_err());
+    let answered = Observation::Answered {
+        request_id: "q1".into(),
+    };
+    assert!(observe(&State::Starting, answered).is_err());
+}
+
+#[rstest]
+#[case::started(State::Starting, Observation::Started { upstream_id: "up".into() }, Some(State::Pending(watch(None))))]
+#[case::refused(
+    State::Starting,
+    Observation::StartFailed(Failure::start_lost()),
+    Some(State::Failed(Failure::start_lost()))
+)]
+#[case::settled(State::Starting, session(Some(AuthSessionStatus::Ready)), Some(done()))]
+#[case::settling(
+    State::Starting,
+    session(Some(AuthSessionStatus::Pending)),
+    Some(State::InProgress(by_session()))
+)]
+#[case::not_seen_yet(State::Starting, session(None), None)]
+#[case::expired_is_not_made(State::Starting, session(Some(AuthSessionStatus::Expired)), None)]
+#[case::still_made(
+    State::InProgress(by_session()),
+    session(Some(AuthSessionStatus::Pending)),
+    None
+)]
+#[case::made(
+    State::InProgress(by_session()),
+    session(Some(AuthSessionStatus::Ready)),
+    Some(done())
+)]
+#[case::gone(
+    State::InProgress(by_session()),
+    session(None),
+    Some(State::Failed(Failure::start_lost()))
+)]
+#[case::still_pending(State::Pending(watch(None)), polled(CreateResult::Pending), None)]
+#[case::begun(
+    State::Pending(watch(None)),
+    polled(CreateResult::InProgress),
+    Some(State::InProgress(watch(None)))
+)]
+#[case::asks_at_once(
+    State::Pending(watch(None)),
+    polled(CreateResult::RequestedMoreInfo(otp("q1"))),
+    Some(asked("q1"))
+)]
+#[case::asks(
+    State::InProgress(watch(None)),
+    polled(CreateResult::RequestedMoreInfo(otp("q1"))),
+    Some(asked("q1"))
+)]
+#[case::still_asks(asked("q1"), polled(CreateResult::RequestedMoreInfo(otp("q1"))), None)]
+#[case::asks_anew(
+    asked("q1"),
+    polled(CreateResult::RequestedMoreInfo(otp("q2"))),
+    Some(asked("q2"))
+)]
+#[case::answered(asked("q1"), Observation::Answered { request_id: "q1".into() }, Some(State::InProgress(watch(Some("q1")))))]
+#[case::answer_is_taken_in(
+    State::InProgress(watch(Some("q1"))),
+    polled(CreateResult::RequestedMoreInfo(otp("q1"))),
+    None
+)]
+#[case::answer_was_wrong(State::InProgress(watch(Some("q1"))), polled(CreateResult::RequestedMoreInfo(otp("q2"))), Some(State::RequestedMoreInfo { watch: watch(Some("q1")), request: otp("q2") }))]
+#[case::answer_lost(
+    State::InProgress(watch(Some("q1"))),
+    Observation::AnswerUndelivered(otp("q1")),
+    Some(asked("q1"))
+)]
+#[case::moved_on(
+    State::InProgress(watch(None)),
+    Observation::AnswerUndelivered(otp("q1")),
+    None
+)]
+#[case::first_generation_goes_on(
+    State::InProgress(watch(Some("q1"))),
+    polled(CreateResult::Pending),
+    None
+)]
+#[case::answered_elsewhere(
+    asked("q1"),
+    polled(CreateResult::Pending),
+    Some(State::InProgress(watch(None)))
+)]
+#[case::done(State::InProgress(watch(None)), polled(CreateResult::Done { auth_session_id: "session".into() }), Some(done()))]
+#[case::unknown(State::InProgress(watch(None)), polled(CreateResult::Unknown { status: "new".into() }), None)]
+#[case::forgotten(
+    State::Pending(watch(None)),
+    Observation::Forgotten,
+    Some(State::Failed(Failure::forgotten()))
+)]
+#[case::ended(
+    asked("q1"),
+    polled(CreateResult::Canceled(upstream_failure(None, None))),
+    Some(State::Canceled(Failure::canceled_upstream()))
+)]
+fn one_step(
+    #[case] state: State,
+    #[case] observation: Observation,
+    #[case] expected: Option<State>,
+) {
+    assert_eq!(observe(&state, observation), Ok(expected));
+}
+
+#[test]
+fn only_the_open_request_can_be_answered() {
+    let stale = Observation::Answered {
+        request_id: "q0".into(),
+    };
+    assert!(observe(&asked("q1"), stale).is_err());
+}
+
+#[rstest]
+#[case(Some("auth"), None, FailureCode::SignInRejected, false)]
+#[case(
+    Some("user"),
+    Some("script-execution-exception"),
+    FailureCode::SignInRejected,
+    false
+)]
+#[case(None, None, FailureCode::SignInRejected, false)]
+#[case(
+    Some("execution"),
+    Some("create-attempts-failed"),
+    FailureCode::SignInRejected,
+    false
+)]
+#[case(Some("infrastructure"), None, FailureCode::UpstreamError, true)]
+#[case(Some("billing"), None, FailureCode::UpstreamError, false)]
+#[case(
+    Some("execution"),
+    Some("script-process-crashed"),
+    FailureCode::UpstreamError,
+    true
+)]
+#[case(None, Some("internal-server-error"), FailureCode::UpstreamError, true)]
+#[case(Some("a-new-one"), Some("a-new-one"), FailureCode::UpstreamError, true)]
+#[case(Some("execution"), Some("a-new-one"), FailureCode::UpstreamError, true)]
+#[case(None, Some("a-new-one"), FailureCode::SignInRejected, false)]
+fn a_rejection_is_told_from_intuneds_own_trouble(
+    #[case] category: Option<&str>,
+    #[case] code: Option<&str>,
+    #[case] expected: FailureCode,
+    #[case] retryable: bool,
+) {
+    let failed = polled(CreateResult::Failed(upstream_failure(category, code)));
+    let Ok(Some(State::Failed(failure))) = observe(&State::InProgress(watch(None)), failed) else {
+        panic!("not failed")
+    };
+    assert_eq!((failure.code, failure.retryable), (expected, retryable));
+}

@@ -1,0 +1,415 @@
+//! What is done for one operation at a time: start it, look at it, write down what happened.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    bus::Bus,
+    model::{Credentials, EventKind, Operation},
+    pace::{self, FORGOTTEN_POLLS, SETTLING_LOOKS, UNHEEDED_POLLS},
+    removals::Remover,
+    replica::Heart,
+    state::{Failure, FailureCode, Kind, Observation, State, observe},
+    store::{Guard, Store, StoreError},
+};
+use crate::intuned::{
+    AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
+};
+
+/// For this long a start that Intuned certainly has not acted on is tried again: as long as the
+/// credentials may stay in memory.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const JITTER: f64 = 0.1;
+
+/// An operation that this replica drives, and what is remembered of it between two looks. Losing
+/// the latter in a crash costs nothing but time.
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    pub(super) operation: Operation,
+    /// When it is given up.
+    deadline: Instant,
+    /// When it last changed.
+    changed: Instant,
+    /// Faults in a row.
+    faults: u32,
+    /// Answers in a row that Intuned does not know the creation.
+    missing: u32,
+    /// Polls in a row that showed a request that was answered.
+    unheeded: u32,
+    /// Looks for a session whose creation was never confirmed, and what their failing means.
+    looks: u32,
+    lost: Failure,
+    /// An observation that the database could not take yet and that Intuned will not repeat.
+    unwritten: Option<Observation>,
+}
+
+impl Tracked {
+    pub(super) fn new(operation: Operation, lost: Failure, store: &Store) -> Self {
+        let now = Instant::now();
+        let left = operation.expires_at - store.clock.now();
+        Self {
+            operation,
+            deadline: now + left.to_std().unwrap_or_default(),
+            changed: now,
+            faults: 0,
+            missing: 0,
+            unheeded: 0,
+            looks: 0,
+            lost,
+            unwritten: None,
+        }
+    }
+}
+
+/// What is to be done for an operation.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Hand these to Intuned.
+    Start(Credentials),
+    /// Ask Intuned how far it is.
+    Look,
+    /// Read what somebody else has written.
+    Reload,
+}
+
+/// An operation to look at again, and after which pause.
+pub(super) type Next = Option<(Tracked, Duration)>;
+
+/// What all operations of a replica share.
+#[derive(Clone, Debug)]
+pub(super) struct Worker {
+    pub(super) store: Store,
+    pub(super) bus: Bus,
+    pub(super) intuned: IntunedClient,
+    pub(super) remover: Remover,
+    pub(super) heart: Heart,
+    pub(super) interval: Duration,
+}
+
+impl Worker {
+    /// Does one job for one operation.
+    pub(super) async fn work(&self, tracked: Tracked, job: Job) -> Next {
+        if !self.heart.beats() {
+            // Somebody else may drive it by now. Whoever does finds it in the table.
+            self.bus.forget_polls(tracked.operation.id);
+            return None;
+        }
+        match job {
+            Job::Start(credentials) => self.start(tracked, credentials).await,
+            Job::Look => self.look(tracked).await,
+            Job::Reload => self.reload(tracked).await,
+        }
+    }
+
+    /// Hands the credentials to Intuned, once, and forgets them.
+    async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
+        let started = self.hand_over(&tracked, credentials).await;
+        let observation = match started {
+            Ok(upstream_id) => Observation::Started { upstream_id },
+            // Nobody knows whether it began. A new session can be asked for; the old session of a
+            // re-connect would answer for itself.
+            Err(error) if error.may_have_acted() && tracked.operation.kind == Kind::Connect => {
+                tracing::warn!(operation.id = %tracked.operation.id, %error, "the start was not confirmed");
+                return self.again(tracked, None);
+            }
+            Err(error) => {
+                tracing::warn!(operation.id = %tracked.operation.id, %error, "the start failed");
+                Observation::StartFailed(start_failure(&error))
+            }
+        };
+        self.take(tracked, observation, None).await
+    }
+
+    async fn hand_over(
+        &self,
+        tracked: &Tracked,
+        credentials: Credentials,
+    ) -> Result<String, IntunedError> {
+        let request = CreateAuthSession {
+            id: tracked.operation.auth_session_id.clone(),
+            username: credentials.username,
+            password: credentials.password,
+            proxy: credentials.proxy,
+        };
+        let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
+        let mut attempt = 0;
+        loop {
+            let error = match self.intuned.start_create(&request).await {
+                Ok(upstream_id) => return Ok(upstream_id),
+                Err(error) if error.may_have_acted() || !error.is_transient() => return Err(error),
+                Err(error) => error,
+            };
+            let pause = self.backoff(attempt, error.retry_after());
+            if Instant::now() + pause >= give_up || self.has_ended(&tracked.operation).await {
+                return Err(error);
+            }
+            sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Looks at the operation and writes down what changed.
+    async fn look(&self, mut tracked: Tracked) -> Next {
+        if let Some(observation) = tracked.unwritten.take() {
+            return self.take(tracked, observation, None).await;
+        }
+        if Instant::now() >= tracked.deadline {
+            return self.take(tracked, Observation::TimedOut, None).await;
+        }
+        tracked.operation.polls += 1;
+        self.bus.note_polls(&tracked.operation);
+        let upstream_id = tracked
+            .operation
+            .state
+            .watch()
+            .and_then(|watch| watch.upstream_id.clone());
+        match upstream_id {
+            Some(id) => self.poll(tracked, &id).await,
+            None => self.ask_for_session(tracked).await,
+        }
+    }
+
+    async fn poll(&self, mut tracked: Tracked, upstream_id: &str) -> Next {
+        match self.intuned.create_result(upstream_id).await {
+            Ok(result) => {
+                tracked.faults = 0;
+                tracked.missing = 0;
+                let observation = heed(&mut tracked, result);
+                self.take(tracked, observation, None).await
+            }
+            Err(IntunedError::NotFound) => {
+                tracked.missing += 1;
+                if tracked.missing >= FORGOTTEN_POLLS {
+                    return self.take(tracked, Observation::Forgotten, None).await;
+                }
+                self.progress(
+                    &tracked,
+                    "Intuned does not find the sign-in; looking again.",
+                );
+                self.again(tracked, None)
+            }
+            Err(error) => self.fault(tracked, &error),
+        }
+    }
+
+    /// For want of an upstream id: the session that was to be made tells how far it is.
+    async fn ask_for_session(&self, mut tracked: Tracked) -> Next {
+        if tracked.operation.kind == Kind::Reconnect {
+            // Its old session would answer for itself.
+            let lost = Observation::StartFailed(tracked.lost.clone());
+            return self.take(tracked, lost, None).await;
+        }
+        let id = tracked.operation.auth_session_id.clone();
+        match self.intuned.auth_session_status(&id).await {
+            Ok(status) => {
+                tracked.faults = 0;
+                tracked.looks += 1;
+                let in_vain = tracked.operation.state == State::Starting
+                    && tracked.looks > SETTLING_LOOKS
+                    && matches!(status, Some(AuthSessionStatus::Expired) | None);
+                let observation = if in_vain {
+                    Observation::StartFailed(tracked.lost.clone())
+                } else {
+                    Observation::Session { id, status }
+                };
+                self.take(tracked, observation, None).await
+            }
+            Err(error) => self.fault(tracked, &error),
+        }
+    }
+
+    /// Intuned could not be asked: whatever the reason, that says nothing about the sign-in.
+    fn fault(&self, mut tracked: Tracked, error: &IntunedError) -> Next {
+        let operation_id = tracked.operation.id;
+        if matches!(error, IntunedError::Unauthorized | IntunedError::Forbidden) {
+            tracing::error!(operation.id = %operation_id, %error, "sign-ins wait: Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");
+        } else {
+            tracing::debug!(operation.id = %operation_id, %error, "a poll failed");
+        }
+        tracked.faults = tracked.faults.saturating_add(1);
+        self.progress(&tracked, "Intuned cannot be asked just now; trying again.");
+        self.again(tracked, error.retry_after())
+    }
+
+    /// Writes down what the observation changes, and says when to look again.
+    async fn take(
+        &self,
+        mut tracked: Tracked,
+        observation: Observation,
+        retry_after: Option<Duration>,
+    ) -> Next {
+        let next = match observe(&tracked.operation.state, observation.clone()) {
+            Ok(Some(next)) => next,
+            Ok(None) => {
+                self.progress(&tracked, tracked.operation.state.message());
+                return self.again(tracked, retry_after);
+            }
+            Err(error) => {
+                tracing::error!(operation.id = %tracked.operation.id, %error, "dropped an observation");
+                return self.again(tracked, retry_after);
+            }
+        };
+        match self
+            .store
+            .apply(&tracked.operation, next, Guard::Lease)
+            .await
+        {
+            Ok((operation, event)) => {
+                log_change(&operation);
+                self.bus.note_polls(&operation);
+                self.bus.publish(&operation, event);
+                if operation.state.has_ended() {
+                    self.remover.noted.notify_one();
+                    return None;
+                }
+                tracked.operation = operation;
+                tracked.changed = Instant::now();
+                tracked.looks = 0;
+                self.again(tracked, None)
+            }
+            Err(StoreError::Superseded) => self.reload(tracked).await,
+            Err(error) => {
+                tracing::error!(operation.id = %tracked.operation.id, %error, "a change could not be written; trying again");
+                tracked.faults = tracked.faults.saturating_add(1);
+                tracked.unwritten = Some(observation);
+                self.again(tracked, None)
+            }
+        }
+    }
+
+    /// Goes on with what the table says: somebody else has written.
+    async fn reload(&self, mut tracked: Tracked) -> Next {
+        match self.store.get(tracked.operation.id).await {
+            Ok(Some(operation)) => {
+                let operation = self.bus.with_polls(operation);
+                if operation.sequence != tracked.operation.sequence {
+                    let message = operation.state.message();
+                    let event = operation.event(EventKind::Progress, message, operation.updated_at);
+                    self.bus.publish(&operation, event);
+                    tracked.changed = Instant::now();
+                    tracked.unheeded = 0;
+                }
+                if operation.state.has_ended() || operation.lease != tracked.operation.lease {
+                    self.bus.forget_polls(operation.id);
+                    return None;
+                }
+                tracked.operation = operation;
+                self.again(tracked, None)
+            }
+            Ok(None) => {
+                self.bus.forget_polls(tracked.operation.id);
+                None
+            }
+            Err(error) => {
+                tracing::error!(operation.id = %tracked.operation.id, %error, "an operation could not be read; trying again");
+                tracked.faults = tracked.faults.saturating_add(1);
+                self.again(tracked, None)
+            }
+        }
+    }
+
+    fn progress(&self, tracked: &Tracked, message: &str) {
+        let operation = &tracked.operation;
+        if self.bus.is_followed(operation.id) {
+            let event = operation.event(EventKind::Progress, message, self.store.clock.now());
+            self.bus.publish(operation, event);
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what jobs end with")]
+    fn again(&self, tracked: Tracked, retry_after: Option<Duration>) -> Next {
+        let state = &tracked.operation.state;
+        let mut pause = match state {
+            State::Starting => pace::settling_pause(tracked.looks, self.interval),
+            _ => pace::pause(state, tracked.changed.elapsed(), self.interval),
+        };
+        if tracked.faults > 0 {
+            pause = pause.max(self.backoff(tracked.faults - 1, retry_after));
+        }
+        pause = self.store.random.jitter(pause, JITTER);
+        if let Some(held_until) = self.intuned.held_until() {
+            pause = pause.max(held_until.saturating_duration_since(Instant::now()));
+        }
+        let left = tracked.deadline.saturating_duration_since(Instant::now());
+        // Past the deadline only the database is left to wait for.
+        if !left.is_zero() {
+            pause = pause.min(left);
+        }
+        Some((tracked, pause))
+    }
+
+    fn backoff(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
+        Backoff::new().delay(attempt, retry_after, &self.store.random)
+    }
+
+    async fn has_ended(&self, operation: &Operation) -> bool {
+        let now = self.store.get(operation.id).await;
+        matches!(now, Ok(Some(now)) if now.state.has_ended())
+    }
+}
+
+/// Counts how often Intuned goes on showing a request that was answered: after a while the answer
+/// counts as lost.
+fn heed(tracked: &mut Tracked, result: CreateResult) -> Observation {
+    if let CreateResult::Unknown { status } = &result {
+        tracing::warn!(operation.id = %tracked.operation.id, %status, "Intuned answered with a status that is not known");
+    }
+    let answered = tracked
+        .operation
+        .state
+        .watch()
+        .and_then(|watch| watch.answered.as_ref());
+    match result {
+        CreateResult::RequestedMoreInfo(request) if answered == Some(&request.id) => {
+            tracked.unheeded += 1;
+            if tracked.unheeded >= UNHEEDED_POLLS {
+                tracked.unheeded = 0;
+                return Observation::AnswerUndelivered(request);
+            }
+            Observation::Polled(CreateResult::RequestedMoreInfo(request))
+        }
+        result => {
+            tracked.unheeded = 0;
+            Observation::Polled(result)
+        }
+    }
+}
+
+fn start_failure(error: &IntunedError) -> Failure {
+    match error {
+        IntunedError::Unauthorized | IntunedError::Forbidden => {
+            tracing::error!(%error, "Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");
+            Failure::new(
+                FailureCode::UpstreamError,
+                false,
+                "Intuned refused the gateway. Whoever runs it has been told.",
+            )
+        }
+        IntunedError::NotFound | IntunedError::Conflict | IntunedError::Refused { .. } => {
+            Failure::new(
+                FailureCode::UpstreamError,
+                false,
+                "Intuned did not accept this sign-in.",
+            )
+        }
+        IntunedError::Unreachable | IntunedError::RateLimited { .. } => Failure::new(
+            FailureCode::UpstreamError,
+            true,
+            "Intuned could not be reached. Connect again in a while.",
+        ),
+        IntunedError::TimedOut
+        | IntunedError::Broken
+        | IntunedError::Server { .. }
+        | IntunedError::Unreadable { .. } => Failure::start_lost(),
+    }
+}
+
+fn log_change(operation: &Operation) {
+    tracing::info!(
+        operation.id = %operation.id,
+        operation.status = ?operation.state.status(),
+        operation.sequence,
+        "an operation changed"
+    );
+}

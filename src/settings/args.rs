@@ -1,0 +1,267 @@
+//! The command line and the environment as they come: texts, not yet understood. What each text must
+//! be is for `check` to say, so that everything that is wrong can be told at once.
+
+#![expect(
+    clippy::doc_markdown,
+    clippy::struct_field_names,
+    reason = "comments and names of fields are the help text and the settings' names, as they are"
+)]
+
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
+use secrecy::SecretString;
+
+/// A GraphQL gateway with subscriptions in front of Intuned.
+///
+/// Every setting can be given as a flag, as an environment variable, or in a file `.env` in the
+/// working directory; the first of them that has it wins. Without INTUNED_API_KEY the gateway starts
+/// in demo mode: with a simulator in Intuned's place, and nothing else needed.
+#[derive(Parser)]
+#[command(
+    name = "intuned-gateway",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Durations are written as 500ms, 1s, 15m, 7d. Switches are true or false. Give \
+                  secrets in the environment or in .env: flags are shown to everyone on the machine."
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<CliCommand>,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+pub(super) enum CliCommand {
+    /// Serves the gateway; what happens when no command is given
+    Serve(Box<ServeArgs>),
+    /// Brings the database's tables up to date and ends; `serve` does so too when it starts
+    Migrate(MigrateArgs),
+    /// Prints the GraphQL schema and ends
+    Schema,
+    /// Serves a simulator of Intuned alone, to develop and test against
+    Simulate(SimulateArgs),
+}
+
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) intuned: IntunedArgs,
+    #[command(flatten)]
+    pub(super) accounts: AccountArgs,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(super) operations: OperationArgs,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) demo: DemoArgs,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Args)]
+pub(super) struct MigrateArgs {
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Intuned")]
+pub(super) struct IntunedArgs {
+    /// Key for Intuned's API; without it the gateway is in demo mode. Make one at
+    /// https://app.intuned.io/api-keys
+    #[arg(long, env, value_name = "KEY")]
+    pub(super) intuned_api_key: Option<SecretString>,
+    /// Id of the workspace at Intuned that the project is in. See the workspace's settings at
+    /// https://app.intuned.io
+    #[arg(long, env, value_name = "ID")]
+    pub(super) intuned_workspace_id: Option<String>,
+    /// Name of the Intuned project that signs in to OrangeHRM and reads claims, as it was named when
+    /// it was made. See the list of projects at https://app.intuned.io
+    #[arg(long, env, value_name = "NAME")]
+    pub(super) intuned_project_name: Option<String>,
+    /// Where Intuned's API is, up to the workspace's id
+    #[arg(
+        long,
+        env,
+        value_name = "URL",
+        default_value = "https://app.intuned.io/api/v1/workspace"
+    )]
+    pub(super) intuned_base_url: String,
+    /// Whether INTUNED_BASE_URL may be plain http on another host, which sends the API key in clear:
+    /// for a simulator on a private network
+    #[arg(long, env, value_name = "SWITCH", default_value = "false",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) intuned_allow_http: String,
+    /// Generation of Intuned's API: auto, 0.3 (as @intuned/client 0.3 speaks) or 1 (as the 1.x
+    /// clients speak)
+    #[arg(long, env, value_name = "GENERATION", default_value = "auto")]
+    pub(super) intuned_api: String,
+    /// The longest that one request to Intuned may take
+    #[arg(long, env, value_name = "DURATION", default_value = "30s")]
+    pub(super) intuned_request_timeout: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Accounts and sessions")]
+pub(super) struct AccountArgs {
+    /// Signs session tokens; 32 bytes or more, the same on every replica. Make one with: openssl
+    /// rand -base64 48
+    #[arg(long, env, value_name = "SECRET")]
+    pub(super) auth_secret: Option<SecretString>,
+    /// How long a session lasts after signing in
+    #[arg(long, env, value_name = "DURATION", default_value = "7d")]
+    pub(super) session_lifetime: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Database")]
+pub(super) struct DatabaseArgs {
+    /// Where the data is: sqlite:FILE, made when missing, or postgres://USER:PASSWORD@HOST/NAME, which
+    /// more than one replica needs
+    #[arg(
+        long,
+        env,
+        value_name = "URL",
+        default_value = "sqlite:data/gateway.sqlite"
+    )]
+    pub(super) database_url: SecretString,
+    /// The most connections that a replica opens to Postgres
+    #[arg(long, env, value_name = "COUNT", default_value = "10")]
+    pub(super) database_max_connections: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Connecting accounts and reading claims")]
+pub(super) struct OperationArgs {
+    /// Pause between two looks at an operation at Intuned, to begin with; it grows as time passes
+    #[arg(long, env, value_name = "DURATION", default_value = "1s")]
+    pub(super) intuned_poll_interval: String,
+    /// After which an attempt to connect is given up
+    #[arg(long, env, value_name = "DURATION", default_value = "15m")]
+    pub(super) operation_timeout: String,
+    /// The longest that reading claims may take
+    #[arg(long, env, value_name = "DURATION", default_value = "3m")]
+    pub(super) claims_timeout: String,
+    /// How long claims that were read are answered again; 0s for never
+    #[arg(long, env, value_name = "DURATION", default_value = "0s")]
+    pub(super) claims_cache: String,
+    /// Proxy for the traffic of everyone's OrangeHRM sessions, http://USER:PASSWORD@HOST:PORT
+    #[arg(long, env, value_name = "URL")]
+    pub(super) intuned_proxy: Option<SecretString>,
+    /// Whether users may name a proxy of their own
+    #[arg(long, env, value_name = "SWITCH", default_value = "false",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) allow_user_proxy: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Server")]
+pub(super) struct ServerArgs {
+    /// Address and port to serve at
+    #[arg(long, env, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(super) listen_addr: String,
+    /// Web origins, such as https://app.example.com, whose pages may call the gateway, separated by
+    /// commas; pages that the gateway serves itself always may
+    #[arg(long, env, value_name = "ORIGINS")]
+    pub(super) allowed_origins: Option<String>,
+    /// Whether to serve GraphiQL, an editor for queries; in demo mode it is served unless switched off
+    #[arg(long, env, value_name = "SWITCH",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) graphiql: Option<String>,
+    /// Whether clients may ask for the schema; in demo mode they may unless switched off
+    #[arg(long, env, value_name = "SWITCH",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) introspection: Option<String>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitArgs {
+    /// How deep fields of a query may be nested
+    #[arg(long, env, value_name = "COUNT", default_value = "8")]
+    pub(super) max_depth: String,
+    /// How many fields a query may have, those of its fragments counted each time
+    #[arg(long, env, value_name = "COUNT", default_value = "300")]
+    pub(super) max_complexity: String,
+    /// How many aliases a query may have
+    #[arg(long, env, value_name = "COUNT", default_value = "15")]
+    pub(super) max_aliases: String,
+    /// How many directives a query may have
+    #[arg(long, env, value_name = "COUNT", default_value = "50")]
+    pub(super) max_directives: String,
+    /// How many lexical tokens a query may have
+    #[arg(long, env, value_name = "COUNT", default_value = "2000")]
+    pub(super) max_tokens: String,
+    /// The longest body of a request, in bytes
+    #[arg(long, env, value_name = "BYTES", default_value = "1048576")]
+    pub(super) max_body_bytes: String,
+    /// How long a new WebSocket may take to send connection_init
+    #[arg(long, env, value_name = "DURATION", default_value = "3s")]
+    pub(super) ws_init_timeout: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Demo mode")]
+pub(super) struct DemoArgs {
+    /// How slow the simulator is: 1 for lifelike, 0.1 for ten times as fast, 0 for at once
+    #[arg(long, env, value_name = "FACTOR", default_value = "1")]
+    pub(super) simulator_delay_scale: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Log")]
+pub(super) struct LogArgs {
+    /// How the log is written to stderr: text or json
+    #[arg(long, env, value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: String,
+    /// What is logged: error, warn, info, debug or trace, also for parts of the program, such as
+    /// info,intuned_gateway::operations=debug. Libraries never log more than info: their details
+    /// hold secrets
+    #[arg(long, env, value_name = "FILTER", default_value = "info")]
+    pub(super) rust_log: String,
+}
+
+#[derive(Args)]
+pub(super) struct SimulateArgs {
+    /// Address and port to serve at
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub(super) listen: String,
+    /// Generation of Intuned's API to speak: 1 (as @intuned/client 0.3) or 2 (as the 1.x clients)
+    #[arg(long, value_name = "GENERATION", default_value = "2")]
+    pub(super) generation: String,
+    /// How slow to be: 1 for lifelike, 0.1 for ten times as fast, 0 for at once
+    #[arg(long, value_name = "FACTOR", default_value = "1")]
+    pub(super) delay_scale: String,
+    /// The only API key to accept; without it, any
+    #[arg(long, value_name = "KEY")]
+    pub(super) api_key: Option<SecretString>,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+/// The command line's grammar, with what the environment has.
+pub(super) fn command() -> Command {
+    Cli::command()
+        .mut_args(from_environment)
+        .mut_subcommands(|command| command.mut_args(from_environment))
+}
+
+/// `--help` must not show secrets, and an empty variable counts as unset: that is how compose files
+/// pass on what is not there.
+fn from_environment(arg: Arg) -> Arg {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "settings alone read the environment"
+    )]
+    let value = arg.get_env().and_then(std::env::var_os);
+    match value {
+        Some(value) if value.is_empty() => arg.env(None),
+        _ => arg.hide_env_values(true),
+    }
+}

@@ -1,0 +1,296 @@
+//! Turns texts into settings: what each must be, and which of them contradict each other.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::http::HeaderValue;
+use clap::Command;
+use sea_orm::DbBackend;
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    AccountSettings, ClaimsSettings, DatabaseSettings, LimitSettings, LogSettings, MigrateSettings,
+    OperationSettings, Problems, ServerSettings, Settings, SimulateSettings, Task,
+    args::{
+        DatabaseArgs, LimitArgs, LogArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs,
+        SimulateArgs,
+    },
+    demo,
+    reader::{Reader, SHORTEST},
+    upstream::{delay_scale, upstream, web_url},
+};
+use crate::{ambient::Random, database, simulator::SimulatedGeneration};
+
+/// Tokens count in whole seconds.
+const SHORTEST_SESSION: Duration = Duration::from_secs(1);
+/// As long as the hash that signs tokens is.
+const SECRET_BYTES: usize = 32;
+const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
+
+pub(super) fn serve(
+    command: &Command,
+    args: &ServeArgs,
+    random: &Random,
+) -> Result<Task, Problems> {
+    let mut reader = Reader::new(command);
+    let demo = args.intuned.intuned_api_key.is_none();
+    let mut notes = Vec::new();
+    let upstream = upstream(&mut reader, args);
+    let database = database(&mut reader, &args.database);
+    let secret = match &args.accounts.auth_secret {
+        None if demo => database
+            .as_ref()
+            .and_then(|database| demo_secret(&mut reader, database, random, &mut notes)),
+        secret => required_secret(&mut reader, secret.as_ref()),
+    };
+    let session_lifetime = reader.duration(
+        "SESSION_LIFETIME",
+        &args.accounts.session_lifetime,
+        SHORTEST_SESSION,
+    );
+    let operations = operations(&mut reader, &args.operations);
+    let claims = claims(&mut reader, &args.operations);
+    let server = server(&mut reader, &args.server, demo);
+    let limits = limits(&mut reader, &args.limits);
+    let log = log(&mut reader, &args.log);
+    if demo {
+        notes.insert(0, demo_note(database.as_ref()));
+    }
+    let read = || {
+        Some(Task::Serve(Box::new(Settings {
+            upstream: upstream?,
+            accounts: AccountSettings {
+                secret: secret?,
+                session_lifetime: session_lifetime?,
+            },
+            database: database?,
+            operations: operations?,
+            claims: claims?,
+            server: server?,
+            limits: limits?,
+            log: log?,
+            notes,
+        })))
+    };
+    let read = read();
+    reader.finish(read)
+}
+
+pub(super) fn migrate(command: &Command, args: &MigrateArgs) -> Result<Task, Problems> {
+    let mut reader = Reader::new(command);
+    let database = database(&mut reader, &args.database);
+    let log = log(&mut reader, &args.log);
+    let read = database
+        .zip(log)
+        .map(|(database, log)| Task::Migrate(MigrateSettings { database, log }));
+    reader.finish(read)
+}
+
+pub(super) fn simulate(command: &Command, args: &SimulateArgs) -> Result<Task, Problems> {
+    let mut reader = Reader::new(command);
+    let listen = address(&mut reader, "--listen", &args.listen);
+    let generation = reader.number("--generation", &args.generation, 1..=2);
+    let delay_scale = delay_scale(&mut reader, "--delay-scale", &args.delay_scale);
+    let log = log(&mut reader, &args.log);
+    let read = || {
+        Some(Task::Simulate(SimulateSettings {
+            listen: listen?,
+            generation: match generation? {
+                1 => SimulatedGeneration::One,
+                _ => SimulatedGeneration::Two,
+            },
+            delay_scale: delay_scale?,
+            api_key: args.api_key.clone(),
+            log: log?,
+        }))
+    };
+    let read = read();
+    reader.finish(read)
+}
+
+fn required_secret(reader: &mut Reader<'_>, secret: Option<&SecretString>) -> Option<SecretString> {
+    let secret = reader.required("AUTH_SECRET", secret)?;
+    let length = secret.expose_secret().len();
+    if length < SECRET_BYTES {
+        let fault = format!("is too weak: it has {length} bytes, and needs {SECRET_BYTES} or more");
+        reader.note("AUTH_SECRET", fault);
+        return None;
+    }
+    Some(secret.clone())
+}
+
+fn demo_secret(
+    reader: &mut Reader<'_>,
+    database: &DatabaseSettings,
+    random: &Random,
+    notes: &mut Vec<String>,
+) -> Option<SecretString> {
+    let Some(file) = demo::secret_file(database.url.expose_secret()) else {
+        let note = "AUTH_SECRET is not set: everyone is signed out when the gateway stops";
+        notes.push(note.to_owned());
+        return Some(demo::make_secret(random).into());
+    };
+    let path = file.display();
+    notes.push(format!("AUTH_SECRET is not set: one is kept in {path}"));
+    demo::keep_secret(&file, random)
+        .map_err(|error| {
+            let fault = format!("is not set, and none can be kept in {path}: {error}");
+            reader.note("AUTH_SECRET", fault);
+        })
+        .ok()
+}
+
+fn demo_note(database: Option<&DatabaseSettings>) -> String {
+    let mut note = "DEMO MODE: INTUNED_API_KEY is not set, so a simulator stands in for Intuned. \
+                    No real account is ever connected."
+        .to_owned();
+    let url = database.map(|database| database.url.expose_secret());
+    if url.and_then(database::backend) == Some(DbBackend::Postgres) {
+        note.push_str(" Use no database that a gateway in earnest uses.");
+    }
+    note
+}
+
+fn database(reader: &mut Reader<'_>, args: &DatabaseArgs) -> Option<DatabaseSettings> {
+    let url = reader.secret(
+        "DATABASE_URL",
+        &args.database_url,
+        "the address of a SQLite or Postgres database",
+        |url| database::backend(url.trim()).map(|_| SecretString::from(url.trim())),
+    );
+    let max_connections = reader.number(
+        "DATABASE_MAX_CONNECTIONS",
+        &args.database_max_connections,
+        1..=1000,
+    );
+    Some(DatabaseSettings {
+        url: url?,
+        max_connections: max_connections?,
+    })
+}
+
+fn operations(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<OperationSettings> {
+    let poll_interval = reader.duration(
+        "INTUNED_POLL_INTERVAL",
+        &args.intuned_poll_interval,
+        SHORTEST,
+    );
+    let timeout = reader.duration("OPERATION_TIMEOUT", &args.operation_timeout, SHORTEST);
+    if let (Some(poll_interval), Some(timeout)) = (poll_interval, timeout)
+        && poll_interval > timeout
+    {
+        reader.note(
+            "INTUNED_POLL_INTERVAL",
+            "is longer than OPERATION_TIMEOUT: operations would be given up before the first look",
+        );
+    }
+    let allow_user_proxy = reader.switch("ALLOW_USER_PROXY", &args.allow_user_proxy);
+    let proxy = match &args.intuned_proxy {
+        Some(proxy) => reader
+            .secret("INTUNED_PROXY", proxy, PROXY, read_proxy)
+            .map(Some),
+        None => Some(None),
+    };
+    Some(OperationSettings {
+        poll_interval: poll_interval?,
+        timeout: timeout?,
+        proxy: proxy?,
+        allow_user_proxy: allow_user_proxy?,
+    })
+}
+
+fn read_proxy(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    let url = web_url(text)?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    bare.then(|| text.into())
+}
+
+fn claims(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<ClaimsSettings> {
+    let timeout = reader.duration("CLAIMS_TIMEOUT", &args.claims_timeout, SHORTEST);
+    let cache = reader.duration("CLAIMS_CACHE", &args.claims_cache, Duration::ZERO);
+    Some(ClaimsSettings {
+        timeout: timeout?,
+        cache: cache.map(|cache| Some(cache).filter(|cache| !cache.is_zero()))?,
+    })
+}
+
+fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<ServerSettings> {
+    let listen = address(reader, "LISTEN_ADDR", &args.listen_addr);
+    let allowed_origins = origins(reader, args.allowed_origins.as_deref().unwrap_or_default());
+    let mut switch = |setting, text: &Option<String>| match text {
+        Some(text) => reader.switch(setting, text),
+        None => Some(demo),
+    };
+    let graphiql = switch("GRAPHIQL", &args.graphiql);
+    let introspection = switch("INTROSPECTION", &args.introspection);
+    Some(ServerSettings {
+        listen: listen?,
+        allowed_origins: allowed_origins?,
+        graphiql: graphiql?,
+        introspection: introspection?,
+    })
+}
+
+fn origins(reader: &mut Reader<'_>, list: &str) -> Option<Vec<HeaderValue>> {
+    let texts = list
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let origins: Vec<_> = texts
+        .map(|text| {
+            let expected = "a web origin such as https://app.example.com, without a path; \
+                            each must be named";
+            reader.read("ALLOWED_ORIGINS", text, expected, read_origin)
+        })
+        .collect();
+    origins.into_iter().collect()
+}
+
+/// In the form of a browser's `Origin` header.
+fn read_origin(text: &str) -> Option<HeaderValue> {
+    let url = web_url(text)?;
+    let origin = url.origin().ascii_serialization();
+    let bare = url.as_str().strip_suffix('/') == Some(&origin);
+    HeaderValue::from_str(&origin).ok().filter(|_| bare)
+}
+
+fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<LimitSettings> {
+    let mut count = |setting, text| reader.number(setting, text, 1..=1_000_000);
+    let depth = count("MAX_DEPTH", &args.max_depth);
+    let complexity = count("MAX_COMPLEXITY", &args.max_complexity);
+    let aliases = count("MAX_ALIASES", &args.max_aliases);
+    let directives = count("MAX_DIRECTIVES", &args.max_directives);
+    let tokens = count("MAX_TOKENS", &args.max_tokens);
+    let body_bytes = reader.number("MAX_BODY_BYTES", &args.max_body_bytes, 1024..=1 << 30);
+    let socket_init_timeout = reader.duration("WS_INIT_TIMEOUT", &args.ws_init_timeout, SHORTEST);
+    Some(LimitSettings {
+        depth: depth?,
+        complexity: complexity?,
+        aliases: aliases?,
+        directives: directives?,
+        tokens: tokens?,
+        body_bytes: body_bytes?,
+        socket_init_timeout: socket_init_timeout?,
+    })
+}
+
+fn log(reader: &mut Reader<'_>, args: &LogArgs) -> Option<LogSettings> {
+    let format = reader.choice("LOG_FORMAT", &args.log_format);
+    let expected = "a log filter such as info or info,intuned_gateway=debug";
+    let filter = reader.read("RUST_LOG", &args.rust_log, expected, |text| {
+        EnvFilter::builder()
+            .parse(text)
+            .is_ok()
+            .then(|| text.to_owned())
+    });
+    Some(LogSettings {
+        format: format?,
+        filter: filter?,
+    })
+}
+
+fn address(reader: &mut Reader<'_>, setting: &'static str, text: &str) -> Option<SocketAddr> {
+    let expected = "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
+    reader.read(setting, text, expected, |text| text.parse().ok())
+}

@@ -1,0 +1,277 @@
+//! Every setting of the gateway: its flag, its environment variable, its default, and what it must
+//! be. Nothing else reads the environment.
+
+mod args;
+mod check;
+mod demo;
+mod problem;
+mod reader;
+mod upstream;
+
+use std::{ffi::OsString, io, net::SocketAddr, path::Path, time::Duration};
+
+use axum::http::HeaderValue;
+use clap::FromArgMatches;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{
+    ambient::Random,
+    intuned::{ApiGeneration, IntunedConfig},
+    simulator::SimulatedGeneration,
+};
+
+pub use problem::{Problem, Problems};
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub enum Task {
+    /// Serve the gateway.
+    Serve(Box<Settings>),
+    /// Bring the database's tables up to date and end.
+    Migrate(MigrateSettings),
+    /// Print the GraphQL schema and end.
+    Schema,
+    /// Serve a simulator of Intuned alone.
+    Simulate(SimulateSettings),
+}
+
+/// How the gateway runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What takes operations and runs.
+    pub upstream: Upstream,
+    /// Accounts and sessions.
+    pub accounts: AccountSettings,
+    /// Where the data is.
+    pub database: DatabaseSettings,
+    /// Connecting accounts.
+    pub operations: OperationSettings,
+    /// Reading claims.
+    pub claims: ClaimsSettings,
+    /// Serving HTTP.
+    pub server: ServerSettings,
+    /// What a request may ask for.
+    pub limits: LimitSettings,
+    /// The log.
+    pub log: LogSettings,
+    /// What the operator ought to know about these settings, to be logged as warnings at the start.
+    pub notes: Vec<String>,
+}
+
+impl Settings {
+    /// Whether a simulator stands in for Intuned.
+    pub fn is_demo(&self) -> bool {
+        matches!(self.upstream, Upstream::Simulator(_))
+    }
+}
+
+/// What takes operations and runs.
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// Intuned, in earnest.
+    Intuned(IntunedConfig),
+    /// Demo mode: a simulator in the same process.
+    Simulator(DemoSettings),
+}
+
+/// Demo mode.
+#[derive(Clone, Debug)]
+pub struct DemoSettings {
+    /// How slow the simulator is: 1 is lifelike, 0 is at once.
+    pub delay_scale: f64,
+    /// Generation of Intuned's API to speak.
+    pub api: ApiGeneration,
+    /// The longest that one request to the simulator may take.
+    pub request_timeout: Duration,
+    /// Pause between two looks at a run's result.
+    pub run_poll_interval: Duration,
+}
+
+impl DemoSettings {
+    /// How to reach the simulator at `base_url` (up to and with `/workspace`) that takes `api_key`.
+    pub fn intuned(&self, base_url: Url, api_key: SecretString) -> IntunedConfig {
+        IntunedConfig {
+            base_url,
+            api_key,
+            workspace_id: "demo".to_owned(),
+            project_name: "demo".to_owned(),
+            api: self.api,
+            request_timeout: self.request_timeout,
+            run_poll_interval: self.run_poll_interval,
+        }
+    }
+}
+
+/// Accounts and sessions.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// Signs session tokens; 32 bytes or more.
+    pub secret: SecretString,
+    /// How long a session lasts; a second or more.
+    pub session_lifetime: Duration,
+}
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// `sqlite:`, `postgres:` or `postgresql:`. It may hold a password.
+    pub url: SecretString,
+    /// For Postgres.
+    pub max_connections: u32,
+}
+
+/// Connecting accounts.
+#[derive(Clone, Debug)]
+pub struct OperationSettings {
+    /// Pause between two looks at an operation, to begin with.
+    pub poll_interval: Duration,
+    /// After which an operation is given up.
+    pub timeout: Duration,
+    /// The operator's proxy for everyone's sessions. It may hold a password.
+    pub proxy: Option<SecretString>,
+    /// Whether users may name a proxy of their own.
+    pub allow_user_proxy: bool,
+}
+
+/// Reading claims.
+#[derive(Clone, Debug)]
+pub struct ClaimsSettings {
+    /// The longest that it may take.
+    pub timeout: Duration,
+    /// How long claims that were read are answered again; none for never.
+    pub cache: Option<Duration>,
+}
+
+/// Serving HTTP.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Whether to serve `GraphiQL`.
+    pub graphiql: bool,
+    /// Whether clients may ask for the schema, and get hints at names that they misspell.
+    pub introspection: bool,
+}
+
+/// What a request may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitSettings {
+    /// Fields within fields.
+    pub depth: usize,
+    /// Fields.
+    pub complexity: usize,
+    /// Fields that are given another name.
+    pub aliases: usize,
+    /// Directives.
+    pub directives: usize,
+    /// Lexical tokens.
+    pub tokens: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// How long a new WebSocket may take to send `connection_init`.
+    pub socket_init_timeout: Duration,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object for each line.
+    Json,
+}
+
+/// The log.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// How it is written.
+    pub format: LogFormat,
+    /// What is logged, in the form of `RUST_LOG`.
+    pub filter: String,
+}
+
+/// What `migrate` needs.
+#[derive(Clone, Debug)]
+pub struct MigrateSettings {
+    /// Where the data is.
+    pub database: DatabaseSettings,
+    /// The log.
+    pub log: LogSettings,
+}
+
+/// What `simulate` needs.
+#[derive(Clone, Debug)]
+pub struct SimulateSettings {
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// Generation of Intuned's API to speak.
+    pub generation: SimulatedGeneration,
+    /// How slow to be: 1 is lifelike, 0 is at once.
+    pub delay_scale: f64,
+    /// The only key to accept; none for any.
+    pub api_key: Option<SecretString>,
+    /// The log.
+    pub log: LogSettings,
+}
+
+/// Why the settings are of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The command line is none that is known, or asks for help.
+    #[error(transparent)]
+    CommandLine(#[from] clap::Error),
+    /// `.env` is no list of variables. What it says may be secret, so the message does not repeat it.
+    #[error("the file .env has a line that is not NAME=VALUE; quote values that hold blanks or #")]
+    DotEnv,
+    /// `.env` cannot be read.
+    #[error("the file .env cannot be read: {0}")]
+    DotEnvFile(io::Error),
+    /// Settings are missing, weak or wrong.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}
+
+/// Adds the variables in the file `.env` in the working directory, if there is one, to those of the
+/// environment that are not set. Call it while the program has one thread.
+///
+/// # Errors
+/// [`SettingsError::DotEnv`] or [`SettingsError::DotEnvFile`].
+pub fn read_dot_env() -> Result<(), SettingsError> {
+    match dotenvy::from_path(Path::new(".env")) {
+        Ok(()) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        Err(dotenvy::Error::Io(error)) => Err(SettingsError::DotEnvFile(error)),
+        Err(_) => Err(SettingsError::DotEnv),
+    }
+}
+
+/// Understands the command line `args`, the program's name first, with what the environment adds.
+///
+/// In demo mode the secret that signs tokens is read from a file beside the database, or made there:
+/// `random` makes it.
+///
+/// # Errors
+/// [`SettingsError::CommandLine`] for help, or for a command line that is none;
+/// [`SettingsError::Problems`] with everything that is wrong.
+pub fn load(
+    args: impl IntoIterator<Item = OsString>,
+    random: &Random,
+) -> Result<Task, SettingsError> {
+    let mut command = args::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let cli = args::Cli::from_arg_matches(&matches)?;
+    let task = match cli.command {
+        None => check::serve(&command, &cli.serve, random)?,
+        Some(args::CliCommand::Serve(serve)) => check::serve(&command, &serve, random)?,
+        Some(args::CliCommand::Migrate(migrate)) => check::migrate(&command, &migrate)?,
+        Some(args::CliCommand::Schema) => Task::Schema,
+        Some(args::CliCommand::Simulate(simulate)) => {
+            let command = command.find_subcommand("simulate").unwrap_or(&command);
+            check::simulate(command, &simulate)?
+        }
+    };
+    Ok(task)
+}

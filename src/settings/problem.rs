@@ -1,0 +1,39 @@
+//! What is wrong with the settings, told in full before anything is served.
+
+use std::fmt::{self, Display};
+
+/// One setting that the gateway cannot start with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Its environment variable, or its flag where it has none.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub fault: String,
+    /// What it is for and where to get it, in the words of `--help`.
+    pub about: String,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => writeln!(f, "the gateway cannot start: a setting needs attention")?,
+            count => writeln!(
+                f,
+                "the gateway cannot start: {count} settings need attention"
+            )?,
+        }
+        for problem in &self.0 {
+            writeln!(f, "\n  {} {}", problem.setting, problem.fault)?;
+            if !problem.about.is_empty() {
+                writeln!(f, "    {}.", problem.about)?;
+            }
+        }
+        writeln!(f, "\n`intuned-gateway --help` shows every setting.")
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,118 @@
+//! What takes operations and runs: Intuned at a safe address, or the simulator of demo mode.
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::{
+    DemoSettings, Upstream,
+    args::{IntunedArgs, ServeArgs},
+    reader::{Reader, SHORTEST},
+};
+use crate::intuned::{ApiGeneration, IntunedConfig};
+
+pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upstream> {
+    let intuned = &args.intuned;
+    let api = reader.choice::<ApiGeneration>("INTUNED_API", &intuned.intuned_api);
+    let request_timeout = reader.duration(
+        "INTUNED_REQUEST_TIMEOUT",
+        &intuned.intuned_request_timeout,
+        SHORTEST,
+    );
+    let delay_scale = delay_scale(
+        reader,
+        "SIMULATOR_DELAY_SCALE",
+        &args.demo.simulator_delay_scale,
+    );
+    // `operations` notes it where it is wrong.
+    let run_poll_interval = humantime::parse_duration(&args.operations.intuned_poll_interval).ok();
+    let Some(api_key) = &intuned.intuned_api_key else {
+        return Some(Upstream::Simulator(DemoSettings {
+            delay_scale: delay_scale?,
+            api: api?,
+            request_timeout: request_timeout?,
+            run_poll_interval: run_poll_interval?,
+        }));
+    };
+    let api_key = reader.secret("INTUNED_API_KEY", api_key, "an API key", |key| {
+        let key = key.trim();
+        let printable = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
+        printable.then(|| SecretString::from(key))
+    });
+    let base_url = base_url(reader, intuned);
+    let workspace_id = path_segment(
+        reader,
+        "INTUNED_WORKSPACE_ID",
+        intuned.intuned_workspace_id.as_ref(),
+    );
+    let project_name = path_segment(
+        reader,
+        "INTUNED_PROJECT_NAME",
+        intuned.intuned_project_name.as_ref(),
+    );
+    Some(Upstream::Intuned(IntunedConfig {
+        base_url: base_url?,
+        api_key: api_key?,
+        workspace_id: workspace_id?,
+        project_name: project_name?,
+        api: api?,
+        request_timeout: request_timeout?,
+        run_poll_interval: run_poll_interval?,
+    }))
+}
+
+fn base_url(reader: &mut Reader<'_>, args: &IntunedArgs) -> Option<Url> {
+    let allow_http = reader.switch("INTUNED_ALLOW_HTTP", &args.intuned_allow_http);
+    let text = args.intuned_base_url.trim().trim_end_matches('/');
+    let expected = "an http or https address without user, query and fragment";
+    let url = reader.read("INTUNED_BASE_URL", text, expected, |text| {
+        web_url(text).filter(|url| {
+            let bare = url.query().is_none() && url.fragment().is_none();
+            bare && url.username().is_empty() && url.password().is_none()
+        })
+    })?;
+    if url.scheme() == "http" && !is_loopback(&url) && allow_http == Some(false) {
+        reader.note(
+            "INTUNED_BASE_URL",
+            "is plain http on another host: the API key would be sent in clear. \
+             Use https, or allow it with INTUNED_ALLOW_HTTP=true",
+        );
+        return None;
+    }
+    Some(url)
+}
+
+/// What becomes one segment of a path; dots would be taken for the way up.
+fn path_segment(
+    reader: &mut Reader<'_>,
+    setting: &'static str,
+    text: Option<&String>,
+) -> Option<String> {
+    let text = reader.required(setting, text)?;
+    let expected = "a name without control characters";
+    reader.read(setting, text, expected, |text| {
+        let named = !text.is_empty() && text != "." && text != "..";
+        (named && !text.contains(char::is_control)).then(|| text.to_owned())
+    })
+}
+
+pub(super) fn delay_scale(
+    reader: &mut Reader<'_>,
+    setting: &'static str,
+    text: &str,
+) -> Option<f64> {
+    reader.number(setting, text, 0.0..=100.0)
+}
+
+pub(super) fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

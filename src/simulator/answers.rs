@@ -1,0 +1,127 @@
+//! The answers of both generations, as JSON.
+
+use serde_json::{Value, json};
+
+use super::{
+    SessionStatus, SimulatedGeneration, SimulatedSession,
+    accounts::CHOICES,
+    task::{Cause, Step, Task},
+};
+use SimulatedGeneration::{One, Two};
+
+/// The answer of `create.result`, and of `update.result` and `validate.result`.
+pub(super) fn operation(generation: SimulatedGeneration, task: &Task) -> Value {
+    match (task.current, generation) {
+        (Step::Queue(_), _) | (Step::Work(_), One) => json!({"status": "pending"}),
+        (Step::Work(_), Two) => json!({"status": "in_progress", "runId": task.run_id}),
+        (Step::AskPasscode, _) => info_request(
+            task,
+            &json!({
+                "requestType": "otp",
+                "action": "request_more_info",
+                "messageToUser": "Enter the passcode that was sent to you",
+            }),
+        ),
+        (Step::AskChoice, _) => info_request(
+            task,
+            &json!({
+                "requestType": "multiple_choice",
+                "action": "request_more_info",
+                "messageToUser": "How do you want to receive the passcode?",
+                "choices": CHOICES,
+            }),
+        ),
+        (Step::Succeed, _) => json!({"status": "done", "authSessionId": task.session_id}),
+        (Step::Fail(cause), One) => json!({
+            "status": "failed",
+            "error": "auth-session-creation-failed",
+            "message": cause.words(),
+        }),
+        (Step::Fail(cause), Two) => failed(task, cause),
+    }
+}
+
+/// The answer of `run.sync` and `run.result`; `result` is what a success brings.
+pub(super) fn run(
+    generation: SimulatedGeneration,
+    task: &Task,
+    result: impl FnOnce() -> Value,
+) -> Value {
+    let mut answer = match (task.current, generation) {
+        (Step::Succeed, One) => {
+            json!({"status": "completed", "result": result(), "statusCode": 200})
+        }
+        (Step::Succeed, Two) => json!({"status": "completed", "result": result()}),
+        (Step::Fail(cause), One) => json!({
+            "status": "failed",
+            "error": "run-failed",
+            "message": cause.words(),
+            "statusCode": 401,
+        }),
+        (Step::Fail(cause), Two) => failed(task, cause),
+        (Step::Work(_), Two) => json!({"status": "started"}),
+        _ => json!({"status": "pending"}),
+    };
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("runId".to_owned(), json!(task.run_id));
+    }
+    answer
+}
+
+/// The answer of `one`, and each element of that of `all`.
+pub(super) fn session(generation: SimulatedGeneration, session: &SimulatedSession) -> Value {
+    let SimulatedSession { id, status } = session;
+    let status: &SessionStatus = status;
+    match generation {
+        One => json!({"id": id, "status": status}),
+        Two => json!({"id": id, "status": status, "type": "CREDENTIALS"}),
+    }
+}
+
+fn info_request(task: &Task, details: &Value) -> Value {
+    json!({
+        "status": "requested_more_info",
+        "id": task.info_request_id,
+        "details": details,
+    })
+}
+
+fn failed(task: &Task, cause: Cause) -> Value {
+    let words = cause.words();
+    let (code, category) = match cause {
+        Cause::Terminated => {
+            return json!({
+                "status": "canceled",
+                "message": words,
+                "reason": {"type": "terminated", "message": words},
+            });
+        }
+        Cause::SessionExpired => ("auth-check-failed", "auth"),
+        Cause::Rejected | Cause::WrongAnswers => ("create-attempts-failed", "auth"),
+        Cause::NobodyAnswered | Cause::CannotAsk => ("create-attempts-failed", "user"),
+    };
+    json!({
+        "status": "failed",
+        "message": words,
+        "error": {
+            "message": words,
+            "code": code,
+            "category": category,
+            "retirable": false,
+            "correlation_id": task.run_id,
+        },
+    })
+}
+
+impl Cause {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Rejected => "OrangeHRM answered: Invalid credentials",
+            Self::WrongAnswers => "The passcode was wrong too many times",
+            Self::NobodyAnswered => "Nobody answered in time",
+            Self::CannotAsk => "The sign-in asked for a passcode, and nobody can be asked for one",
+            Self::SessionExpired => "The auth session has expired",
+            Self::Terminated => "The sign-in was terminated",
+        }
+    }
+}

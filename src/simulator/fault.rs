@@ -1,0 +1,181 @@
+//! What can be made to go wrong, call by call.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::{self, Future},
+    io,
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+
+/// A kind of call.
+#[expect(missing_docs, reason = "named as Intuned's clients name them")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    CreateStart,
+    CreateResult,
+    CreateResume,
+    One,
+    All,
+    Delete,
+    RunSync,
+    RunStart,
+    RunResult,
+    ValidateStart,
+    ValidateResult,
+    UpdateStart,
+    UpdateResult,
+}
+
+/// One way in which a call goes wrong.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    delay: Duration,
+    after_work: bool,
+    ending: Ending,
+}
+
+#[derive(Clone, Debug)]
+enum Ending {
+    Proper,
+    Answer {
+        status: StatusCode,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: String,
+    },
+    Drop,
+    Hang,
+}
+
+impl Fault {
+    /// Answers with this status, and does nothing. A status that is none is sent as 500.
+    pub fn answer(status: u16) -> Self {
+        Self::ending(Ending::Answer {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: Vec::new(),
+            body: String::new(),
+        })
+    }
+
+    /// Breaks the connection off in mid-answer, and does nothing.
+    pub fn drop() -> Self {
+        Self::ending(Ending::Drop)
+    }
+
+    /// Never answers, and does nothing.
+    pub fn hang() -> Self {
+        Self::ending(Ending::Hang)
+    }
+
+    /// Waits this long, and then does everything right.
+    pub fn delay(delay: Duration) -> Self {
+        Self {
+            delay,
+            ..Self::ending(Ending::Proper)
+        }
+    }
+
+    /// Does the work before it goes wrong.
+    pub fn after_work(mut self) -> Self {
+        self.after_work = true;
+        self
+    }
+
+    /// Sends a header with an answer; one that cannot be sent is left out.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        if let Ending::Answer { headers, .. } = &mut self.ending
+            && let (Ok(name), Ok(value)) = (name.parse(), value.parse())
+        {
+            headers.push((name, value));
+        }
+        self
+    }
+
+    /// Sends a body with an answer.
+    pub fn with_body(mut self, text: impl Into<String>) -> Self {
+        if let Ending::Answer { body, .. } = &mut self.ending {
+            *body = text.into();
+        }
+        self
+    }
+
+    /// The answer, or none, to a call whose work is `work`.
+    pub(super) async fn play(self, work: impl Future<Output = Response>) -> Response {
+        tokio::time::sleep(self.delay).await;
+        if let Ending::Proper = self.ending {
+            return work.await;
+        }
+        if self.after_work {
+            work.await;
+        }
+        match self.ending {
+            Ending::Proper | Ending::Hang => future::pending().await,
+            Ending::Drop => {
+                let cut = Err::<&str, _>(io::Error::from(io::ErrorKind::ConnectionReset));
+                Body::from_stream(stream::iter([Ok("{\"status\":"), cut])).into_response()
+            }
+            Ending::Answer {
+                status,
+                headers,
+                body,
+            } => {
+                let mut response = (status, body).into_response();
+                response.headers_mut().extend(headers);
+                response
+            }
+        }
+    }
+
+    fn ending(ending: Ending) -> Self {
+        Self {
+            delay: Duration::ZERO,
+            after_work: false,
+            ending,
+        }
+    }
+}
+
+/// How the looks at a flaky account go wrong, in their order; none once they are used up.
+/// `pause` is what it asks for in `Retry-After`.
+pub(super) fn flaky(number: usize, pause: Duration) -> Option<Fault> {
+    let seconds = pause.as_secs_f64().ceil().to_string();
+    match number {
+        0 => Some(Fault::answer(502).with_body("<html>Bad Gateway</html>")),
+        1 => Some(Fault::answer(429).with_header("retry-after", &seconds)),
+        2 => Some(Fault::drop()),
+        3 => Some(Fault::answer(200).with_body("<html>Just a moment...</html>")),
+        4 => Some(Fault::answer(503).with_header("retry-after", &seconds)),
+        5 => Some(Fault::answer(500)),
+        _ => None,
+    }
+}
+
+/// The faults to come, and the calls so far.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    calls: HashMap<Call, usize>,
+    faults: HashMap<Call, VecDeque<Fault>>,
+}
+
+impl Script {
+    pub(super) fn calls(&self, call: Call) -> usize {
+        self.calls.get(&call).copied().unwrap_or(0)
+    }
+
+    pub(super) fn push(&mut self, call: Call, times: usize, fault: &Fault) {
+        let faults = self.faults.entry(call).or_default();
+        faults.extend(std::iter::repeat_n(fault.clone(), times));
+    }
+
+    /// Counts a call; answers how it goes wrong, if it does.
+    pub(super) fn next(&mut self, call: Call) -> Option<Fault> {
+        *self.calls.entry(call).or_default() += 1;
+        self.faults.get_mut(&call)?.pop_front()
+    }
+}

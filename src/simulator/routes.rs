@@ -1,0 +1,319 @@
+//! The simulator's HTTP side: the routes, and what stands behind each.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Request, State},
+    http::{HeaderValue, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, delete, get, post},
+};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    BASE_PATH, Call, SimulatedGeneration, SimulatedSession, Simulator, answers, claims, fault,
+    requests::{Credentials, Refusal, ResumeBody, RunBody, read, read_sign_in},
+    task::{Kind, Step},
+};
+
+pub(super) fn router(simulator: &Simulator) -> Router {
+    let on = |call, methods: MethodRouter<Simulator>| -> MethodRouter<Simulator> {
+        methods.layer(middleware::from_fn_with_state(
+            (simulator.clone(), call),
+            intercept,
+        ))
+    };
+    let common = Router::new()
+        .route(
+            "/auth-sessions/create",
+            on(Call::CreateStart, post(create_start)),
+        )
+        .route(
+            "/auth-sessions/create/{task_id}/result",
+            on(Call::CreateResult, get(create_result)),
+        )
+        .route("/auth-sessions", on(Call::All, get(all)))
+        .route(
+            "/auth-sessions/{session_id}",
+            on(Call::One, get(one)).merge(on(Call::Delete, delete(delete_session))),
+        )
+        .route("/run/start", on(Call::RunStart, post(run_start)))
+        .route(
+            "/run/{task_id}/result",
+            on(Call::RunResult, get(run_result)),
+        );
+    let routes = match simulator.shared.config.generation {
+        SimulatedGeneration::One => common
+            .route(
+                "/auth-sessions/create/{task_id}/resume",
+                on(Call::CreateResume, post(create_resume)),
+            )
+            .route("/run", on(Call::RunSync, post(run_sync))),
+        SimulatedGeneration::Two => common
+            .route(
+                "/auth-sessions/{session_id}/validate/start",
+                on(Call::ValidateStart, post(validate_start)),
+            )
+            .route(
+                "/auth-sessions/{session_id}/validate/{task_id}/result",
+                on(Call::ValidateResult, get(validate_result)),
+            )
+            .route(
+                "/auth-sessions/{session_id}/update",
+                on(Call::UpdateStart, post(update_start)),
+            )
+            .route(
+                "/auth-sessions/{session_id}/update/{task_id}/result",
+                on(Call::UpdateResult, get(update_result)),
+            ),
+    };
+    let project = format!("{BASE_PATH}/{{workspace_id}}/projects/{{project_name}}");
+    Router::new()
+        .nest(&project, routes)
+        .fallback(async || Refusal::NotFound)
+        .with_state(simulator.clone())
+}
+
+/// Counts the call, looks at the key, and has go wrong what was scripted to.
+async fn intercept(
+    State((simulator, call)): State<(Simulator, Call)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let fault = simulator.faults().next(call);
+    let key = request
+        .headers()
+        .get("x-api-key")
+        .map(HeaderValue::as_bytes);
+    let wanted = simulator.shared.config.api_key.as_ref();
+    if wanted.is_some_and(|wanted| key != Some(wanted.expose_secret().as_bytes())) {
+        return Refusal::Unauthorized.into_response();
+    }
+    match fault {
+        Some(fault) => fault.play(next.run(request)).await,
+        None => next.run(request).await,
+    }
+}
+
+type Answer = Result<Response, Refusal>;
+
+#[derive(Deserialize)]
+struct TaskPath {
+    task_id: String,
+}
+
+#[derive(Deserialize)]
+struct SessionPath {
+    session_id: String,
+}
+
+#[derive(Deserialize)]
+struct SessionTaskPath {
+    session_id: String,
+    task_id: String,
+}
+
+impl Simulator {
+    fn generation(&self) -> SimulatedGeneration {
+        self.shared.config.generation
+    }
+
+    fn run_answer(&self, task_id: &str) -> Result<Value, Refusal> {
+        let today = self.shared.clock.now().date_naive();
+        let mut store = self.store();
+        let task = store.look(Kind::Run, None, task_id, Instant::now())?;
+        Ok(answers::run(self.generation(), task, || {
+            claims::claims(today)
+        }))
+    }
+
+    /// What a look at a task's result finds, unless the account is a flaky one.
+    async fn result(
+        &self,
+        task_id: &str,
+        answer: impl FnOnce() -> Result<Value, Refusal>,
+    ) -> Answer {
+        let fault = {
+            let mut store = self.store();
+            let pause = store.scaled(Duration::from_secs(1));
+            let number = store.next_trouble(task_id);
+            number.and_then(|number| fault::flaky(number, pause))
+        };
+        match fault {
+            Some(fault) => Ok(fault.play(std::future::pending()).await),
+            None => Ok(Json(answer()?).into_response()),
+        }
+    }
+
+    async fn operation_result(
+        &self,
+        kind: Kind,
+        session_id: Option<&str>,
+        task_id: &str,
+    ) -> Answer {
+        self.result(task_id, || {
+            let mut store = self.store();
+            let task = store.look(kind, session_id, task_id, Instant::now())?;
+            Ok(answers::operation(self.generation(), task))
+        })
+        .await
+    }
+
+    fn begin_run(&self, body: &[u8]) -> Result<String, Refusal> {
+        let body: RunBody = read(body, "Invalid body: api, parameters, authSession: {id}")?;
+        if body.api != "get-claims" {
+            return Err(Refusal::NotFound);
+        }
+        Ok(self.store().run(&body.auth_session.id, Instant::now())?)
+    }
+}
+
+fn created(body: Value) -> Response {
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+async fn create_start(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let (id, credentials) = read_sign_in(simulator.generation(), &body)?;
+    let Credentials { username, password } = credentials;
+    let operation_id = simulator.store().sign_in(
+        Kind::Create,
+        id.as_deref(),
+        &username,
+        &password,
+        Instant::now(),
+    );
+    Ok(created(
+        json!({"status": "started", "operationId": operation_id}),
+    ))
+}
+
+async fn create_result(State(simulator): State<Simulator>, Path(path): Path<TaskPath>) -> Answer {
+    simulator
+        .operation_result(Kind::Create, None, &path.task_id)
+        .await
+}
+
+async fn create_resume(
+    State(simulator): State<Simulator>,
+    Path(path): Path<TaskPath>,
+    body: Bytes,
+) -> Answer {
+    let body: ResumeBody = read(&body, "Invalid body: input, info_request_id")?;
+    simulator.store().answer(
+        &path.task_id,
+        &body.info_request_id,
+        &body.input,
+        Instant::now(),
+    )??;
+    Ok((StatusCode::ACCEPTED, Json(json!({"status": "resumed"}))).into_response())
+}
+
+async fn one(State(simulator): State<Simulator>, Path(path): Path<SessionPath>) -> Answer {
+    let id = path.session_id;
+    let status = simulator.store().status(&id, Instant::now())?;
+    let session = SimulatedSession { id, status };
+    Ok(Json(answers::session(simulator.generation(), &session)).into_response())
+}
+
+async fn all(State(simulator): State<Simulator>) -> Answer {
+    let sessions = simulator.sessions();
+    let answer = sessions
+        .iter()
+        .map(|session| answers::session(simulator.generation(), session));
+    Ok(Json(answer.collect::<Value>()).into_response())
+}
+
+async fn delete_session(
+    State(simulator): State<Simulator>,
+    Path(path): Path<SessionPath>,
+) -> Answer {
+    simulator.store().delete(&path.session_id)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn run_start(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let run_id = simulator.begin_run(&body)?;
+    Ok(created(json!({"status": "pending", "runId": run_id})))
+}
+
+async fn run_result(State(simulator): State<Simulator>, Path(path): Path<TaskPath>) -> Answer {
+    let answer = || simulator.run_answer(&path.task_id);
+    simulator.result(&path.task_id, answer).await
+}
+
+/// Lasts as long as the run. An expired session is answered with 401, as only this call does.
+async fn run_sync(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let run_id = simulator.begin_run(&body)?;
+    loop {
+        let (step, due) = {
+            let mut store = simulator.store();
+            let task = store.look(Kind::Run, None, &run_id, Instant::now())?;
+            (task.current, task.due())
+        };
+        match step {
+            Step::Succeed => return Ok(Json(simulator.run_answer(&run_id)?).into_response()),
+            Step::Fail(_) => return Err(Refusal::Unauthorized),
+            _ => tokio::time::sleep_until(due).await,
+        }
+    }
+}
+
+async fn validate_start(
+    State(simulator): State<Simulator>,
+    Path(path): Path<SessionPath>,
+    body: Bytes,
+) -> Answer {
+    let _: serde_json::Map<String, Value> = read(&body, "Invalid body: no object")?;
+    let operation_id = simulator
+        .store()
+        .validate(&path.session_id, Instant::now())?;
+    Ok(created(
+        json!({"status": "pending", "operationId": operation_id}),
+    ))
+}
+
+async fn validate_result(
+    State(simulator): State<Simulator>,
+    Path(path): Path<SessionTaskPath>,
+) -> Answer {
+    simulator
+        .operation_result(Kind::Validate, Some(&path.session_id), &path.task_id)
+        .await
+}
+
+async fn update_start(
+    State(simulator): State<Simulator>,
+    Path(path): Path<SessionPath>,
+    body: Bytes,
+) -> Answer {
+    let (_, Credentials { username, password }) = read_sign_in(simulator.generation(), &body)?;
+    let mut store = simulator.store();
+    if !store.knows(&path.session_id) {
+        return Err(Refusal::NotFound);
+    }
+    let operation_id = store.sign_in(
+        Kind::Update,
+        Some(&path.session_id),
+        &username,
+        &password,
+        Instant::now(),
+    );
+    Ok(created(
+        json!({"status": "started", "operationId": operation_id}),
+    ))
+}
+
+async fn update_result(
+    State(simulator): State<Simulator>,
+    Path(path): Path<SessionTaskPath>,
+) -> Answer {
+    simulator
+        .operation_result(Kind::Update, Some(&path.session_id), &path.task_id)
+        .await
+}

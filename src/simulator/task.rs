@@ -1,0 +1,195 @@
+//! A thing that takes its time and is asked for its result: a sign-in, a check of a session, a run.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::accounts::{CHOICES, Conduct, PASSCODE};
+use crate::ambient::Random;
+
+/// How long a sign-in waits for the user before it gives up.
+const PATIENCE: Duration = Duration::from_mins(10);
+const MOST_WRONG_ANSWERS: u32 = 3;
+
+/// What a task is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Create,
+    Update,
+    Validate,
+    Run,
+}
+
+impl Kind {
+    /// Whether its success makes a session.
+    pub(super) fn is_sign_in(self) -> bool {
+        matches!(self, Self::Create | Self::Update)
+    }
+}
+
+/// One step of a task. The last one is `Succeed` or `Fail`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Waits to be begun.
+    Queue(Duration),
+    /// Is worked on.
+    Work(Duration),
+    AskPasscode,
+    AskChoice,
+    Succeed,
+    Fail(Cause),
+}
+
+/// Why a task came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Rejected,
+    WrongAnswers,
+    NobodyAnswered,
+    CannotAsk,
+    SessionExpired,
+    /// Another one took its place, or its session was deleted.
+    Terminated,
+}
+
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) kind: Kind,
+    pub(super) session_id: String,
+    pub(super) conduct: Conduct,
+    /// For answers that name a run.
+    pub(super) run_id: String,
+    pub(super) current: Step,
+    /// The id of the question that is open, if the current step is one.
+    pub(super) info_request_id: String,
+    rest: VecDeque<Step>,
+    since: Instant,
+    shown: bool,
+    wrong_answers: u32,
+    answer_time: Duration,
+    looks: usize,
+}
+
+/// An answer to a question that is not, or no longer, open.
+#[derive(Debug)]
+pub(super) struct NotAsked;
+
+impl Task {
+    /// `scale` shortens, or stretches, every step.
+    pub(super) fn new(
+        kind: Kind,
+        session_id: &str,
+        conduct: Conduct,
+        steps: Vec<Step>,
+        scale: impl Fn(Duration) -> Duration,
+        now: Instant,
+        random: &Random,
+    ) -> Self {
+        let mut rest: VecDeque<_> = steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Queue(time) => Step::Queue(scale(time)),
+                Step::Work(time) => Step::Work(scale(time)),
+                step => step,
+            })
+            .collect();
+        Self {
+            kind,
+            session_id: session_id.to_owned(),
+            conduct,
+            run_id: random.uuid().to_string(),
+            current: rest.pop_front().unwrap_or(Step::Succeed),
+            info_request_id: random.uuid().to_string(),
+            rest,
+            since: now,
+            shown: false,
+            wrong_answers: 0,
+            answer_time: scale(Duration::from_secs(1)),
+            looks: 0,
+        }
+    }
+
+    /// Takes the next step if it is time for it, and the current one has been shown.
+    pub(super) fn look(&mut self, now: Instant, random: &Random) {
+        let elapsed = now.saturating_duration_since(self.since);
+        if self.shown {
+            match self.current {
+                Step::Queue(time) | Step::Work(time) if elapsed >= time => {
+                    self.advance(now, random);
+                }
+                Step::AskPasscode | Step::AskChoice if elapsed >= PATIENCE => {
+                    self.end(Cause::NobodyAnswered);
+                }
+                _ => {}
+            }
+        }
+        self.shown = true;
+    }
+
+    /// When the next step is due.
+    pub(super) fn due(&self) -> Instant {
+        match self.current {
+            Step::Queue(time) | Step::Work(time) => self.since + time,
+            _ => self.since,
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.current, Step::Succeed | Step::Fail(_))
+    }
+
+    /// Ends it without success, if it has not ended.
+    pub(super) fn end(&mut self, cause: Cause) {
+        if !self.has_ended() {
+            self.current = Step::Fail(cause);
+            self.rest.clear();
+        }
+    }
+
+    /// Takes the user's answer. A wrong one is asked for again, a few times.
+    pub(super) fn answer(
+        &mut self,
+        info_request_id: &str,
+        input: &str,
+        now: Instant,
+        random: &Random,
+    ) -> Result<(), NotAsked> {
+        let is_right = match self.current {
+            Step::AskPasscode => input == PASSCODE,
+            Step::AskChoice => CHOICES.contains(&input),
+            _ => return Err(NotAsked),
+        };
+        if info_request_id != self.info_request_id {
+            return Err(NotAsked);
+        }
+        if !is_right {
+            self.wrong_answers += 1;
+            if self.wrong_answers == MOST_WRONG_ANSWERS {
+                self.rest.clear();
+                self.rest.push_front(Step::Fail(Cause::WrongAnswers));
+            } else {
+                self.rest.push_front(self.current);
+            }
+            self.rest.push_front(Step::Work(self.answer_time));
+        }
+        self.advance(now, random);
+        Ok(())
+    }
+
+    /// Counts the looks from outside. Of a flaky account's, every other one goes wrong: answers the
+    /// number of the fault.
+    pub(super) fn next_trouble(&mut self) -> Option<usize> {
+        let look = self.looks;
+        self.looks += 1;
+        (self.conduct == Conduct::Flaky && look % 2 == 1).then_some(look / 2)
+    }
+
+    fn advance(&mut self, now: Instant, random: &Random) {
+        if let Some(next) = self.rest.pop_front() {
+            self.current = next;
+            self.since = now;
+            self.shown = false;
+            self.info_request_id = random.uuid().to_string();
+        }
+    }
+}

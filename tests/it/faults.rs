@@ -1,0 +1,269 @@
+//! What goes wrong at Intuned, and what becomes of operations then.
+
+use std::time::Duration;
+
+use entity::session_removal;
+use intuned_gateway::simulator::{Call, Fault};
+use rstest::rstest;
+use sea_orm::{Database, EntityTrait, PaginatorTrait};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use crate::support::{Api, Backend, Setup, TestApp, eventually};
+
+fn id(operation: &Value) -> &str {
+    operation["id"].as_str().unwrap()
+}
+
+/// The operation once it has ended.
+async fn end(app: &TestApp, user: &Api, operation: &Value) -> Value {
+    let mut socket = app.socket(user).await;
+    socket.follow("1", id(operation), Some(0)).await;
+    let events = socket.events().await;
+    let numbers: Vec<_> = events
+        .iter()
+        .filter(|event| event["kind"] == "CHANGE")
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect();
+    assert!(
+        numbers.iter().copied().eq(1..=numbers.len() as u64),
+        "{events:#?}"
+    );
+    user.operation(id(operation)).await
+}
+
+async fn end_of_admin(app: &TestApp, user: &Api) -> Value {
+    let operation = user.connect("Admin", "admin123").await;
+    end(app, user, &operation).await
+}
+
+#[rstest]
+#[case::bad_request(400, false)]
+#[case::not_found(404, false)]
+#[case::conflict(409, false)]
+#[case::unprocessable(422, false)]
+#[case::unauthorized(401, false)]
+#[case::forbidden(403, false)]
+#[tokio::test]
+async fn a_refused_start_fails_at_once(
+    #[case] status: u16,
+    #[case] retryable: bool,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    app.intuned
+        .script(Call::CreateStart, 9, &Fault::answer(status));
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["status"], "FAILED");
+    assert_eq!(ended["failure"]["code"], "UPSTREAM_ERROR");
+    assert_eq!(ended["failure"]["retryable"], retryable);
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_start_that_was_turned_away_is_sent_again(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let busy = Fault::answer(429).with_header("retry-after", "0");
+    app.intuned.script(Call::CreateStart, 2, &busy);
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["status"], "DONE", "{ended:#}");
+    assert_eq!(app.intuned.calls(Call::CreateStart), 3);
+    app.finish().await;
+}
+
+/// Each of these may have begun the sign-in, or not: it is never sent again, and what came of it is
+/// found out by asking for the session.
+#[rstest]
+#[case::did_it_and_said_500(Fault::answer(500).after_work(), "DONE")]
+#[case::did_it_and_said_502(Fault::answer(502).after_work(), "DONE")]
+#[case::did_it_and_broke_off(Fault::drop().after_work(), "DONE")]
+#[case::did_it_and_hung(Fault::hang().after_work(), "DONE")]
+#[case::did_it_and_talked_nonsense(Fault::answer(201).with_body("<html>").after_work(), "DONE")]
+#[case::said_503(Fault::answer(503), "FAILED")]
+#[case::broke_off(Fault::drop(), "FAILED")]
+#[case::hung(Fault::hang(), "FAILED")]
+#[tokio::test]
+async fn a_start_with_an_unknown_outcome_is_settled(
+    #[case] fault: Fault,
+    #[case] expected: &str,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| config.intuned.request_timeout = Duration::from_millis(500),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let user = app.user("a@example.com").await;
+    app.intuned.script(Call::CreateStart, 1, &fault);
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["status"], expected, "{ended:#}");
+    if expected == "FAILED" {
+        assert_eq!(ended["failure"]["code"], "UPSTREAM_ERROR");
+        assert_eq!(ended["failure"]["retryable"], true);
+    }
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_reconnect_with_an_unknown_outcome_is_not_settled_by_its_old_session(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    assert_eq!(end_of_admin(&app, &user).await["status"], "DONE");
+    app.intuned
+        .script(Call::CreateStart, 1, &Fault::answer(502));
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["kind"], "RECONNECT");
+    assert_eq!(ended["failure"]["code"], "UPSTREAM_ERROR");
+    assert_eq!(ended["failure"]["retryable"], true);
+    let me = user
+        .data("{ me { connection { status } } }", json!({}))
+        .await;
+    assert_eq!(me["me"]["connection"]["status"], "READY");
+    app.finish().await;
+}
+
+#[rstest]
+#[case::server_error(Fault::answer(500))]
+#[case::html(Fault::answer(200).with_body("<html>Just a moment...</html>"))]
+#[case::broken_off(Fault::drop())]
+#[case::unauthorized(Fault::answer(401))]
+#[case::unknown_status(Fault::answer(200).with_body(r#"{"status":"meditating"}"#))]
+#[case::malformed(Fault::answer(200).with_body(r#"{"status":"requested_more_info"}"#))]
+#[tokio::test]
+async fn a_poll_that_fails_is_no_end(
+    #[case] fault: Fault,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    app.intuned.script(Call::CreateResult, 2, &fault);
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["status"], "DONE", "{ended:#}");
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_sign_in_that_intuned_forgot_fails_after_three_looks(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    app.intuned
+        .script(Call::CreateResult, 2, &Fault::answer(404));
+    assert_eq!(end_of_admin(&app, &user).await["status"], "DONE");
+    let before = app.intuned.calls(Call::CreateResult);
+    app.intuned
+        .script(Call::CreateResult, 9, &Fault::answer(404));
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["failure"]["code"], "UPSTREAM_ERROR");
+    assert_eq!(app.intuned.calls(Call::CreateResult) - before, 3);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn time_runs_out(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let setup = Setup {
+        configure: |config| config.operations.timeout = Duration::from_millis(700),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("passcode", "admin123").await;
+    let ended = end(&app, &user, &operation).await;
+    assert_eq!(ended["failure"]["code"], "TIMED_OUT");
+    assert_eq!(ended["failure"]["retryable"], true);
+    assert_eq!(ended["infoRequest"], Value::Null);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_answer_that_was_turned_away_can_be_sent_again(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("passcode", "admin123").await;
+    let mut socket = app.socket(&user).await;
+    socket.follow("1", id(&operation), None).await;
+    let asked = socket.until("REQUESTED_MORE_INFO").await;
+    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    app.intuned
+        .script(Call::CreateResume, 1, &Fault::answer(429));
+    let refused = user.resume(id(&operation), request, "123456").await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "UPSTREAM_ERROR");
+    eventually("asked again", async || {
+        user.operation(id(&operation)).await["status"] == "REQUESTED_MORE_INFO"
+    })
+    .await;
+    user.resume(id(&operation), request, "123456").await;
+    assert_eq!(end(&app, &user, &operation).await["status"], "DONE");
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_answer_with_an_unknown_outcome_is_sent_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("passcode", "admin123").await;
+    let mut socket = app.socket(&user).await;
+    socket.follow("1", id(&operation), None).await;
+    let asked = socket.until("REQUESTED_MORE_INFO").await;
+    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    let lost = Fault::answer(504).after_work();
+    app.intuned.script(Call::CreateResume, 1, &lost);
+    let answer = user.resume(id(&operation), request, "123456").await;
+    assert_eq!(
+        answer["data"]["resumeConnection"]["operation"]["status"],
+        "IN_PROGRESS"
+    );
+    assert_eq!(end(&app, &user, &operation).await["status"], "DONE");
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_canceled_attempt_made_is_deleted_at_intuned(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| config.operations.timeout = Duration::from_secs(1),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let user = app.user("a@example.com").await;
+    // Intuned makes the session although the gateway hears nothing of it.
+    let start = Fault::hang().after_work();
+    app.intuned.script(Call::CreateStart, 1, &start);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("begun", async || app.intuned.calls(Call::CreateStart) == 1).await;
+    user.cancel(id(&operation)).await;
+    let database = Database::connect(app.config.database_url.expose_secret())
+        .await
+        .unwrap();
+    eventually("tidied up", async || {
+        let left = session_removal::Entity::find()
+            .count(&database)
+            .await
+            .unwrap();
+        left == 0 && app.intuned.sessions().is_empty()
+    })
+    .await;
+    app.finish().await;
+}

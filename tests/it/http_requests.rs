@@ -1,0 +1,429 @@
+//! Queries and mutations over HTTP: statuses, media types, errors.
+
+use intuned_gateway::http::HttpSettings;
+use reqwest::{
+    Client, Method, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, ORIGIN},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::http_toy::{ALICE, Toy, UNLUCKY, soon};
+
+const GRAPHQL: &str = "application/graphql-response+json";
+
+async fn send(request: reqwest::RequestBuilder) -> (StatusCode, HeaderMap, Value) {
+    let response: Response = soon(request.send()).await.expect("an answer");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = soon(response.bytes()).await.expect("a body");
+    let body = serde_json::from_slice(&body).expect("JSON");
+    (status, headers, body)
+}
+
+fn query(text: &str) -> Value {
+    json!({ "query": text })
+}
+
+fn code(body: &Value) -> &str {
+    body["errors"][0]["extensions"]["code"]
+        .as_str()
+        .expect("a code")
+}
+
+#[tokio::test]
+async fn answers_a_query_by_post_and_by_get() {
+    let toy = Toy::start().await;
+    let body = json!({
+        "query": "query Length($text: String!) { length(text: $text) }",
+        "operationName": "Length",
+        "variables": { "text": "four" },
+    });
+    let (status, headers, answer) = send(toy.post(&body)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers[CONTENT_TYPE], "application/json; charset=utf-8");
+    assert_eq!(answer, json!({ "data": { "length": 4 } }));
+
+    let get = Client::new().get(toy.url("/graphql")).query(&[
+        ("query", "query($text: String!) { length(text: $text) }"),
+        ("variables", r#"{"text":"four"}"#),
+    ]);
+    let (status, headers, answer) = send(get.header(ACCEPT, GRAPHQL)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers[CONTENT_TYPE], format!("{GRAPHQL}; charset=utf-8"));
+    assert_eq!(answer, json!({ "data": { "length": 4 } }));
+}
+
+#[rstest]
+#[case("mutation { increment }")]
+#[case("subscription { count(to: 3) }")]
+#[tokio::test]
+async fn more_than_a_query_by_get_is_405_and_not_executed(
+    #[case] text: &str,
+    #[values("application/json", GRAPHQL, "*/*")] accept: &str,
+) {
+    let toy = Toy::start().await;
+    let get = Client::new()
+        .get(toy.url("/graphql"))
+        .query(&[("query", text)]);
+    let (status, headers, answer) = send(get.header(ACCEPT, accept)).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(headers[ALLOW], "POST");
+    assert_eq!(code(&answer), "METHOD_NOT_ALLOWED");
+    assert_eq!(toy.count(), 0);
+}
+
+#[tokio::test]
+async fn other_methods_are_405() {
+    let toy = Toy::start().await;
+    for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+        let request = Client::new().request(method, toy.url("/graphql"));
+        let (status, headers, answer) = send(request).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(headers[ALLOW], "GET, POST");
+        assert_eq!(code(&answer), "METHOD_NOT_ALLOWED");
+    }
+}
+
+#[rstest]
+#[case(Some("text/plain"))]
+#[case(Some("application/x-www-form-urlencoded"))]
+#[case(Some("multipart/form-data; boundary=x"))]
+#[case(Some("application/json; charset=latin1"))]
+#[case(Some("nonsense"))]
+#[case(None)]
+#[tokio::test]
+async fn a_body_that_is_not_declared_as_json_is_415_and_not_executed(#[case] media: Option<&str>) {
+    let toy = Toy::start().await;
+    let mut request = Client::new()
+        .post(toy.url("/graphql"))
+        .body(query("mutation { increment }").to_string());
+    if let Some(media) = media {
+        request = request.header(CONTENT_TYPE, media);
+    }
+    let (status, _, answer) = send(request).await;
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(code(&answer), "UNSUPPORTED_MEDIA_TYPE");
+    assert_eq!(toy.count(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_is_refused() {
+    let toy = Toy::start().await;
+    let batch = json!([
+        query("mutation { increment }"),
+        query("mutation { increment }")
+    ]);
+    let (status, _, answer) = send(toy.post(&batch)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(code(&answer), "BAD_REQUEST");
+    assert_eq!(
+        answer["errors"][0]["message"],
+        "Batches are not supported: send one operation in each request."
+    );
+    assert_eq!(toy.count(), 0);
+}
+
+#[rstest]
+#[case("")]
+#[case("{")]
+#[case("null")]
+#[case(r#""text""#)]
+#[case(r#"{"query":1}"#)]
+#[case(r#"{"operationName":"A"}"#)]
+#[case(r#"{"query":"{ me }","operationName":1}"#)]
+#[case(r#"{"query":"{ me }","variables":"hunter2"}"#)]
+#[case(r#"{"query":"{ me }","variables":[]}"#)]
+#[case(r#"{"query":"{ me }","extensions":7}"#)]
+#[tokio::test]
+async fn a_malformed_request_is_400_with_fixed_words(
+    #[case] body: &str,
+    #[values("application/json", GRAPHQL)] accept: &str,
+) {
+    let toy = Toy::start().await;
+    let request = Client::new()
+        .post(toy.url("/graphql"))
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, accept)
+        .body(body.to_owned());
+    let (status, headers, answer) = send(request).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(headers[CONTENT_TYPE], format!("{accept}; charset=utf-8"));
+    assert_eq!(code(&answer), "BAD_REQUEST");
+    assert!(answer.get("data").is_none());
+    assert!(!answer.to_string().contains("hunter2"));
+}
+
+#[rstest]
+#[case("variables=1&query={me}")]
+#[case("query={me}&variables={")]
+#[case("query={me}&query={me}")]
+#[case("")]
+#[tokio::test]
+async fn a_malformed_url_is_400(#[case] parameters: &str) {
+    let toy = Toy::start().await;
+    let get = Client::new().get(toy.url(&format!("/graphql?{parameters}")));
+    let (status, _, answer) = send(get).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(code(&answer), "BAD_REQUEST");
+}
+
+#[rstest]
+#[case("text/html")]
+#[case("application/json;q=0")]
+#[case("application/json; charset=utf-16")]
+#[tokio::test]
+async fn an_accept_header_that_cannot_be_met_is_406(#[case] accept: &str) {
+    let toy = Toy::start().await;
+    let (status, _, answer) = send(toy.post(&query("{ me }")).header(ACCEPT, accept)).await;
+    assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
+    assert_eq!(code(&answer), "NOT_ACCEPTABLE");
+}
+
+#[rstest]
+#[case("application/json", "application/json")]
+#[case("*/*", "application/json")]
+#[case("application/json;q=0.5, application/graphql-response+json", GRAPHQL)]
+#[case(
+    "text/html, application/graphql-response+json, application/json",
+    GRAPHQL
+)]
+#[case(
+    "application/graphql-response+json, text/event-stream, multipart/mixed",
+    GRAPHQL
+)]
+#[tokio::test]
+async fn the_best_accepted_media_type_is_used(#[case] accept: &str, #[case] media: &str) {
+    let toy = Toy::start().await;
+    let (status, headers, _) = send(toy.post(&query("{ me }")).header(ACCEPT, accept)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers[CONTENT_TYPE], format!("{media}; charset=utf-8"));
+}
+
+#[rstest]
+#[case("{ unknown }".to_owned(), "GRAPHQL_VALIDATION_FAILED")]
+#[case("{ me".to_owned(), "GRAPHQL_PARSE_FAILED")]
+#[case("{ me } query Named { me }".to_owned(), "GRAPHQL_PARSE_FAILED")]
+#[case("query A { me } query B { me }".to_owned(), "OPERATION_RESOLUTION_FAILURE")]
+#[case("query($n: Int!) { number(value: $n) unknown }".to_owned(), "GRAPHQL_VALIDATION_FAILED")]
+#[case("{ ...F } fragment F on Query { ...F }".to_owned(), "GRAPHQL_VALIDATION_FAILED")]
+#[case(format!("{{ {} }}", "a: me ".repeat(16)), "QUERY_TOO_COMPLEX")]
+#[tokio::test]
+async fn an_invalid_query_is_400_or_200_by_media_type(
+    #[case] text: String,
+    #[case] expected: &str,
+) {
+    let toy = Toy::start().await;
+    let body = query(&text);
+    let (status, _, answer) = send(toy.post(&body).header(ACCEPT, GRAPHQL)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(answer.get("data").is_none());
+    assert_eq!(code(&answer), expected);
+
+    let (status, _, answer) = send(toy.post(&body).header(ACCEPT, "application/json")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(answer.get("data").is_none());
+    assert_eq!(code(&answer), expected);
+}
+
+#[tokio::test]
+async fn a_failed_field_is_200_with_data() {
+    let toy = Toy::start().await;
+    let (status, _, answer) = send(toy.post(&query("{ fail }")).header(ACCEPT, GRAPHQL)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["data"], Value::Null);
+    assert!(answer.as_object().expect("an object").contains_key("data"));
+    assert_eq!(answer["errors"][0]["path"], json!(["fail"]));
+}
+
+#[tokio::test]
+async fn errors_do_not_repeat_what_was_sent() {
+    let toy = Toy::start().await;
+    let bodies = [
+        query(r#"mutation { signIn(password: "hunter2" }"#),
+        query(r#"mutation { signIn(password: "hunter2) }"#),
+        query(r#"mutation { signIn(password: hunter2) }"#),
+        query(r#"query($p: String = "hunter2") { number(value: $p) }"#),
+        json!({
+            "query": "query($p: Int!) { number(value: $p) }",
+            "variables": { "p": "hunter2" },
+        }),
+        json!({
+            "query": "mutation($p: String!) { signIn(password: $p) }",
+            "variables": { "p": ["hunter2"] },
+        }),
+    ];
+    for body in bodies {
+        let (_, _, answer) = send(toy.post(&body)).await;
+        assert!(answer["errors"].is_array(), "{body}: {answer}");
+        assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_monstrous_query_is_short() {
+    let toy = Toy::start().await;
+    let directives = format!("{{ me {} }}", "@skip(if: false) ".repeat(10_000));
+    let unknown_fields = format!("{{ {} }}", "u ".repeat(200));
+    let one_name = format!("{{ {} }}", "u".repeat(100_000));
+    for text in [directives, unknown_fields, one_name] {
+        let response = soon(toy.post(&query(&text)).send())
+            .await
+            .expect("an answer");
+        let body = soon(response.text()).await.expect("a body");
+        assert!(body.len() < 3_000, "{} bytes", body.len());
+        assert!(body.contains("errors"));
+    }
+}
+
+#[tokio::test]
+async fn the_caller_is_whom_the_bearer_token_names() {
+    let toy = Toy::start().await;
+    let me = query("{ me }");
+    let (_, _, answer) = send(toy.post(&me).bearer_auth(ALICE)).await;
+    assert_eq!(answer["data"]["me"], "00000000-0000-0000-0000-000000000001");
+    for request in [
+        toy.post(&me),
+        toy.post(&me).bearer_auth("nonsense"),
+        toy.post(&me).basic_auth("alice", Some(ALICE)),
+    ] {
+        let (status, _, answer) = send(request).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(answer, json!({ "data": { "me": null } }));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_looked_up_is_503() {
+    let toy = Toy::start().await;
+    let (status, _, answer) = send(toy.post(&query("{ me }")).bearer_auth(UNLUCKY)).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(code(&answer), "SERVICE_UNAVAILABLE");
+    assert!(!answer.to_string().contains("away"));
+}
+
+#[tokio::test]
+async fn operations_have_time_limits() {
+    let short = |settings: &mut HttpSettings| {
+        settings.query_timeout = std::time::Duration::from_millis(20);
+        settings.mutation_timeout = std::time::Duration::from_millis(20);
+    };
+    let toy = Toy::with(short).await;
+    for text in ["{ wait }", "mutation { wait }"] {
+        let (status, _, answer) = send(toy.post(&query(text))).await;
+        assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(code(&answer), "EXECUTION_TIMEOUT");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_with_the_request_id() {
+    let toy = Toy::start().await;
+    let request = toy.post(&query("{ panic }")).header("x-request-id", "r-1");
+    let (status, _, answer) = send(request).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(code(&answer), "INTERNAL");
+    let message = answer["errors"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("r-1") && !message.contains("on purpose"));
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_security_headers() {
+    let toy = Toy::start().await;
+    let body = query("{ requestId peer }");
+    let (_, headers, answer) = send(toy.post(&body).header("x-request-id", "abc-1.2_3")).await;
+    assert_eq!(headers["x-request-id"], "abc-1.2_3");
+    assert_eq!(answer["data"]["requestId"], "abc-1.2_3");
+    assert_eq!(answer["data"]["peer"], "127.0.0.1");
+
+    for unsafe_id in ["", "a b", "\u{e9}", &"x".repeat(65), "a\"b"] {
+        let request = toy.post(&body).header("x-request-id", unsafe_id.as_bytes());
+        let (_, headers, _) = send(request).await;
+        assert_ne!(headers["x-request-id"].as_bytes(), unsafe_id.as_bytes());
+        assert_eq!(headers["x-request-id"].len(), 36);
+    }
+    for path in ["/graphql", "/nowhere", "/health/live", "/extra"] {
+        let response = soon(reqwest::get(toy.url(path))).await.expect("an answer");
+        let headers = response.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["x-frame-options"], "DENY", "{path}");
+        assert!(headers.contains_key("content-security-policy"), "{path}");
+        assert!(headers.contains_key("x-request-id"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths() {
+    let toy = Toy::start().await;
+    let (status, _, answer) = send(Client::new().get(toy.url("/nowhere"))).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(code(&answer), "NOT_FOUND");
+
+    let response = soon(reqwest::get(toy.url("/extra")))
+        .await
+        .expect("an answer");
+    assert_eq!(response.headers()["cache-control"], "max-age=60");
+    assert_eq!(soon(response.text()).await.expect("a body"), "extra");
+}
+
+#[tokio::test]
+async fn health_tells_what_is_failing() {
+    let address = ([127, 0, 0, 1], 0).into();
+    let toy = Toy::listening(address, HttpSettings::default(), vec!["database"]).await;
+    let (status, _, answer) = send(Client::new().get(toy.url("/health/live"))).await;
+    assert_eq!(
+        (status, answer),
+        (StatusCode::OK, json!({ "status": "ok" }))
+    );
+    let (status, _, answer) = send(Client::new().get(toy.url("/health/ready"))).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        answer,
+        json!({ "status": "unavailable", "failing": ["database"] })
+    );
+
+    let toy = Toy::start().await;
+    let (status, _, _) = send(Client::new().get(toy.url("/health/ready"))).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn only_allowed_origins_get_cors_headers() {
+    let allowed = "https://app.example.com";
+    let toy =
+        Toy::with(|settings| settings.allowed_origins = vec![allowed.parse().expect("a header")])
+            .await;
+    let preflight = |toy: &Toy, origin: &str| {
+        Client::new()
+            .request(Method::OPTIONS, toy.url("/graphql"))
+            .header(ORIGIN, origin)
+            .header("access-control-request-method", "POST")
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type",
+            )
+    };
+    let response = soon(preflight(&toy, allowed).send())
+        .await
+        .expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["access-control-allow-origin"], allowed);
+    let response = soon(preflight(&toy, "https://evil.example").send())
+        .await
+        .expect("an answer");
+    assert!(
+        !response
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+
+    let closed = Toy::start().await;
+    let response = soon(preflight(&closed, allowed).send())
+        .await
+        .expect("an answer");
+    assert!(
+        !response
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+}

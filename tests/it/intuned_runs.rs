@@ -1,0 +1,315 @@
+//! Runs through the Intuned client.
+
+use std::time::Duration;
+
+use intuned_gateway::intuned::{ApiGeneration, IntunedError, RunError};
+use rstest::rstest;
+use serde_json::{Value, json};
+use wiremock::{
+    Mock, MockBuilder, MockServer, ResponseTemplate,
+    matchers::{body_json, header, method, path},
+};
+
+use crate::intuned_support::{API_KEY, PROJECT, client, client_with, config};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn call(verb: &str, rest: &str) -> MockBuilder {
+    Mock::given(method(verb))
+        .and(path(format!("{PROJECT}/{rest}")))
+        .and(header("x-api-key", API_KEY))
+}
+
+fn answer(status: u16, body: &Value) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(body)
+}
+
+/// A server that starts a run named `r`, whose results come in this order; the last one stays.
+async fn running(results: &[ResponseTemplate]) -> MockServer {
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .respond_with(answer(201, &json!({"status": "pending", "runId": "r"})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let (last, first) = results.split_last().unwrap();
+    for result in first {
+        call("GET", "run/r/result")
+            .respond_with(result.clone())
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+    }
+    call("GET", "run/r/result")
+        .respond_with(last.clone())
+        .mount(&server)
+        .await;
+    server
+}
+
+async fn session_is(server: &MockServer, status: u16, body: &Value) {
+    call("GET", "auth-sessions/s")
+        .respond_with(answer(status, body))
+        .mount(server)
+        .await;
+}
+
+#[rstest]
+#[case::auto(ApiGeneration::Auto)]
+#[case::v1(ApiGeneration::V1)]
+#[tokio::test]
+async fn a_run_is_started_and_watched(#[case] api: ApiGeneration) {
+    let claims = json!([{"referenceId": "1"}]);
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .and(body_json(json!({
+            "api": "get-claims", "parameters": {}, "retry": {"maximumAttempts": 2},
+            "authSession": {"id": "s"}, "saveTrace": false,
+        })))
+        .respond_with(answer(201, &json!({"status": "pending", "runId": "r"})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    for status in ["pending", "started", "brand_new"] {
+        call("GET", "run/r/result")
+            .respond_with(answer(200, &json!({"status": status, "runId": "r"})))
+            .up_to_n_times(1)
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    call("GET", "run/r/result")
+        .respond_with(answer(
+            200,
+            &json!({"status": "completed", "runId": "r", "result": claims, "statusCode": 200}),
+        ))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = client_with(config(&server.uri(), api));
+    assert_eq!(client.run("get-claims", "s", LONG).await, Ok(claims));
+}
+
+#[tokio::test]
+async fn generation_1_runs_in_one_request() {
+    let claims = json!({"claims": []});
+    let server = MockServer::start().await;
+    call("POST", "run")
+        .and(body_json(json!({
+            "api": "get-claims", "parameters": {}, "retry": {"maximumAttempts": 2},
+            "authSession": {"id": "s"},
+        })))
+        .respond_with(answer(
+            200,
+            &json!({"status": "completed", "runId": "r", "result": claims, "statusCode": 200}),
+        ))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V0_3));
+    assert_eq!(client.run("get-claims", "s", LONG).await, Ok(claims));
+}
+
+#[rstest]
+#[case::absent(json!({"status": "completed", "runId": "r"}), Ok(Value::Null))]
+#[case::null(json!({"status": "completed", "result": null}), Ok(Value::Null))]
+#[case::text(json!({"status": "completed", "result": "x"}), Ok(json!("x")))]
+#[case::failed_g1(
+    json!({"status": "failed", "runId": "r", "error": "RunError", "message": "m", "statusCode": 500}),
+    Err(RunError::Failed)
+)]
+#[case::failed_g2(
+    json!({"status": "failed", "runId": "r", "error": {"message": "m", "category": "execution"}}),
+    Err(RunError::Failed)
+)]
+#[case::failed_bare(json!({"status": "failed"}), Err(RunError::Failed))]
+#[case::canceled(
+    json!({"status": "canceled", "runId": "r", "reason": {"type": "terminated", "message": "m"}}),
+    Err(RunError::Failed)
+)]
+#[tokio::test]
+async fn the_end_of_a_run_is_read(
+    #[case] body: Value,
+    #[case] expected: Result<Value, RunError>,
+    #[values(ApiGeneration::Auto, ApiGeneration::V0_3)] api: ApiGeneration,
+) {
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .respond_with(answer(201, &json!({"status": "pending", "runId": "r"})))
+        .mount(&server)
+        .await;
+    for (verb, rest) in [("POST", "run"), ("GET", "run/r/result")] {
+        call(verb, rest)
+            .respond_with(answer(200, &body))
+            .mount(&server)
+            .await;
+    }
+    let client = client_with(config(&server.uri(), api));
+    assert_eq!(client.run("get-claims", "s", LONG).await, expected);
+}
+
+/// How the answer of a run may say that the session, or the key, was refused.
+fn refusals() -> Vec<(&'static str, ResponseTemplate, RunError)> {
+    let unauthorized = RunError::Intuned(IntunedError::Unauthorized);
+    let g1 =
+        json!({"status": "failed", "runId": "r", "error": "e", "message": "m", "statusCode": 401});
+    let g2 =
+        json!({"status": "failed", "runId": "r", "error": {"message": "m", "category": "auth"}});
+    vec![
+        (
+            "HTTP 401",
+            answer(401, &json!({"message": "m"})),
+            unauthorized,
+        ),
+        ("statusCode 401", answer(200, &g1), RunError::Failed),
+        ("category auth", answer(200, &g2), RunError::Failed),
+    ]
+}
+
+#[rstest]
+#[case::expired(200, json!({"id": "s", "status": "EXPIRED"}), Some(RunError::SessionExpired))]
+#[case::unknown(404, json!({}), Some(RunError::SessionExpired))]
+#[case::wrong_key(401, json!({}), Some(RunError::Intuned(IntunedError::Unauthorized)))]
+#[case::ready(200, json!({"id": "s", "status": "READY"}), None)]
+#[case::pending(200, json!({"id": "s", "status": "PENDING"}), None)]
+#[tokio::test]
+async fn the_session_says_whether_it_was_refused(
+    #[case] status: u16,
+    #[case] session: Value,
+    #[case] expected: Option<RunError>,
+) {
+    for (name, refusal, otherwise) in refusals() {
+        let expected = expected.clone().unwrap_or(otherwise);
+
+        let server = running(std::slice::from_ref(&refusal)).await;
+        session_is(&server, status, &session).await;
+        let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+        assert_eq!(ended, Err(expected.clone()), "{name} from run.result");
+
+        let server = MockServer::start().await;
+        call("POST", "run")
+            .respond_with(refusal)
+            .mount(&server)
+            .await;
+        session_is(&server, status, &session).await;
+        let client = client_with(config(&server.uri(), ApiGeneration::V0_3));
+        let ended = client.run("get-claims", "s", LONG).await;
+        assert_eq!(ended, Err(expected), "{name} from run.sync");
+    }
+}
+
+#[rstest]
+#[case::session_expired(401, 200, json!({"status": "EXPIRED"}), RunError::SessionExpired)]
+#[case::session_gone(404, 404, json!({}), RunError::SessionExpired)]
+#[case::api_unknown(404, 200, json!({"status": "READY"}), RunError::Intuned(IntunedError::NotFound))]
+#[case::wrong_key(401, 401, json!({}), RunError::Intuned(IntunedError::Unauthorized))]
+#[tokio::test]
+async fn a_start_that_is_refused_is_settled_too(
+    #[case] refusal: u16,
+    #[case] status: u16,
+    #[case] session: Value,
+    #[case] expected: RunError,
+) {
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .respond_with(answer(refusal, &json!({})))
+        .mount(&server)
+        .await;
+    session_is(&server, status, &session).await;
+    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    assert_eq!(ended, Err(expected));
+}
+
+#[tokio::test]
+async fn faults_of_the_result_are_waited_out() {
+    let done = json!({"status": "completed", "result": [1]});
+    let server = running(&[
+        ResponseTemplate::new(502),
+        ResponseTemplate::new(200).set_body_string("<html>"),
+        answer(200, &done),
+    ])
+    .await;
+    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    assert_eq!(ended, Ok(json!([1])));
+}
+
+#[tokio::test]
+async fn a_hold_is_waited_out() {
+    let done = json!({"status": "completed", "result": [1]});
+    let held = ResponseTemplate::new(429).insert_header("retry-after", "1");
+    let server = running(&[held, answer(200, &done)]).await;
+    let client = client(&server.uri());
+    assert_eq!(client.run("get-claims", "s", LONG).await, Ok(json!([1])));
+    assert_eq!(client.held_until(), None);
+}
+
+#[tokio::test]
+async fn a_start_is_repeated_only_if_it_was_not_acted_on() {
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .respond_with(ResponseTemplate::new(429))
+        .up_to_n_times(1)
+        .expect(1)
+        .mount(&server)
+        .await;
+    call("POST", "run/start")
+        .respond_with(ResponseTemplate::new(502))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    let fault = IntunedError::Server {
+        status: 502,
+        retry_after: None,
+    };
+    assert_eq!(ended, Err(RunError::Intuned(fault)));
+}
+
+#[rstest]
+#[case::auto(ApiGeneration::Auto)]
+#[case::v0_3(ApiGeneration::V0_3)]
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_given_up(#[case] api: ApiGeneration) {
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .respond_with(answer(201, &json!({"status": "pending", "runId": "r"})))
+        .mount(&server)
+        .await;
+    call("GET", "run/r/result")
+        .respond_with(answer(200, &json!({"status": "started", "runId": "r"})))
+        .mount(&server)
+        .await;
+    call("POST", "run")
+        .respond_with(ResponseTemplate::new(200).set_delay(LONG))
+        .mount(&server)
+        .await;
+    let client = client_with(config(&server.uri(), api));
+    let ended = client
+        .run("get-claims", "s", Duration::from_millis(300))
+        .await;
+    assert_eq!(ended, Err(RunError::TimedOut));
+}
+
+#[rstest]
+#[case::of_15_mebibytes(15 << 20, true)]
+#[case::of_17_mebibytes(17 << 20, false)]
+#[tokio::test]
+async fn a_result_may_be_long_but_not_endless(#[case] length: usize, #[case] is_read: bool) {
+    let server = MockServer::start().await;
+    call("POST", "run")
+        .respond_with(answer(
+            200,
+            &json!({"status": "completed", "result": "x".repeat(length)}),
+        ))
+        .mount(&server)
+        .await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V0_3));
+    let ended = client.run("get-claims", "s", LONG).await;
+    let too_long = IntunedError::Unreadable {
+        reason: "longer than it may be",
+    };
+    match ended {
+        Ok(result) => assert!(is_read && result.as_str().map(str::len) == Some(length)),
+        Err(error) => assert!(!is_read && error == RunError::Intuned(too_long)),
+    }
+}

@@ -1,0 +1,114 @@
+//! A GraphQL client over HTTP, as a test's user would have.
+
+use serde_json::{Value, json};
+
+/// Sends operations to one gateway, signed in or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    http: reqwest::Client,
+    pub(crate) url: String,
+    pub(crate) token: Option<String>,
+}
+
+/// What `connectOrangeHrm` and the like are asked for.
+pub(crate) const OPERATION_FIELDS: &str = "id kind status sequence createdAt updatedAt expiresAt \
+     infoRequest { __typename id message ... on ChoiceRequest { choices } } \
+     failure { code message retryable } connection { id }";
+
+impl Api {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            url: url.to_owned(),
+            token: None,
+        }
+    }
+
+    /// The same user at another gateway.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The whole answer.
+    pub(crate) async fn send(&self, query: &str, variables: Value) -> Value {
+        let mut request = self
+            .http
+            .post(&self.url)
+            .json(&json!({ "query": query, "variables": variables }));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The answer's data; panics on errors.
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
+        let answer = self.send(query, variables).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        answer["data"].clone()
+    }
+
+    /// The code of the answer's first error.
+    pub(crate) async fn error_code(&self, query: &str, variables: Value) -> String {
+        let answer = self.send(query, variables).await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        code.as_str()
+            .unwrap_or_else(|| panic!("{answer:#}"))
+            .to_owned()
+    }
+
+    /// Opens an account of its own and signs in.
+    pub(crate) async fn sign_up(&self, email: &str) -> Self {
+        let query =
+            "mutation($input: SignUpInput!) { signUp(input: $input) { token user { id email } } }";
+        let input = json!({ "input": { "email": email, "password": "correct horse" } });
+        let data = self.data(query, input).await;
+        Self {
+            token: Some(data["signUp"]["token"].as_str().unwrap().to_owned()),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) async fn connect_answer(&self, username: &str, password: &str) -> Value {
+        self.connect_with(json!({ "username": username, "password": password }))
+            .await
+    }
+
+    pub(crate) async fn connect_with(&self, input: Value) -> Value {
+        let query = format!(
+            "mutation($input: ConnectOrangeHrmInput!) {{ connectOrangeHrm(input: $input) {{ operation {{ {OPERATION_FIELDS} }} }} }}"
+        );
+        self.send(&query, json!({ "input": input })).await
+    }
+
+    /// Begins to connect and returns the operation.
+    pub(crate) async fn connect(&self, username: &str, password: &str) -> Value {
+        let answer = self.connect_answer(username, password).await;
+        let operation = &answer["data"]["connectOrangeHrm"]["operation"];
+        assert!(operation.is_object(), "{answer:#}");
+        operation.clone()
+    }
+
+    pub(crate) async fn operation(&self, id: &str) -> Value {
+        let query = format!("query($id: ID!) {{ operation(id: $id) {{ {OPERATION_FIELDS} }} }}");
+        self.data(&query, json!({ "id": id })).await["operation"].clone()
+    }
+
+    pub(crate) async fn resume(&self, id: &str, request: &str, input: &str) -> Value {
+        let query = format!(
+            "mutation($input: ResumeConnectionInput!) {{ resumeConnection(input: $input) {{ operation {{ {OPERATION_FIELDS} }} }} }}"
+        );
+        let input = json!({ "operationId": id, "infoRequestId": request, "input": input });
+        self.send(&query, json!({ "input": input })).await
+    }
+
+    pub(crate) async fn cancel(&self, id: &str) -> Value {
+        let query = format!(
+            "mutation($id: ID!) {{ cancelOperation(operationId: $id) {{ operation {{ {OPERATION_FIELDS} }} }} }}"
+        );
+        self.send(&query, json!({ "id": id })).await
+    }
+}

@@ -1,0 +1,223 @@
+//! A whole gateway over a simulated Intuned, on ports of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use intuned_gateway::{
+    accounts::{AccountsConfig, PasswordParams},
+    ambient::{Random, SystemClock},
+    app::{Ambient, App, AppConfig},
+    connections::ConnectionsConfig,
+    http::HttpSettings,
+    intuned::{ApiGeneration, IntunedConfig},
+    operations::{OperationsConfig, ProxyPolicy},
+    simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{
+    api::Api,
+    database::{Backend, TestDatabase},
+    socket::{DEADLINE, Socket},
+};
+
+/// What nothing may ever show.
+pub(crate) const API_KEY: &str = "canary-api-key-6f1d";
+
+/// A gateway under test. [`TestApp::finish`] it: work left over fails the test.
+pub(crate) struct TestApp {
+    app: Option<App>,
+    pub(crate) config: AppConfig,
+    pub(crate) api: Api,
+    pub(crate) intuned: Simulator,
+    pub(crate) database: TestDatabase,
+    simulator: JoinHandle<()>,
+}
+
+/// How a gateway under test differs from the usual one.
+pub(crate) struct Setup {
+    pub(crate) generation: SimulatedGeneration,
+    /// Of the simulator's delays.
+    pub(crate) delay_scale: f64,
+    pub(crate) configure: fn(&mut AppConfig),
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            generation: SimulatedGeneration::One,
+            delay_scale: 0.0,
+            configure: |_| {},
+        }
+    }
+}
+
+impl TestApp {
+    pub(crate) async fn start(backend: Backend) -> Self {
+        Self::with(backend, Setup::default()).await
+    }
+
+    pub(crate) async fn with(backend: Backend, setup: Setup) -> Self {
+        let database = TestDatabase::create(backend).await;
+        let ambient = ambient();
+        let intuned = Simulator::new(
+            SimulatorConfig {
+                generation: setup.generation,
+                delay_scale: setup.delay_scale,
+                api_key: Some(API_KEY.into()),
+            },
+            ambient.clock.clone(),
+            ambient.random.clone(),
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}{BASE_PATH}", listener.local_addr().unwrap());
+        let serving = intuned.clone();
+        let simulator = tokio::spawn(async move {
+            let forever = std::future::pending();
+            serving.serve(listener, forever).await.unwrap();
+        });
+        let mut config = config(&database, &base_url);
+        (setup.configure)(&mut config);
+        let app = App::start(config.clone(), ambient, Router::new())
+            .await
+            .unwrap();
+        Self {
+            api: Api::new(&format!("http://{}/graphql", app.address())),
+            app: Some(app),
+            config,
+            intuned,
+            database,
+            simulator,
+        }
+    }
+
+    /// Another replica on the same database and Intuned.
+    pub(crate) async fn replica(&self) -> Replica {
+        Replica::start(self.config.clone()).await
+    }
+
+    /// Stops the gateway and starts one anew on the same database.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        let app = App::start(self.config.clone(), ambient(), Router::new())
+            .await
+            .unwrap();
+        self.api.url = format!("http://{}/graphql", app.address());
+        self.app = Some(app);
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        if let Some(app) = self.app.take() {
+            assert!(app.stop(DEADLINE).await, "work was left over");
+        }
+    }
+
+    /// A user of this test's own, signed in.
+    pub(crate) async fn user(&self, email: &str) -> Api {
+        self.api.sign_up(email).await
+    }
+
+    /// A socket of the user's.
+    pub(crate) async fn socket(&self, user: &Api) -> Socket {
+        Socket::open(&self.api.url, user.token.as_deref()).await
+    }
+
+    pub(crate) async fn finish(mut self) {
+        self.stop().await;
+        self.simulator.abort();
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        assert!(
+            self.app.is_none() || std::thread::panicking(),
+            "a test ends with TestApp::finish"
+        );
+    }
+}
+
+/// One more gateway process, as far as the database can tell.
+pub(crate) struct Replica {
+    app: App,
+    pub(crate) url: String,
+}
+
+impl Replica {
+    async fn start(config: AppConfig) -> Self {
+        let app = App::start(config, ambient(), Router::new()).await.unwrap();
+        Self {
+            url: format!("http://{}/graphql", app.address()),
+            app,
+        }
+    }
+
+    /// The same user here.
+    pub(crate) fn user(&self, user: &Api) -> Api {
+        user.at(&self.url)
+    }
+
+    pub(crate) async fn socket(&self, user: &Api) -> Socket {
+        Socket::open(&self.url, user.token.as_deref()).await
+    }
+
+    pub(crate) async fn finish(self) {
+        assert!(self.app.stop(DEADLINE).await, "work was left over");
+    }
+}
+
+/// Waits until the condition holds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, wait).await;
+    assert!(in_time.is_ok(), "never: {what}");
+}
+
+fn ambient() -> Ambient {
+    Ambient {
+        clock: Arc::new(SystemClock),
+        random: Random::from_system(),
+    }
+}
+
+fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
+    AppConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        database_url: database.url.clone(),
+        database_connections: 5,
+        accounts: AccountsConfig {
+            password_params: PasswordParams::new(8, 1, 1, None).unwrap(),
+            ..AccountsConfig::new(
+                "a secret for tests, thirty-two bytes".into(),
+                Duration::from_hours(1),
+            )
+        },
+        operations: OperationsConfig {
+            poll_interval: Duration::from_millis(20),
+            timeout: Duration::from_mins(2),
+            lease: Duration::from_secs(2),
+            max_concurrency: 64,
+            database_url: database.url.clone(),
+            proxies: ProxyPolicy::default(),
+        },
+        connections: ConnectionsConfig {
+            claims_timeout: DEADLINE,
+            claims_cache: Duration::ZERO,
+        },
+        intuned: IntunedConfig {
+            base_url: base_url.parse().unwrap(),
+            api_key: API_KEY.into(),
+            workspace_id: "workspace".into(),
+            project_name: "project".into(),
+            api: ApiGeneration::Auto,
+            request_timeout: Duration::from_secs(5),
+            run_poll_interval: Duration::from_millis(20),
+        },
+        http: HttpSettings::default(),
+        introspection: true,
+    }
+}

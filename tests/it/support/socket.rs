@@ -1,0 +1,113 @@
+//! A client of graphql-transport-ws that shows every message.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+/// No test waits longer for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+const EVENTS: &str = "subscription($id: ID!, $after: Int) { \
+     operationStatus(operationId: $id, afterSequence: $after) { \
+     kind sequence status message polls elapsedMs occurredAt \
+     operation { id status sequence infoRequest { id } failure { code } connection { id } } } }";
+
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// Opens a socket at the GraphQL address and is acknowledged.
+    pub(crate) async fn open(url: &str, token: Option<&str>) -> Self {
+        let url = url.replacen("http", "ws", 1);
+        let mut request = url.into_client_request().unwrap();
+        let protocol = "graphql-transport-ws".parse().unwrap();
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
+        let (socket, _) = connect_async(request).await.unwrap();
+        let mut socket = Self(socket);
+        let payload = token.map(|token| json!({ "authorization": format!("Bearer {token}") }));
+        socket
+            .send(json!({ "type": "connection_init", "payload": payload }))
+            .await;
+        let answer = socket.next().await.unwrap();
+        assert_eq!(answer["type"], "connection_ack", "{answer}");
+        socket
+    }
+
+    pub(crate) async fn send(&mut self, message: Value) {
+        let message = Message::text(message.to_string());
+        self.0.send(message).await.unwrap();
+    }
+
+    /// The next message of the protocol; the close code when the server closes.
+    pub(crate) async fn next(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            let message = timeout(DEADLINE, self.0.next())
+                .await
+                .expect("a message in time");
+            match message {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] != "ping" {
+                        return Ok(message);
+                    }
+                }
+                Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// Follows an operation under the subscription id `id`.
+    pub(crate) async fn follow(&mut self, id: &str, operation: &str, after: Option<i64>) {
+        let variables = json!({ "id": operation, "after": after });
+        let payload = json!({ "query": EVENTS, "variables": variables });
+        self.send(json!({ "id": id, "type": "subscribe", "payload": payload }))
+            .await;
+    }
+
+    /// The next event of the only subscription; none once it is complete.
+    pub(crate) async fn event(&mut self) -> Option<Value> {
+        let message = self
+            .next()
+            .await
+            .unwrap_or_else(|code| panic!("closed: {code:?}"));
+        match message["type"].as_str().unwrap() {
+            "next" => {
+                assert!(message["payload"].get("errors").is_none(), "{message:#}");
+                Some(message["payload"]["data"]["operationStatus"].clone())
+            }
+            "complete" => None,
+            _ => panic!("{message:#}"),
+        }
+    }
+
+    /// All events from now on until the stream is complete.
+    pub(crate) async fn events(&mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        while let Some(event) = self.event().await {
+            events.push(event);
+        }
+        events
+    }
+
+    /// Waits for an event in this status.
+    pub(crate) async fn until(&mut self, status: &str) -> Value {
+        loop {
+            let event = self
+                .event()
+                .await
+                .unwrap_or_else(|| panic!("ended before {status}"));
+            if event["status"] == status {
+                return event;
+            }
+        }
+    }
+}
