@@ -14,7 +14,7 @@ use crate::{
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
     graphql::{self, limits::DocumentLimits},
-    http::HttpSettings,
+    http::{self, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, ProxyPolicy},
     settings::{DemoSettings, Settings, SimulateSettings, Upstream},
@@ -46,8 +46,13 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
         Upstream::Simulator(demo) => start_demo(demo, &ambient, &shutdown).await?,
     };
     let is_demo = settings.is_demo();
+    let pages = if settings.server.graphiql {
+        http::graphiql()
+    } else {
+        Router::new()
+    };
     let config = app_config(settings, intuned);
-    let mut app = App::start(config, ambient, Router::new()).await?;
+    let mut app = App::start(config, ambient, pages).await?;
     if is_demo {
         tell_how_to_try(app.address());
     }

@@ -113,3 +113,90 @@ fn parse_error(error: &parser::Error) -> DocumentError {
         _ => DocumentError::Definitions(position),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Pos;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn documents() -> Documents {
+        Documents::new(DocumentLimits::default())
+    }
+
+    #[rstest]
+    #[case("query A { a }", true)]
+    #[case("query A($a: Int) { a(b: $a) }", true)]
+    #[case(r#"mutation { signIn(password: "hunter2") }"#, false)]
+    #[case("mutation { resumeConnection(input: 123456) }", false)]
+    fn only_documents_without_values_are_kept(#[case] query: &str, #[case] kept: bool) {
+        let documents = documents();
+        let first = documents.check(query, None).expect("fine");
+        let second = documents.check(query, None).expect("fine");
+        assert_eq!(Arc::ptr_eq(&first.document, &second.document), kept);
+    }
+
+    #[test]
+    fn long_texts_are_not_kept_and_the_cache_is_bounded() {
+        let documents = documents();
+        let long = format!("{{ a }} # {}", "x".repeat(CACHED_TEXT_LENGTH));
+        documents.check(&long, None).expect("fine");
+        assert!(documents.cache.get(long.as_str()).is_none());
+        for n in 0..100 {
+            let query = format!("{{ a{n} }} # {}", "x".repeat(10_000));
+            documents.check(&query, None).expect("fine");
+        }
+        documents.cache.run_pending_tasks();
+        assert!(documents.cache.weighted_size() <= CACHED_TEXT_BYTES);
+    }
+
+    #[rstest]
+    #[case("{ a }", None, OperationType::Query, None)]
+    #[case("mutation M { a }", None, OperationType::Mutation, Some("M"))]
+    #[case(
+        "query Q { a } subscription S { a }",
+        Some("S"),
+        OperationType::Subscription,
+        Some("S")
+    )]
+    fn the_operation_is_found(
+        #[case] query: &str,
+        #[case] wanted: Option<&str>,
+        #[case] kind: OperationType,
+        #[case] name: Option<&str>,
+    ) {
+        let checked = documents().check(query, wanted).expect("fine");
+        assert_eq!(checked.operation, kind);
+        assert_eq!(checked.name.as_deref(), name);
+    }
+
+    #[rstest]
+    #[case("{ a }", Some("A"), DocumentError::UnknownOperation)]
+    #[case("query A { a }", Some("B"), DocumentError::UnknownOperation)]
+    #[case(
+        "query A { a } query B { a }",
+        None,
+        DocumentError::OperationNameMissing
+    )]
+    #[case("fragment F on T { a }", None, DocumentError::NoOperation)]
+    #[case("{ a(b: \"hunter2\" }", None, DocumentError::Syntax(Pos { line: 1, column: 18 }))]
+    #[case("", None, DocumentError::Syntax(Pos { line: 1, column: 1 }))]
+    fn what_is_wrong_is_told(
+        #[case] query: &str,
+        #[case] wanted: Option<&str>,
+        #[case] expected: DocumentError,
+    ) {
+        let refused = documents().check(query, wanted);
+        assert_eq!(refused.expect_err("refused"), expected);
+    }
+
+    #[rstest]
+    #[case("query A { a } query A { a }")]
+    #[case("{ a } query A { a }")]
+    #[case("{ a } fragment F on T { a } fragment F on T { a }")]
+    fn definitions_that_collide_are_told(#[case] query: &str) {
+        let refused = documents().check(query, None).expect_err("refused");
+        assert!(matches!(refused, DocumentError::Definitions(Some(_))));
+    }
+}

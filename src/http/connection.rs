@@ -108,6 +108,6 @@ impl AsyncWrite for Connection {
     fn is_write_vectored(&self) -> bool {
         self.stream
             .as_ref()
-            .is_some_and(|stream| stream.is_write_vectored())
+            .is_some_and(AsyncWrite::is_write_vectored)
     }
 }

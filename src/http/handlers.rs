@@ -146,7 +146,7 @@ impl Call {
             Ok(Media::EventStream) => sse::stream(gateway, operation, caller)
                 .unwrap_or_else(|refusal| refuse(&refusal, media)),
             Ok(media) => match gateway.execute(operation).await {
-                Ok(answer) => respond(answer, media),
+                Ok(answer) => respond(&answer, media),
                 Err(refusal) => refuse(&refusal, media),
             },
             Err(refusal) => refuse(&refusal, media),
@@ -166,13 +166,13 @@ impl Call {
     }
 }
 
-fn respond(answer: Answer, media: Media) -> Response {
+fn respond(answer: &Answer, media: Media) -> Response {
     let status = if answer.is_request_error() && media == Media::GraphqlResponse {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK
     };
-    json(status, &answer, media)
+    json(status, answer, media)
 }
 
 /// The answer to a request that never reached the schema.

@@ -69,10 +69,11 @@ impl Accepted {
         self.0.first().copied().unwrap_or(Media::Json)
     }
 
-    /// The JSON that the caller likes best, for errors as well.
+    /// The JSON that the caller likes best. Who wants nothing but an event stream reads refusals by
+    /// their status.
     pub(crate) fn json(&self) -> Media {
         let json = self.0.iter().find(|media| **media != Media::EventStream);
-        json.copied().unwrap_or(Media::Json)
+        json.copied().unwrap_or(Media::GraphqlResponse)
     }
 
     /// Whether the caller names `text/event-stream`.

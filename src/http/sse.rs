@@ -5,17 +5,17 @@ use std::{convert::Infallible, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
+    body::Body,
     http::{HeaderName, HeaderValue, header},
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use futures_util::{
     StreamExt,
     future::{self, FutureExt},
     stream,
 };
+use tokio::time::{Instant, interval_at};
 
 use super::{
     answer::Answer,
@@ -24,6 +24,12 @@ use super::{
     refusal::Refusal,
 };
 use crate::accounts::Caller;
+
+/// Keeps the connection from looking dead.
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
+/// Browsers drop an event that has no `data` line.
+const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
 
 /// Answers the operation as an event stream.
 ///
@@ -50,12 +56,17 @@ pub(crate) fn stream<E: Executor>(
         .stream(operation)
         .map(move |answer| {
             let _ = &seat;
-            Ok::<_, Infallible>(next(&answer))
+            next(&answer)
         })
-        .chain(stream::once(future::ready(Ok(complete()))))
+        .chain(stream::once(future::ready(COMPLETE)))
         .take_until(future::select(session_ended, Box::pin(shutdown)));
-    let keep_alive = KeepAlive::new().interval(gateway.settings.keep_alive);
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    let period = gateway.settings.keep_alive;
+    let quiet = interval_at(Instant::now() + period, period);
+    let events = tokio_stream::StreamExt::timeout_repeating(events, quiet)
+        .map(|event| event.unwrap_or(COMMENT));
+    // Some browsers take note of the answer only once there is something to read.
+    let body = stream::once(future::ready(COMMENT)).chain(events);
+    let mut response = Body::from_stream(body.map(Ok::<_, Infallible>)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, Media::EventStream.header());
     // Asks nginx not to hold events back.
@@ -66,11 +77,8 @@ pub(crate) fn stream<E: Executor>(
     Ok(response)
 }
 
-fn next(answer: &Answer) -> Event {
+/// JSON has no line breaks, so one `data` line holds it.
+fn next(answer: &Answer) -> Bytes {
     let data = serde_json::to_string(answer).unwrap_or_default();
-    Event::default().event("next").data(data)
-}
-
-fn complete() -> Event {
-    Event::default().event("complete").data("")
+    format!("event: next\ndata: {data}\n\n").into()
 }

@@ -26,6 +26,7 @@ use sea_orm::DbErr;
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use uuid::Uuid;
 
 /// The longest that a test waits for anything.
@@ -112,9 +113,9 @@ impl Node {
 
 #[Object]
 impl Query {
-    async fn me(&self, context: &Context<'_>) -> async_graphql::Result<Option<Uuid>> {
+    async fn me(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let caller = context.data::<Option<Caller>>()?;
-        Ok(caller.map(|caller| caller.user_id))
+        Ok(caller.map(|caller| caller.user_id.to_string()))
     }
 
     async fn request_id(&self, context: &Context<'_>) -> async_graphql::Result<String> {
@@ -141,8 +142,9 @@ impl Query {
         Err(Error::new("it failed"))
     }
 
-    async fn panic(&self) -> i32 {
-        panic!("on purpose")
+    async fn panic(&self, #[graphql(default = true)] really: bool) -> i32 {
+        assert!(!really, "on purpose");
+        0
     }
 
     async fn wait(&self) -> i32 {
@@ -208,7 +210,7 @@ impl Subscriptions {
     }
 
     async fn panic(&self) -> impl Stream<Item = i32> {
-        stream::repeat_with(|| panic!("on purpose"))
+        stream::iter(1..).inspect(|number| assert!(*number < 2, "on purpose"))
     }
 }
 
@@ -279,6 +281,11 @@ impl Toy {
     /// How often `increment` ran, and how many texts `flood` made.
     pub(crate) fn count(&self) -> usize {
         self.counter.0.load(Ordering::SeqCst)
+    }
+
+    /// The URL of a GET with these parameters.
+    pub(crate) fn get_url(&self, parameters: &[(&str, &str)]) -> Url {
+        Url::parse_with_params(&self.url("/graphql"), parameters).expect("a URL")
     }
 
     /// A POST of `body` as JSON.

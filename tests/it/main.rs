@@ -9,6 +9,10 @@
 
 mod accounts;
 mod faults;
+mod http_connections;
+mod http_requests;
+mod http_streams;
+mod http_toy;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
@@ -17,3 +21,6 @@ mod intuned_support;
 mod operations;
 mod settings;
 mod support;
+mod websocket_client;
+mod websocket_limits;
+mod websocket_protocol;

@@ -77,7 +77,7 @@ impl Close {
     }
 
     /// Says goodbye and waits for the peer's own.
-    pub(super) async fn say(self, mut socket: WebSocket) {
+    pub(super) async fn say(self, socket: &mut WebSocket) {
         let frame = CloseFrame {
             code: self.code(),
             reason: self.reason().into(),

@@ -24,7 +24,7 @@ use super::{
 const PROTOCOL: &str = "graphql-transport-ws";
 
 /// Bytes read ahead. Clients send little, and every socket holds this much.
-const READ_BUFFER: usize = 2 * 1024;
+const READ_BUFFER: usize = 1024;
 
 /// Completes the handshake and leaves the socket to its session.
 pub(crate) fn open<E: Executor>(
@@ -47,17 +47,16 @@ pub(crate) fn open<E: Executor>(
     let token = bearer_token(headers);
     let span = info_span!(parent: None, "socket", request_id = %caller_origin.request_id);
     let task = gateway.tasks.token();
-    upgrade.on_upgrade(move |socket| {
-        let run = async move {
+    upgrade.on_upgrade(move |mut socket| {
+        let session = async move {
             let _task = task;
             if is_ours {
-                Session::new(socket, gateway, caller_origin, token)
-                    .run()
-                    .await;
+                let mut session = Session::new(socket, gateway, caller_origin, token);
+                session.run().await;
             } else {
-                Close::Subprotocol.say(socket).await;
+                Box::pin(Close::Subprotocol.say(&mut socket)).await;
             }
         };
-        run.instrument(span)
+        session.instrument(span)
     })
 }

@@ -8,6 +8,7 @@ use std::{pin::Pin, sync::Arc};
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
     future::{self, BoxFuture},
@@ -111,21 +112,18 @@ impl<E: Executor> Session<E> {
         }
     }
 
-    /// Runs the session to its end.
-    pub(super) async fn run(mut self) {
+    /// Runs the session to its end. What happens rarely is boxed: ten thousand of these may wait at once.
+    pub(super) async fn run(&mut self) {
         let end = loop {
             let event = self.next_event().await;
             if let Err(end) = self.handle(event).await {
                 break end;
             }
         };
-        let Self {
-            socket, operations, ..
-        } = self;
-        drop(operations);
+        self.operations.clear();
         if let End::Close(close) = end {
             debug!(?close, "closing a socket");
-            Box::pin(close.say(socket)).await;
+            Box::pin(close.say(&mut self.socket)).await;
         }
     }
 
@@ -141,28 +139,31 @@ impl<E: Executor> Session<E> {
 
     async fn handle(&mut self, event: Event) -> Flow {
         match event {
-            Event::Received(message) => {
-                self.alive = true;
-                let message = message.ok_or(End::Gone)?.map_err(read_error)?;
-                match message {
-                    Message::Text(text) => self.receive(text.as_str()).await,
-                    Message::Binary(_) => Err(Close::Invalid.into()),
-                    Message::Ping(_) | Message::Pong(_) => Ok(()),
-                    Message::Close(_) => Err(End::Gone),
-                }
-            }
             Event::Produced(id, Some(answer)) => self.answer(&id, &answer).await,
             Event::Produced(id, None) => {
                 self.operations.remove(&id);
                 self.send(&ServerMessage::Complete { id: &id }).await
             }
-            Event::Checked(checked) => self.open(checked?).await,
+            Event::Received(message) => {
+                self.alive = true;
+                Box::pin(self.read(message)).await
+            }
+            Event::Checked(checked) => Box::pin(self.open(checked?)).await,
             Event::KeepAlive if self.alive => {
                 self.alive = false;
-                self.write(Message::Ping(bytes::Bytes::new())).await
+                self.write(Message::Ping(Bytes::new())).await
             }
             Event::KeepAlive => Err(End::Gone),
             Event::End(close) => Err(close.into()),
+        }
+    }
+
+    async fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Flow {
+        match message.ok_or(End::Gone)?.map_err(read_error)? {
+            Message::Text(text) => self.receive(text.as_str()).await,
+            Message::Binary(_) => Err(Close::Invalid.into()),
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Close(_) => Err(End::Gone),
         }
     }
 

@@ -1,0 +1,372 @@
+//! Bounds on a parsed document: every operation is walked once, every fragment is measured once.
+
+use std::collections::HashMap;
+
+use async_graphql::{
+    Name, Positioned,
+    parser::types::{
+        Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
+        SelectionSet,
+    },
+};
+use async_graphql_value::Value;
+
+use super::{DocumentError, DocumentLimits};
+
+/// Lists of introspection that may stand within each other. The query that `GraphiQL` sends needs one;
+/// each further one multiplies the answer by the size of the schema.
+const INTROSPECTION_LISTS: usize = 2;
+
+/// Mutations that check a secret: one of them for each request, so that a request is one try.
+const ONCE: [&str; 4] = ["signIn", "signUp", "connectOrangeHrm", "resumeConnection"];
+
+/// What the walk over a parsed document found besides that it is within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::graphql) struct Findings {
+    /// Whether the text itself holds values (strings, numbers, enum values), rather than to take all
+    /// of them from variables.
+    pub(in crate::graphql) holds_values: bool,
+}
+
+/// Measures every operation of the document.
+pub(in crate::graphql) fn check_document(
+    document: &ExecutableDocument,
+    limits: &DocumentLimits,
+) -> Result<Findings, DocumentError> {
+    let mut walk = Walk {
+        document,
+        fragments: HashMap::new(),
+        holds_values: false,
+    };
+    for name in document.fragments.keys() {
+        walk.fragment(name)?;
+    }
+    for (_, operation) in document.operations.iter() {
+        walk.operation(&operation.node, limits)?;
+    }
+    Ok(Findings {
+        holds_values: walk.holds_values,
+    })
+}
+
+/// What a selection set asks for, with all of its fragments.
+#[derive(Clone, Copy, Default)]
+struct Measure {
+    /// Fields of the set itself.
+    fields: usize,
+    /// Those of them that are to be asked for once.
+    once: usize,
+    all_fields: usize,
+    depth: usize,
+    introspection_depth: usize,
+    /// Lists of introspection within each other; means nothing outside of introspection.
+    lists: usize,
+    introspection_lists: usize,
+    aliases: usize,
+    directives: usize,
+}
+
+impl Measure {
+    fn add(&mut self, other: Self) {
+        self.fields = self.fields.saturating_add(other.fields);
+        self.once = self.once.saturating_add(other.once);
+        self.all_fields = self.all_fields.saturating_add(other.all_fields);
+        self.depth = self.depth.max(other.depth);
+        self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
+        self.lists = self.lists.max(other.lists);
+        self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
+        self.aliases = self.aliases.saturating_add(other.aliases);
+        self.directives = self.directives.saturating_add(other.directives);
+    }
+
+    /// The measure of a field that has this one as its selection set.
+    fn within(self, field: &Field) -> Self {
+        let name = field.name.node.as_str();
+        let depth = self.depth + 1;
+        let lists = self.lists
+            + usize::from(matches!(
+                name,
+                "fields" | "inputFields" | "interfaces" | "possibleTypes"
+            ));
+        let mut measure = Self {
+            fields: 1,
+            once: usize::from(ONCE.contains(&name)),
+            all_fields: self.all_fields.saturating_add(1),
+            aliases: self
+                .aliases
+                .saturating_add(usize::from(field.alias.is_some())),
+            depth,
+            lists,
+            ..self
+        };
+        if matches!(name, "__schema" | "__type") {
+            measure.introspection_depth = depth;
+            measure.introspection_lists = lists;
+            measure.depth = 1;
+        }
+        measure
+    }
+
+    fn check(&self, limits: &DocumentLimits) -> Result<(), DocumentError> {
+        if self.all_fields > limits.complexity {
+            Err(DocumentError::Complexity(limits.complexity))
+        } else if self.depth > limits.depth {
+            Err(DocumentError::Depth(limits.depth))
+        } else if self.introspection_depth > limits.introspection_depth {
+            Err(DocumentError::Depth(limits.introspection_depth))
+        } else if self.introspection_lists > INTROSPECTION_LISTS {
+            Err(DocumentError::IntrospectionLists(INTROSPECTION_LISTS))
+        } else if self.aliases > limits.aliases {
+            Err(DocumentError::Aliases(limits.aliases))
+        } else if self.directives > limits.directives {
+            Err(DocumentError::Directives(limits.directives))
+        } else if self.fields > limits.root_fields {
+            Err(DocumentError::RootFields(limits.root_fields))
+        } else if self.once > 1 {
+            Err(DocumentError::Once)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+struct Walk<'a> {
+    document: &'a ExecutableDocument,
+    /// None while the fragment is being measured.
+    fragments: HashMap<&'a str, Option<Measure>>,
+    holds_values: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn operation(
+        &mut self,
+        operation: &'a OperationDefinition,
+        limits: &DocumentLimits,
+    ) -> Result<(), DocumentError> {
+        let set = &operation.selection_set.node;
+        let mut measure = self.selection_set(set)?;
+        measure.directives = measure
+            .directives
+            .saturating_add(self.directives(&operation.directives));
+        for variable in &operation.variable_definitions {
+            measure.directives = measure
+                .directives
+                .saturating_add(self.directives(&variable.node.directives));
+            self.holds_values |= variable.node.default_value.is_some();
+        }
+        measure.check(limits)?;
+        let one_field =
+            matches!(set.items.as_slice(), [only] if matches!(only.node, Selection::Field(_)));
+        if operation.ty == OperationType::Subscription && !one_field {
+            return Err(DocumentError::SubscriptionRoot);
+        }
+        Ok(())
+    }
+
+    fn selection_set(&mut self, set: &'a SelectionSet) -> Result<Measure, DocumentError> {
+        let mut total = Measure::default();
+        for selection in &set.items {
+            let mut measure = match &selection.node {
+                Selection::Field(field) => {
+                    self.arguments(&field.node.arguments);
+                    self.selection_set(&field.node.selection_set.node)?
+                        .within(&field.node)
+                }
+                Selection::InlineFragment(fragment) => {
+                    self.selection_set(&fragment.node.selection_set.node)?
+                }
+                Selection::FragmentSpread(spread) => {
+                    self.fragment(&spread.node.fragment_name.node)?
+                }
+            };
+            measure.directives = measure
+                .directives
+                .saturating_add(self.directives(selection.node.directives()));
+            total.add(measure);
+        }
+        Ok(total)
+    }
+
+    /// An unknown fragment measures nothing: validation reports it.
+    fn fragment(&mut self, name: &str) -> Result<Measure, DocumentError> {
+        let Some((name, fragment)) = self.document.fragments.get_key_value(name) else {
+            return Ok(Measure::default());
+        };
+        match self.fragments.get(name.as_str()) {
+            Some(Some(measure)) => Ok(*measure),
+            Some(None) => Err(DocumentError::FragmentCycle(fragment.pos)),
+            None => {
+                self.fragments.insert(name, None);
+                let mut measure = self.selection_set(&fragment.node.selection_set.node)?;
+                measure.directives = measure
+                    .directives
+                    .saturating_add(self.directives(&fragment.node.directives));
+                self.fragments.insert(name, Some(measure));
+                Ok(measure)
+            }
+        }
+    }
+
+    fn directives(&mut self, directives: &[Positioned<Directive>]) -> usize {
+        for directive in directives {
+            self.arguments(&directive.node.arguments);
+        }
+        directives.len()
+    }
+
+    fn arguments(&mut self, arguments: &[(Positioned<Name>, Positioned<Value>)]) {
+        self.holds_values |= arguments.iter().any(|(_, value)| holds_values(&value.node));
+    }
+}
+
+fn holds_values(value: &Value) -> bool {
+    match value {
+        Value::Variable(_) | Value::Null | Value::Boolean(_) => false,
+        Value::Number(_) | Value::String(_) | Value::Binary(_) | Value::Enum(_) => true,
+        Value::List(items) => items.iter().any(holds_values),
+        Value::Object(fields) => fields.values().any(holds_values),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn document(query: &str) -> Result<Findings, DocumentError> {
+        let document = parse_query(query).expect("the test's query parses");
+        check_document(&document, &DocumentLimits::default())
+    }
+
+    fn nested(field: &str, depth: usize) -> String {
+        let open = format!("{{ {field} ").repeat(depth);
+        format!("{open}{}", "}".repeat(depth))
+    }
+
+    #[test]
+    fn depth() {
+        assert!(document(&nested("a", 8)).is_ok());
+        let too_deep = Err(DocumentError::Depth(8));
+        assert_eq!(document(&nested("a", 9)), too_deep);
+        assert_eq!(document(&nested("a", 30)), too_deep);
+        let by_fragment =
+            "{ a { b { c { ...F } } } } fragment F on T { d { e { f { g { h { i } } } } } }";
+        assert_eq!(document(by_fragment), too_deep);
+    }
+
+    #[rstest]
+    #[case(15, true)]
+    #[case(16, false)]
+    #[case(101, false)]
+    fn aliases(#[case] count: usize, #[case] allowed: bool) {
+        let aliases = "a: b ".repeat(count);
+        let refused = document(&format!("{{ c {{ {aliases} }} }}")).err();
+        assert_eq!(refused, (!allowed).then_some(DocumentError::Aliases(15)));
+    }
+
+    #[test]
+    fn repeated_fields_and_root_fields() {
+        let repeated = format!("{{ c {{ {} }} }}", "b ".repeat(500));
+        assert_eq!(document(&repeated), Err(DocumentError::Complexity(300)));
+        let roots = format!("{{ {} }}", "b ".repeat(16));
+        assert_eq!(document(&roots), Err(DocumentError::RootFields(15)));
+    }
+
+    #[test]
+    fn directives_count_wherever_they_are() {
+        let many = "@d ".repeat(51);
+        for query in [
+            format!("{{ a {many} }}"),
+            format!("query {many} {{ a }}"),
+            format!("query($v: Int {many}) {{ a }}"),
+            format!("{{ ... {many} {{ a }} }}"),
+            format!("{{ ...F {many} }} fragment F on T {{ a }}"),
+            format!("{{ ...F }} fragment F on T {many} {{ a }}"),
+        ] {
+            assert_eq!(
+                document(&query),
+                Err(DocumentError::Directives(50)),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn fragments_count_each_time_and_are_measured_once() {
+        let fragment = |n| format!("fragment F{n} on T {{ ...F{0} ...F{0} }}", n + 1);
+        let mut query = (0..100).map(fragment).collect::<Vec<_>>().join(" ");
+        query += " fragment F100 on T { a b } query { ...F0 }";
+        assert_eq!(document(&query), Err(DocumentError::Complexity(300)));
+    }
+
+    #[rstest]
+    #[case("{ ...F } fragment F on T { ...F }")]
+    #[case("{ a } fragment F on T { a { ...G } } fragment G on T { ... { ...F } }")]
+    fn circles_of_fragments(#[case] query: &str) {
+        assert!(matches!(
+            document(query),
+            Err(DocumentError::FragmentCycle(_))
+        ));
+    }
+
+    #[rstest]
+    #[case("mutation { signIn a: signIn }")]
+    #[case("mutation { signIn signUp }")]
+    #[case("mutation { a: connectOrangeHrm b: connectOrangeHrm }")]
+    #[case("mutation { resumeConnection ... { b: resumeConnection } }")]
+    #[case("mutation { ...F ...F } fragment F on Mutation { signIn }")]
+    fn mutations_that_check_a_secret_come_one_at_a_time(#[case] query: &str) {
+        assert_eq!(document(query), Err(DocumentError::Once));
+    }
+
+    #[rstest]
+    #[case("mutation { signIn signOut }")]
+    #[case("mutation A { signIn } mutation B { signIn }")]
+    fn one_of_them_is_fine(#[case] query: &str) {
+        assert!(document(query).is_ok());
+    }
+
+    #[rstest]
+    #[case("subscription { a b }")]
+    #[case("subscription { ...F } fragment F on S { a }")]
+    #[case("subscription { ... { a } }")]
+    fn a_subscription_has_one_root_field(#[case] query: &str) {
+        assert_eq!(document(query), Err(DocumentError::SubscriptionRoot));
+    }
+
+    #[test]
+    fn introspection_has_bounds_of_its_own() {
+        let of_type = "{ kind name ofType ".repeat(9) + "{ kind } " + &"} ".repeat(9);
+        let usual = format!(
+            "{{ __schema {{ types {{ ...Full }} }} }} \
+             fragment Full on __Type {{ fields {{ args {{ type {of_type} }} type {of_type} }} }}"
+        );
+        assert!(document(&usual).is_ok());
+        let deeper = format!("{{ __type {} }}", nested("ofType", 16));
+        assert_eq!(document(&deeper), Err(DocumentError::Depth(16)));
+        let circular =
+            "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
+        assert_eq!(
+            document(circular),
+            Err(DocumentError::IntrospectionLists(2))
+        );
+    }
+
+    #[rstest]
+    #[case(
+        "query($a: Int) { a(b: $a) @skip(if: true) c(d: [{ e: null }]) }",
+        false
+    )]
+    #[case(r#"{ a(b: "hunter2") }"#, true)]
+    #[case("{ a(b: 123456) }", true)]
+    #[case("{ a(b: HUNTER2) }", true)]
+    #[case("{ a(b: [{ c: 5 }]) }", true)]
+    #[case("query($a: Int = 5) { a(b: $a) }", true)]
+    #[case("{ a @d(e: 5) }", true)]
+    #[case("{ ...F } fragment F on T { a(b: 5) }", true)]
+    fn values_in_the_text_are_found(#[case] query: &str, #[case] holds_values: bool) {
+        assert_eq!(document(query), Ok(Findings { holds_values }));
+    }
+}
