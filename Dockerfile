@@ -9,7 +9,7 @@ RUN npm run build
 
 FROM rust:1.95-bookworm AS binary
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY entity entity
 COPY migration migration
 COPY src src
