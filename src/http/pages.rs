@@ -10,10 +10,9 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// Everything from this server, nothing from anywhere else. `GraphiQL` styles itself in place, and its
-/// editor starts workers from blobs.
+/// Everything from this server, nothing from anywhere else. `GraphiQL` styles itself in place.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
-     style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; img-src 'self' data:; \
+     style-src 'self' 'unsafe-inline'; worker-src 'self'; img-src 'self' data:; \
      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 

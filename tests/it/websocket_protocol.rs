@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use crate::{
     http_toy::{ALICE, BOB, SLOW, Toy, UNLUCKY},
@@ -42,6 +42,19 @@ async fn a_subscription_is_streamed_and_completed() {
     assert_eq!(client.next().await, next("1", &json!({ "count": 1 })));
     assert_eq!(client.next().await, next("1", &json!({ "count": 2 })));
     assert_eq!(client.next().await, complete("1"));
+}
+
+#[tokio::test]
+async fn a_close_is_answered_in_kind() {
+    let toy = Toy::start().await;
+    let mut client = Client::init(&toy, json!({})).await;
+    client.subscribe("1", "subscription { never }").await;
+    let goodbye = CloseFrame {
+        code: 1000.into(),
+        reason: "Normal Closure".into(),
+    };
+    client.send_message(Message::Close(Some(goodbye))).await;
+    assert_eq!(client.closed().await, close(1000, "Normal Closure"));
 }
 
 #[tokio::test]

@@ -82,13 +82,17 @@ impl Close {
             code: self.code(),
             reason: self.reason().into(),
         };
-        let goodbye = async {
-            if socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = socket.next().await {}
-            }
-        };
-        let _ = timeout(GOODBYE, goodbye).await;
+        let sent = timeout(GOODBYE, socket.send(Message::Close(Some(frame)))).await;
+        if let Ok(Ok(())) = sent {
+            answer(socket).await;
+        }
     }
+}
+
+/// Reads on until both sides have said goodbye: reading is what sends the answer to the peer's.
+pub(super) async fn answer(socket: &mut WebSocket) {
+    let goodbye = async { while let Some(Ok(_)) = socket.next().await {} };
+    let _ = timeout(GOODBYE, goodbye).await;
 }
 
 /// The id is cut where the reason would be too long.

@@ -22,7 +22,7 @@ use tracing::debug;
 use tungstenite::Error as SocketError;
 
 use super::{
-    close::Close,
+    close::{self, Close},
     message::{ClientMessage, Credentials, ServerMessage},
 };
 use crate::{
@@ -40,7 +40,9 @@ use crate::{
 enum End {
     /// The gateway closes it.
     Close(Close),
-    /// The peer has closed it, or is gone.
+    /// The peer closes it.
+    Closed,
+    /// The peer is gone.
     Gone,
 }
 
@@ -121,9 +123,13 @@ impl<E: Executor> Session<E> {
             }
         };
         self.operations.clear();
-        if let End::Close(close) = end {
-            debug!(code = close.code(), "closing a socket");
-            Box::pin(close.say(&mut self.socket)).await;
+        match end {
+            End::Close(close) => {
+                debug!(code = close.code(), "closing a socket");
+                Box::pin(close.say(&mut self.socket)).await;
+            }
+            End::Closed => Box::pin(close::answer(&mut self.socket)).await,
+            End::Gone => {}
         }
     }
 
@@ -170,7 +176,7 @@ impl<E: Executor> Session<E> {
             Message::Text(text) => self.receive(text.as_str()).await,
             Message::Binary(_) => Err(Close::Invalid.into()),
             Message::Ping(_) | Message::Pong(_) => Ok(()),
-            Message::Close(_) => Err(End::Gone),
+            Message::Close(_) => Err(End::Closed),
         }
     }
 

@@ -3,9 +3,8 @@
 mod api;
 mod app;
 mod database;
-mod socket;
+pub(crate) mod socket;
 
 pub(crate) use api::Api;
 pub(crate) use app::{API_KEY, Setup, TestApp, eventually};
 pub(crate) use database::Backend;
-pub(crate) use socket::Socket;
