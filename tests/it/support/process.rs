@@ -73,6 +73,16 @@ impl Process {
         }
     }
 
+    /// The host and port that it serves at; none until it does.
+    pub(crate) fn address(&self) -> watch::Receiver<Option<String>> {
+        self.address.clone()
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Its GraphQL address, once it serves.
     pub(crate) async fn ready(&self) -> String {
         let mut address = self.address.clone();
@@ -104,8 +114,7 @@ impl Process {
 
     /// Kills it at once, as `kill -9` does.
     pub(crate) async fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.ended().await;
+        self.child.kill().await.unwrap();
     }
 
     /// Asks it to stop, and waits until it has.
