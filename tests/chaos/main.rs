@@ -18,6 +18,7 @@ mod client;
 #[path = "../it/support/database.rs"]
 mod database;
 mod follow;
+mod pick_up;
 mod plan;
 mod postgres;
 #[path = "../it/support/process.rs"]
@@ -38,7 +39,11 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = args::Args::parse();
-    if run::run(&args).await {
+    let all_is_well = match args.pick_up {
+        Some(count) => pick_up::run(count).await,
+        None => run::run(&args).await,
+    };
+    if all_is_well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

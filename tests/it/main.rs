@@ -20,6 +20,7 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod operations;
+mod processes;
 mod replicas;
 mod secrets;
 mod settings;
