@@ -23,6 +23,7 @@ mod plan;
 mod postgres;
 #[path = "../it/support/process.rs"]
 mod process;
+#[path = "../it/support/proxy.rs"]
 mod proxy;
 mod replicas;
 mod report;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use entity::{operation, operation_event};
 use intuned_gateway::simulator::{Call, Fault, PASSCODE};
+use rand::{SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryOrder};
 use secrecy::ExposeSecret;
@@ -11,9 +12,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::{
-    API_KEY, Api, Backend, Process, Setup, TestApp, eventually,
+    API_KEY, Api, Backend, Process, Proxy, Setup, TestApp, eventually,
     process::{self, Settings},
-    socket::Socket,
+    socket::{DEADLINE, Socket},
 };
 
 /// Whatever a dead replica drove is driven by another one within this time.
@@ -187,5 +188,46 @@ async fn a_change_whose_notification_was_lost_is_found() {
     let found = timeout(FOUND_WITHIN, socket.until("CANCELED")).await;
     found.expect("found in time");
     second.finish().await;
+    app.finish().await;
+}
+
+/// Nobody knows whether a COMMIT took effect whose acknowledgement was lost; whoever follows must not
+/// be left behind all the same.
+#[tokio::test]
+async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
+    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;
+    url.set_port(Some(proxy.address.port())).unwrap();
+    let mut settings = settings(&app, "5s");
+    settings.push(("DATABASE_URL", url.to_string()));
+    let mut gateway = Process::spawn(&settings);
+    let user = user.at(&gateway.ready().await);
+    let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
+    let first = user.connect("Admin", "admin123").await;
+    socket.follow("1", id(&first), Some(0)).await;
+    assert_eq!(socket.events().await.last().unwrap()["status"], "DONE");
+
+    // A renewal, because no session is removed when it is given up: Intuned goes on asking.
+    let renewal = user.connect("passcode", "admin123").await;
+    let mut events = until_asked(&mut socket, id(&renewal)).await;
+    proxy.lose_commits(1000);
+    let cut = async {
+        while proxy.broken().1 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.lose_commits(0);
+    };
+    let (canceled, ()) = tokio::join!(user.cancel(id(&renewal)), cut);
+    let status = &canceled["data"]["cancelOperation"]["operation"]["status"];
+    assert_eq!(status, "CANCELED", "{canceled:#}");
+    let rest = timeout(DEADLINE, socket.events()).await;
+    events.extend(rest.expect("told in time"));
+    assert_eq!(events.last().unwrap()["status"], "CANCELED", "{events:#?}");
+    check_changes(&events);
+    gateway.stop().await;
     app.finish().await;
 }
