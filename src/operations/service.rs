@@ -261,7 +261,7 @@ impl Operations {
     /// True when there was a connection. What Intuned cannot do now is tried again by itself.
     ///
     /// # Errors
-    /// [`RemovalError`].
+    /// [`OperationError::NotRemoved`], or the database's.
     pub async fn disconnect(&self, user_id: Uuid) -> Result<bool, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
