@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod connections;
 mod faults;
 mod http_connections;
 mod http_logs;
