@@ -138,11 +138,11 @@ impl Operations {
         check_credentials(&credentials)?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
         if let Some(key) = &idempotency_key
-            && !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+            && (!(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) || key.contains(char::is_control))
         {
             return Err(OperationError::Input {
                 field: "idempotencyKey",
-                problem: "give 1 to 255 bytes, or leave it out",
+                problem: "give 1 to 255 bytes without control characters, or leave it out",
             });
         }
         let this = self.clone();

@@ -190,6 +190,29 @@ async fn time_runs_out(#[values(Backend::Sqlite, Backend::Postgres)] backend: Ba
 
 #[rstest]
 #[tokio::test]
+async fn what_a_database_cannot_store_is_left_out(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let asks = r#"{"status":"requested_more_info","id":"q","details":{"requestType":"otp","action":"request_more_info","messageToUser":"Enter\u0000 the code"}}"#;
+    app.intuned
+        .script(Call::CreateResult, 999, &Fault::answer(200).with_body(asks));
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("asked", async || {
+        user.operation(id(&operation)).await["infoRequest"]["message"] == "Enter the code"
+    })
+    .await;
+    user.cancel(id(&operation)).await;
+
+    let key = json!({ "username": "Admin", "password": "admin123", "idempotencyKey": "a\u{0}b" });
+    let refused = user.connect_with(key).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn an_answer_that_was_turned_away_can_be_sent_again(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
