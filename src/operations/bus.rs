@@ -70,9 +70,14 @@ impl Bus {
         self.new_followers.clone()
     }
 
-    /// The operations that are followed here and driven elsewhere.
+    /// The operations that are followed here.
+    pub(super) fn followed(&self) -> Vec<Uuid> {
+        self.channels().keys().copied().collect()
+    }
+
+    /// Those of them that are driven elsewhere.
     pub(super) fn followed_from_elsewhere(&self) -> Vec<Uuid> {
-        let followed: Vec<Uuid> = self.channels().keys().copied().collect();
+        let followed = self.followed();
         let polls = lock(&self.polls);
         let elsewhere = |id: &Uuid| !polls.contains_key(id);
         followed.into_iter().filter(elsewhere).collect()

@@ -144,10 +144,7 @@ impl Exchange {
         match note {
             Note::Changed { by, .. } if by == self.store.replica => {}
             Note::Changed { id, sequence, .. } => {
-                if self.bus.is_driven_here(id) {
-                    // Without a poller the process is shutting down.
-                    self.poller.send(Command::Changed(id)).await.ok();
-                }
+                self.tell_poller(id).await;
                 if self.bus.is_behind(id, sequence) {
                     self.catch_up(id).await;
                 }
@@ -169,6 +166,13 @@ impl Exchange {
                     }
                 }
             }
+        }
+    }
+
+    async fn tell_poller(&self, id: Uuid) {
+        if self.bus.is_driven_here(id) {
+            // Without a poller the process is shutting down.
+            self.poller.send(Command::Changed(id)).await.ok();
         }
     }
 
@@ -202,12 +206,12 @@ impl Exchange {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let followed = self.bus.followed_from_elsewhere();
-            for ids in followed.chunks(IDS_IN_A_QUERY) {
+            for ids in self.bus.followed().chunks(IDS_IN_A_QUERY) {
                 match self.positions(ids).await {
                     Ok(positions) => {
                         for Position { id, sequence } in positions {
                             if self.bus.is_behind(id, sequence) {
+                                self.tell_poller(id).await;
                                 self.catch_up(id).await;
                             }
                         }

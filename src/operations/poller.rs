@@ -43,6 +43,8 @@ enum Meanwhile {
     Nothing,
     /// A user's command has changed it.
     Changed,
+    /// The lease ran out.
+    Lapsed,
     /// It was taken over anew.
     Recovered(Box<Operation>),
 }
@@ -101,6 +103,9 @@ impl Poller {
                 for id in self.waiting.drain().map(|(id, _)| id) {
                     self.worker.bus.forget_polls(id);
                 }
+                self.busy
+                    .values_mut()
+                    .for_each(|meanwhile| *meanwhile = Meanwhile::Lapsed);
             }
             Command::Changed(id) => {
                 if let Some((key, tracked)) = self.waiting.remove(&id) {
@@ -138,13 +143,15 @@ impl Poller {
 
     fn put_back(&mut self, (id, next): (Uuid, Next)) {
         let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
-        if let Meanwhile::Recovered(operation) = meanwhile {
-            self.recover(operation);
-        } else if let Some((tracked, pause)) = next {
-            self.wait(tracked, pause);
-            if let Meanwhile::Changed = meanwhile {
+        match (meanwhile, next) {
+            (Meanwhile::Recovered(operation), _) => self.recover(operation),
+            (Meanwhile::Lapsed, _) => self.worker.bus.forget_polls(id),
+            (Meanwhile::Nothing, Some((tracked, pause))) => self.wait(tracked, pause),
+            (Meanwhile::Changed, Some((tracked, pause))) => {
+                self.wait(tracked, pause);
                 self.obey(Command::Changed(id));
             }
+            (Meanwhile::Nothing | Meanwhile::Changed, None) => {}
         }
     }
 

@@ -3,7 +3,10 @@
 //! changes nothing.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,8 @@ const FORGET_AFTER_LEASES: u32 = 60;
 pub(super) struct Heart {
     lease: Duration,
     last_beat: Arc<Mutex<Option<Instant>>>,
+    /// Somebody was told that it does not beat, and has let go of what was driven here.
+    lapsed: Arc<AtomicBool>,
 }
 
 impl Heart {
@@ -46,13 +51,24 @@ impl Heart {
         Self {
             lease,
             last_beat: Arc::default(),
+            lapsed: Arc::default(),
         }
     }
 
     /// Whether no other replica can have taken over yet.
     pub(super) fn beats(&self) -> bool {
         let last_beat = *self.lock();
-        last_beat.is_some_and(|beat| beat.elapsed() < self.lease)
+        let beats = last_beat.is_some_and(|beat| beat.elapsed() < self.lease);
+        if !beats {
+            self.lapsed.store(true, Ordering::Relaxed);
+        }
+        beats
+    }
+
+    /// Whether it has ever been found not to beat since it was last asked this.
+    fn has_lapsed(&self) -> bool {
+        let beats = self.beats();
+        self.lapsed.swap(false, Ordering::Relaxed) || !beats
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
@@ -114,7 +130,7 @@ impl Replica {
     }
 
     async fn beat_or_lapse(&self) -> Result<(), StoreError> {
-        if !self.heart.beats() {
+        if self.heart.has_lapsed() {
             // Stopped or cut off for longer than the lease: others drive what was driven here.
             tracing::warn!("this replica's lease ran out; it starts over");
             self.tell(Command::Lapsed).await;

@@ -90,8 +90,8 @@ pub(super) struct Worker {
 impl Worker {
     /// Does one job for one operation.
     pub(super) async fn work(&self, tracked: Tracked, job: Job) -> Next {
-        if !self.heart.beats() {
-            // Somebody else may drive it by now. Whoever does finds it in the table.
+        // Somebody else may drive it by now, and finds all of it in the table, but for credentials.
+        if !matches!(job, Job::Start(_)) && !self.heart.beats() {
             self.bus.forget_polls(tracked.operation.id);
             return None;
         }
