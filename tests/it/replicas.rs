@@ -93,10 +93,7 @@ async fn a_clean_stop_hands_over_at_once() {
 async fn what_a_dead_replica_left_is_taken_over() {
     let app = TestApp::with(Backend::Postgres, slow()).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("passcode", "admin123").await;
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", id(&operation), None).await;
-    socket.until("REQUESTED_MORE_INFO").await;
+    let asked = app.asked(&user, "passcode").await;
     // As if its owner had died: nobody of that id gives signs of life.
     let url = app.config.database_url.expose_secret();
     let database = Database::connect(url).await.unwrap();
@@ -122,7 +119,7 @@ async fn what_a_dead_replica_left_is_taken_over() {
         app.intuned.calls(Call::CreateResult) > polls + 2
     })
     .await;
-    user.cancel(id(&operation)).await;
+    user.cancel(&asked.id).await;
     app.finish().await;
 }
 

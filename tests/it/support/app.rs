@@ -122,10 +122,37 @@ impl TestApp {
         Socket::open(&self.api.url, user.token.as_deref()).await
     }
 
+    /// Begins a sign-in as a demo account that asks for something, and waits until it does.
+    pub(crate) async fn asked(&self, user: &Api, account: &str) -> Asked {
+        let operation = user.connect(account, "admin123").await;
+        let id = operation["id"].as_str().unwrap().to_owned();
+        let mut socket = self.socket(user).await;
+        socket.follow("1", &id, None).await;
+        let event = socket.until("REQUESTED_MORE_INFO").await;
+        let request = event["operation"]["infoRequest"]["id"].as_str().unwrap();
+        Asked {
+            request: request.to_owned(),
+            sequence: event["sequence"].as_i64().unwrap(),
+            id,
+            socket,
+        }
+    }
+
     pub(crate) async fn finish(mut self) {
         self.stop().await;
         self.simulator.abort();
     }
+}
+
+/// A sign-in that waits for its user, and a socket that follows it.
+pub(crate) struct Asked {
+    /// The operation's id.
+    pub(crate) id: String,
+    /// The info request's id.
+    pub(crate) request: String,
+    /// Number of the change that asked.
+    pub(crate) sequence: i64,
+    pub(crate) socket: Socket,
 }
 
 impl Drop for TestApp {
