@@ -57,7 +57,7 @@ pub(super) async fn follow(
         receiver,
     };
     let snapshot = follower.snapshot();
-    follower.receiver.seed(&follower.operation, &snapshot);
+    follower.receiver.seed(&follower.operation);
     match after {
         None => follower.due.push_back(snapshot),
         Some(after) if after < 0 || after > follower.operation.sequence => {
@@ -120,18 +120,21 @@ impl Follower {
             self.behind = true;
             return;
         };
-        let sequence = signal.event.sequence;
-        let next = match signal.event.kind {
+        let Some(event) = signal.event else {
+            self.behind = signal.operation.sequence > self.told;
+            return;
+        };
+        let next = match event.kind {
             EventKind::Change => self.told + 1,
             EventKind::Snapshot | EventKind::Progress => self.told,
         };
-        if sequence == next {
-            self.told = sequence;
+        if event.sequence == next {
+            self.told = next;
             self.operation = signal.operation;
-            self.due.push_back(signal.event);
+            self.due.push_back(event);
         } else {
             // A gap; what is older was told already.
-            self.behind = sequence > next;
+            self.behind = event.sequence > next;
         }
     }
 

@@ -222,7 +222,7 @@ async fn an_answer_that_was_turned_away_can_be_sent_again(
     app.intuned
         .script(Call::CreateResume, 1, &Fault::answer(429));
     let refused = user.resume(&asked.id, &asked.request, "123456").await;
-    assert_eq!(refused["errors"][0]["extensions"]["code"], "UPSTREAM_ERROR");
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "RATE_LIMITED");
     eventually("asked again", async || {
         user.operation(&asked.id).await["status"] == "REQUESTED_MORE_INFO"
     })

@@ -20,6 +20,7 @@ mod intuned_faults;
 mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
+mod leases;
 mod operations;
 mod replicas;
 mod secrets;

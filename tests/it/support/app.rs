@@ -10,7 +10,7 @@ use intuned_gateway::{
     connections::ConnectionsConfig,
     http::HttpSettings,
     intuned::{ApiGeneration, IntunedConfig},
-    operations::{OperationsConfig, ProxyPolicy},
+    operations::{OperationsConfig, Pace, ProxyPolicy},
     simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -224,7 +224,11 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             )
         },
         operations: OperationsConfig {
-            poll_interval: Duration::from_millis(20),
+            pace: Pace {
+                poll_interval: Duration::from_millis(20),
+                first_look: Duration::from_millis(20),
+                answer_patience: Duration::from_secs(10),
+            },
             timeout: Duration::from_mins(2),
             lease: Duration::from_secs(2),
             max_concurrency: 64,
