@@ -27,8 +27,6 @@ type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// What a query may take beyond the claims that it reads.
 const QUERY_MARGIN: Duration = Duration::from_secs(30);
-/// A replica that has not been heard of for so long is taken to be dead.
-const LEASE: Duration = Duration::from_secs(10);
 /// Pause before the first look for a session whose creation was not confirmed.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// After this long an answer that Intuned goes on asking for counts as lost.
@@ -41,6 +39,10 @@ const MAX_CONCURRENCY: usize = 512;
 /// # Errors
 /// What kept it from starting or made it stop.
 pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
+    #[cfg(feature = "crash-points")]
+    if let Some(point) = settings.crash_at {
+        crate::crash::arm(point);
+    }
     let ambient = Ambient {
         clock: Arc::new(SystemClock),
         random: Random::from_system(),
@@ -171,7 +173,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
                 answer_patience: ANSWER_PATIENCE.max(intuned.request_timeout * 2),
             },
             timeout: operations.timeout,
-            lease: LEASE,
+            lease: operations.lease,
             max_concurrency: MAX_CONCURRENCY,
             database_url: database.url,
             proxies: ProxyPolicy {

@@ -19,6 +19,7 @@ use super::{
     store::{Guard, Store, StoreError, retry},
 };
 use crate::{
+    crash::{self, Point},
     database,
     intuned::{Backoff, IntunedClient, IntunedError},
 };
@@ -189,6 +190,7 @@ impl Remover {
     /// Deletes the session at Intuned, then what the gateway keeps of it.
     pub(super) async fn remove(&self, auth_session_id: &str) -> Result<(), RemovalError> {
         self.intuned.delete_auth_session(auth_session_id).await?;
+        crash::at(Point::RemovalDeleted);
         connection::Entity::delete_many()
             .filter(connection::Column::AuthSessionId.eq(auth_session_id))
             .exec(&self.store.database)

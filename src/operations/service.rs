@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
 };
 
@@ -151,10 +152,12 @@ impl Operations {
         let this = self.clone();
         self.to_its_end(async move {
             let key = idempotency_key.as_deref();
+            crash::at(Point::BeforeRow);
             match this.store.insert(user_id, key).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
                 Inserted::Repeat(operation) => Ok(operation),
                 Inserted::New(operation, event) => {
+                    crash::at(Point::AfterRow);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials));
@@ -217,10 +220,12 @@ impl Operations {
             }
             changed => changed?,
         };
-        let sent = self
+        crash::at(Point::PasscodeMarkedBeforeSent);
+        let sending = self
             .intuned
-            .resume_create(&upstream_id, &request.id, &input)
-            .await;
+            .resume_create(&upstream_id, &request.id, &input);
+        let sent = crash::during(Point::PasscodeUnderWay, sending).await;
+        crash::at(Point::AfterPasscodeSent);
         match sent {
             Ok(()) => Ok(answered),
             Err(IntunedError::NotFound | IntunedError::Conflict) => {
@@ -278,6 +283,7 @@ impl Operations {
             let Some(auth_session_id) = disconnection.auth_session_id else {
                 return Ok(false);
             };
+            crash::at(Point::RemovalNoted);
             match this.remover.remove(&auth_session_id).await {
                 Ok(()) => Ok(true),
                 Err(RemovalError::Intuned(error)) => Err(OperationError::NotRemoved(error)),

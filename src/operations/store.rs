@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    crash::{self, Point},
     database,
 };
 
@@ -234,7 +235,16 @@ impl Store {
     ) -> Result<(Operation, Event), StoreError> {
         let transaction = database::begin(&self.database).await?;
         let changed = self.apply_in(&transaction, current, state, guard).await?;
+        let state = &changed.0.state;
+        match state {
+            State::Pending(_) => crash::at(Point::BeforeUpstreamIdStored),
+            State::Done { .. } => crash::at(Point::InsideCommit),
+            _ => {}
+        }
         transaction.commit().await?;
+        if let State::Done { .. } = state {
+            crash::at(Point::AfterCommit);
+        }
         Ok(changed)
     }
 

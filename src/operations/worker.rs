@@ -16,8 +16,11 @@ use super::{
     state::{Failure, FailureCode, Kind, Observation, State, observe},
     store::{Guard, Store, StoreError},
 };
-use crate::intuned::{
-    AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
+use crate::{
+    crash::{self, Point},
+    intuned::{
+        AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
+    },
 };
 
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
@@ -151,10 +154,14 @@ impl Worker {
                 sleep_until(held_until.min(give_up)).await;
             }
             let permit = self.starts.acquire().await;
-            let started = self.intuned.start_create(&request).await;
+            let starting = self.intuned.start_create(&request);
+            let started = crash::during(Point::StartUnderWay, starting).await;
             drop(permit);
             let error = match started {
-                Ok(upstream_id) => return Ok(upstream_id),
+                Ok(upstream_id) => {
+                    crash::at(Point::AfterStartAnswer);
+                    return Ok(upstream_id);
+                }
                 Err(error) if error.may_have_acted() || !error.is_transient() => return Err(error),
                 Err(error) => error,
             };
@@ -196,8 +203,12 @@ impl Worker {
     }
 
     async fn poll(&self, mut tracked: Tracked, upstream_id: &str) -> Next {
-        match self.intuned.create_result(upstream_id).await {
+        let polling = self.intuned.create_result(upstream_id);
+        match crash::during(Point::Polling, polling).await {
             Ok(result) => {
+                if let CreateResult::Done { .. } = result {
+                    crash::at(Point::AfterDoneRead);
+                }
                 tracked.faults = 0;
                 tracked.missing = 0;
                 let observation = self.heed(&tracked, result);

@@ -1,0 +1,46 @@
+//! A chaos run: `scripts/chaos --help`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a program for tests: what cannot go on fails on the spot, and the report is for people"
+)]
+
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../it/support/api.rs"]
+mod api;
+mod args;
+mod check;
+mod client;
+#[path = "../it/support/database.rs"]
+mod database;
+mod follow;
+mod plan;
+mod postgres;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../it/support/process.rs"]
+mod process;
+mod proxy;
+mod replicas;
+mod report;
+mod run;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../it/support/socket.rs"]
+mod socket;
+mod upstream;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = args::Args::parse();
+    if run::run(&args).await {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
