@@ -10,6 +10,7 @@
 mod accounts;
 mod faults;
 mod http_connections;
+mod http_cookies;
 mod http_logs;
 mod http_requests;
 mod http_streams;
