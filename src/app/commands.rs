@@ -2,7 +2,6 @@
 
 use std::{error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use crate::{
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
     graphql::{self, limits::DocumentLimits},
-    http::{self, HttpSettings},
+    http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
     settings::{DemoSettings, Settings, SimulateSettings, Upstream},
@@ -52,11 +51,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
         Upstream::Simulator(demo) => start_demo(demo, &ambient, &shutdown).await?,
     };
     let is_demo = settings.is_demo();
-    let pages = if settings.server.graphiql {
-        http::graphiql()
-    } else {
-        Router::new()
-    };
+    let pages = http::pages(console_facts(&settings));
     let config = app_config(settings, intuned);
     let mut app = App::start(config, ambient, pages).await?;
     if is_demo {
@@ -135,8 +130,25 @@ async fn serve_demo(
     }
 }
 
+fn console_facts(settings: &Settings) -> ConsoleFacts {
+    let demo_accounts: &[_] = if settings.is_demo() {
+        simulator::accounts()
+    } else {
+        &[]
+    };
+    let facts = demo_accounts.iter().map(|account| DemoAccountFacts {
+        username: account.username,
+        password: account.password,
+        shows: account.shows,
+    });
+    ConsoleFacts {
+        graphiql: settings.server.graphiql,
+        demo_accounts: facts.collect(),
+    }
+}
+
 fn tell_how_to_try(address: SocketAddr) {
-    tracing::info!("open http://{address}/graphiql, or see README.md for what to send");
+    tracing::info!("open http://{address} in a browser, or see README.md for what to send");
     tell_demo_accounts();
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) replicas: u8,
     /// Users, each with a client that never rests
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 20)]
     pub(crate) users: u16,
     /// Instead of all that: so many operations in flight, a gateway that starts, and how soon it has
     /// asked about each of them

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::Api,
-    follow::{Follower, PATIENCE, PAUSE, Told},
+    follow::{Follower, PATIENCE, PAUSE, Told, is_no_answer},
     plan::millis,
     replicas::Replicas,
     report::Violations,
@@ -125,16 +125,17 @@ impl Client {
     async fn connect(&mut self, username: &str, number: u32) -> String {
         let key = number.to_string();
         let input = json!({ "username": username, "password": "admin123", "idempotencyKey": key });
-        let answer = self.insist(CONNECT, json!({ "input": input })).await;
-        let id = &answer["data"]["connectOrangeHrm"]["operation"]["id"];
-        if let Some(id) = id.as_str() {
-            return id.to_owned();
+        loop {
+            let answer = self.insist(CONNECT, json!({ "input": input })).await;
+            let id = &answer["data"]["connectOrangeHrm"]["operation"]["id"];
+            if let Some(id) = id.as_str() {
+                return id.to_owned();
+            }
+            // The client has seen the end of all that it began before.
+            self.violations
+                .contradictory(format!("could not connect: {answer}"));
+            sleep(PAUSE).await;
         }
-        // The client has seen the end of all that it began before.
-        self.violations
-            .contradictory(format!("could not connect: {answer}"));
-        let busy = &answer["errors"][0]["extensions"]["operationId"];
-        busy.as_str().unwrap_or_default().to_owned()
     }
 
     fn follow(
@@ -233,8 +234,7 @@ impl Client {
         let user = self.user.at(&self.replicas.any(&mut self.random).await);
         let sent = timeout(PATIENCE, user.try_send(query, variables)).await;
         let answer = sent.ok()?.ok()?;
-        let code = &answer["errors"][0]["extensions"]["code"];
-        (code != "INTERNAL").then_some(answer)
+        (!is_no_answer(&answer["errors"][0])).then_some(answer)
     }
 
     /// The same user with randomness of its own.

@@ -83,10 +83,16 @@ impl Follower {
     fn refused(&self, told: &Told, message: &Value) {
         let payload = &message["payload"];
         let errors = payload.get("errors").unwrap_or(payload);
-        if errors[0]["extensions"]["code"] != "INTERNAL" {
+        if !is_no_answer(&errors[0]) {
             let operation = &told.operation;
             self.violations
                 .lost(format!("a follower of {operation} was refused: {message}"));
         }
     }
+}
+
+/// Whether an error says only that the gateway cannot tell just now.
+pub(crate) fn is_no_answer(error: &Value) -> bool {
+    let code = error["extensions"]["code"].as_str();
+    matches!(code, Some("INTERNAL" | "SERVICE_UNAVAILABLE"))
 }

@@ -14,12 +14,12 @@ mod api;
 mod args;
 mod check;
 mod client;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/database.rs"]
 mod database;
 mod follow;
 mod plan;
 mod postgres;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/process.rs"]
 mod process;
 mod proxy;

@@ -51,7 +51,7 @@ impl Proxy {
             random: Mutex::new(random),
             resets: watch::Sender::new((0, 0)),
             away: AtomicBool::new(false),
-            calm: AtomicBool::new(false),
+            calm: AtomicBool::new(true),
             broken: AtomicU32::new(0),
             lost_commits: AtomicU32::new(0),
         });
@@ -78,10 +78,9 @@ impl Proxy {
         self.shared.away.store(away, Relaxed);
     }
 
-    /// From now on nothing breaks.
-    pub(crate) fn calm_down(&self) {
-        self.set_away(false);
-        self.shared.calm.store(true, Relaxed);
+    /// Whether nothing breaks, as in the beginning.
+    pub(crate) fn set_calm(&self, calm: bool) {
+        self.shared.calm.store(calm, Relaxed);
     }
 
     /// How many connections broke, and how many of them over the acknowledgement of a COMMIT.

@@ -139,6 +139,7 @@ async fn trouble_database(
     calm: CancellationToken,
 ) -> (u32, u32) {
     let (mut restarts, mut crashes) = (0, 0);
+    proxy.set_calm(false);
     for (after, trouble) in troubles {
         if calm.run_until_cancelled(sleep(after)).await.is_none() {
             break;
@@ -161,7 +162,7 @@ async fn trouble_database(
             }
         }
     }
-    proxy.calm_down();
+    proxy.set_calm(true);
     (restarts, crashes)
 }
 

@@ -11,6 +11,7 @@ mod accounts;
 mod connections;
 mod faults;
 mod http_connections;
+mod http_cookies;
 mod http_logs;
 mod http_requests;
 mod http_streams;
