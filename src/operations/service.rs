@@ -354,7 +354,13 @@ impl Operations {
                 return Err(StoreError::Superseded.into());
             }
         };
-        let (changed, event) = self.store.apply(operation, next, Guard::Sequence).await?;
+        let applied = self.store.apply(operation, next, Guard::Sequence).await;
+        if let Err(StoreError::Superseded) = applied {
+            // Perhaps by this very write: the acknowledgement of its COMMIT may have been lost, and
+            // then nobody here knows of the change.
+            self.tell(Command::Changed(operation.id)).await.ok();
+        }
+        let (changed, event) = applied?;
         self.tell_followers(&changed, event).await;
         Ok(changed)
     }

@@ -82,22 +82,20 @@ impl Client {
             tokio::spawn(canceling)
         });
         let mut answers = Vec::new();
-        let mut choosing = username == "choice";
         let mut asked = 0;
         while let Some(event) = events.recv().await {
             let sequence = event["sequence"].as_i64().unwrap();
-            let request = event["operation"]["infoRequest"]["id"].as_str();
-            if let Some(request) = request
+            let request = &event["operation"]["infoRequest"];
+            if let Some(id) = request["id"].as_str()
                 && event["kind"] == "CHANGE"
                 && event["status"] == "REQUESTED_MORE_INFO"
                 && sequence > asked
             {
                 asked = sequence;
-                let input = self.input(choosing);
-                choosing = false;
+                let input = self.input(&request["choices"]);
                 answers.extend(input.map(|input| {
                     let answering = self.fork();
-                    tokio::spawn(answering.answer(operation.clone(), request.to_owned(), input))
+                    tokio::spawn(answering.answer(operation.clone(), id.to_owned(), input))
                 }));
             }
         }
@@ -160,17 +158,18 @@ impl Client {
     }
 
     /// What the user types; none for a user who has left.
-    fn input(&mut self, choosing: bool) -> Option<&'static str> {
-        match self.random.random_range(0..100) {
-            0..5 => None,
-            _ if choosing => Some("Email"),
-            5..15 => Some("000000"),
-            _ => Some(PASSCODE),
-        }
+    fn input(&mut self, choices: &Value) -> Option<String> {
+        let input = match (self.random.random_range(0..100), choices.as_array()) {
+            (0..5, _) => return None,
+            (draw, Some(choices)) => choices[draw % choices.len()].as_str().unwrap(),
+            (5..15, None) => "000000",
+            (_, None) => PASSCODE,
+        };
+        Some(input.to_owned())
     }
 
     /// Sends an answer, and again elsewhere when nobody says what came of it.
-    async fn answer(mut self, operation: String, request: String, input: &'static str) {
+    async fn answer(mut self, operation: String, request: String, input: String) {
         let input = json!({ "operationId": operation, "infoRequestId": request, "input": input });
         for _ in 0..4 {
             if let Some(answer) = self.ask(RESUME, json!({ "input": input })).await {

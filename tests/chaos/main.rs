@@ -18,10 +18,12 @@ mod client;
 #[path = "../it/support/database.rs"]
 mod database;
 mod follow;
+mod pick_up;
 mod plan;
 mod postgres;
 #[path = "../it/support/process.rs"]
 mod process;
+#[path = "../it/support/proxy.rs"]
 mod proxy;
 mod replicas;
 mod report;
@@ -38,7 +40,11 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = args::Args::parse();
-    if run::run(&args).await {
+    let all_is_well = match args.pick_up {
+        Some(count) => pick_up::run(count).await,
+        None => run::run(&args).await,
+    };
+    if all_is_well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

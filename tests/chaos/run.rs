@@ -30,6 +30,8 @@ use crate::{
 };
 
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Of a thousand COMMITs, so many are not acknowledged.
+const LOST_COMMITS: u32 = 5;
 /// Until every client has come to an end once all is quiet, it may take this long.
 const LONGEST_GOODBYE: Duration = Duration::from_mins(1);
 /// What is left to be removed at Intuned may take this long once all is quiet.
@@ -139,7 +141,7 @@ async fn trouble_database(
     calm: CancellationToken,
 ) -> (u32, u32) {
     let (mut restarts, mut crashes) = (0, 0);
-    proxy.set_calm(false);
+    proxy.lose_commits(LOST_COMMITS);
     for (after, trouble) in troubles {
         if calm.run_until_cancelled(sleep(after)).await.is_none() {
             break;
@@ -162,7 +164,7 @@ async fn trouble_database(
             }
         }
     }
-    proxy.set_calm(true);
+    proxy.lose_commits(0);
     (restarts, crashes)
 }
 

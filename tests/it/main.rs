@@ -23,6 +23,7 @@ mod intuned_simulator;
 mod intuned_support;
 mod leases;
 mod operations;
+mod processes;
 mod replicas;
 mod secrets;
 mod settings;

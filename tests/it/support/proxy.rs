@@ -1,4 +1,4 @@
-//! Stands between the gateways and Postgres, and breaks their connections.
+//! Stands between gateways and Postgres, and breaks their connections.
 
 use std::{
     io,
@@ -19,8 +19,6 @@ use tokio::{
     sync::watch,
 };
 
-/// Of a thousand acknowledgements of a COMMIT, so many never arrive.
-const LOST_COMMITS: u32 = 5;
 /// How Postgres tells that a COMMIT has taken effect.
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 const COMMITTED: &[u8] = b"COMMIT\0";
@@ -38,7 +36,8 @@ struct Shared {
     /// Of a hundred connections, so many are reset when this changes.
     resets: watch::Sender<(u64, u32)>,
     away: AtomicBool,
-    calm: AtomicBool,
+    /// Of a thousand acknowledgements of a COMMIT, so many never arrive.
+    commits_to_lose: AtomicU32,
     broken: AtomicU32,
     lost_commits: AtomicU32,
 }
@@ -51,7 +50,7 @@ impl Proxy {
             random: Mutex::new(random),
             resets: watch::Sender::new((0, 0)),
             away: AtomicBool::new(false),
-            calm: AtomicBool::new(true),
+            commits_to_lose: AtomicU32::new(0),
             broken: AtomicU32::new(0),
             lost_commits: AtomicU32::new(0),
         });
@@ -78,9 +77,9 @@ impl Proxy {
         self.shared.away.store(away, Relaxed);
     }
 
-    /// Whether nothing breaks, as in the beginning.
-    pub(crate) fn set_calm(&self, calm: bool) {
-        self.shared.calm.store(calm, Relaxed);
+    /// Of a thousand acknowledgements of a COMMIT, so many never arrive from now on.
+    pub(crate) fn lose_commits(&self, share: u32) {
+        self.shared.commits_to_lose.store(share, Relaxed);
     }
 
     /// How many connections broke, and how many of them over the acknowledgement of a COMMIT.
@@ -130,7 +129,7 @@ impl Shared {
             let committed = buffer[..length]
                 .windows(COMMITTED.len())
                 .any(|window| window == COMMITTED);
-            if committed && self.draw(LOST_COMMITS, 1000) {
+            if committed && self.draw(self.commits_to_lose.load(Relaxed), 1000) {
                 self.broken.fetch_add(1, Relaxed);
                 self.lost_commits.fetch_add(1, Relaxed);
                 return Ok(());
@@ -151,7 +150,7 @@ impl Shared {
     }
 
     fn draw(&self, share: u32, of: u32) -> bool {
-        !self.calm.load(Relaxed) && self.random.lock().unwrap().random_ratio(share, of)
+        self.random.lock().unwrap().random_ratio(share, of)
     }
 }
 
