@@ -11,7 +11,7 @@ describe('The console', { timeout: 300_000 }, () => {
   let origin;
   let browser;
   before(async () => {
-    gateway = await startGateway();
+    gateway = await startGateway({ env: { SIMULATOR_DELAY_SCALE: '0.15' } });
     ({ origin } = new URL(gateway.url));
     browser = await startBrowser();
   });
@@ -45,8 +45,8 @@ describe('The console', { timeout: 300_000 }, () => {
       assert.equal(await page.getByLabel('OrangeHRM username').inputValue(), PLAIN);
       await page.getByRole('button', { name: 'Connect', exact: true }).click();
       await heading(page, 'Connecting OrangeHRM').waitFor();
-      const progress = page.getByRole('progressbar', { name: 'Signing in' });
-      await progress.waitFor();
+      await page.getByRole('progressbar', { name: 'Signing in' }).waitFor();
+      assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Connecting OrangeHRM');
       await page.getByRole('main').getByText('Handing the sign-in to Intuned.').first().waitFor();
       await page.getByText(/\d s · asked Intuned (once|\d+ times)/).waitFor();
       await expectAccessible(page, 'the progress');
@@ -65,14 +65,12 @@ describe('The console', { timeout: 300_000 }, () => {
     }, options);
   }
 
-  onPage('signs out and in again, and says what is wrong', async (page, complaints) => {
+  onPage('signs out and in again, and says what is wrong', async (page) => {
     const email = await signUp(page, origin);
     const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
     assert.ok(!stored.includes('eyJ'), 'no token within reach of scripts');
 
-    await page.getByRole('button', { name: email }).click();
-    await expectAccessible(page, 'the account menu');
-    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByText('You are signed out.').waitFor();
 
     await page.getByLabel('Email').fill(email);
@@ -83,7 +81,6 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.getByLabel('Password', { exact: true }).fill(ACCOUNT_PASSWORD);
     await page.keyboard.press('Enter');
     await heading(page, 'Connect OrangeHRM').waitFor();
-    assert.deepEqual(complaints, []);
   });
 
   onPage('asks for a passcode, again after a wrong one', async (page) => {
@@ -170,7 +167,7 @@ describe('The console', { timeout: 300_000 }, () => {
     await claims(page);
   });
 
-  onPage('picks up after a reload', async (page) => {
+  onPage('picks up after a reload', async (page, complaints) => {
     await signUp(page, origin);
     await connect(page, { username: WITH_PASSCODE, password: PASSWORD });
     await page.getByLabel('Enter the passcode').waitFor();
@@ -182,12 +179,13 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.keyboard.press('Enter');
     await page.reload();
     await claims(page);
-    await page.reload();
-    await claims(page);
+    // A reload cuts off what the page was asking for.
+    const provoked = /graphql net::ERR_ABORTED$/;
+    complaints.splice(0, Infinity, ...complaints.filter((complaint) => !provoked.test(complaint)));
   });
 
   onPage('agrees with itself in two tabs', async (page) => {
-    const email = await signUp(page, origin);
+    await signUp(page, origin);
     const other = await page.context().newPage();
     await other.goto(origin);
     await heading(other, 'Connect OrangeHRM').waitFor();
@@ -201,8 +199,7 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click();
     await heading(other, 'Connect OrangeHRM').waitFor();
 
-    await other.getByRole('button', { name: email }).click();
-    await other.getByRole('menuitem', { name: 'Sign out' }).click();
+    await other.getByRole('button', { name: 'Sign out' }).click();
     await heading(page, 'Your OrangeHRM claims').waitFor();
   });
 

@@ -3,6 +3,21 @@ import { type CSSVariablesResolver, createTheme } from '@mantine/core';
 export const theme = createTheme({
   primaryColor: 'indigo',
   primaryShade: { light: 8, dark: 8 },
+  colors: {
+    // Grays that go with the indigo.
+    dark: [
+      '#d8dce6',
+      '#b6bccb',
+      '#8e96a9',
+      '#5d667b',
+      '#3d4559',
+      '#2d3446',
+      '#1e2432',
+      '#171b26',
+      '#11141d',
+      '#0c0e15',
+    ],
+  },
   defaultRadius: 'md',
   cursorType: 'pointer',
   respectReducedMotion: true,

@@ -20,28 +20,30 @@ export function DisconnectButton() {
       <Button variant="default" onClick={open}>
         Disconnect
       </Button>
-      <Modal
-        opened={opened}
-        onClose={close}
-        title="Disconnect OrangeHRM?"
-        centered
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
-        <Stack>
-          {problem && <ProblemAlert problem={problem} />}
-          <Text>
-            Intuned deletes its session with OrangeHRM. To read claims again you have to connect anew.
-          </Text>
-          <Group justify="flex-end">
-            <Button variant="default" onClick={close} data-autofocus>
-              Keep it
-            </Button>
-            <Button color="red" loading={fetching} onClick={confirm}>
-              Disconnect
-            </Button>
-          </Group>
-        </Stack>
-      </Modal>
+      <Modal.Root opened={opened} onClose={close} centered>
+        <Modal.Overlay />
+        <Modal.Content radius="lg">
+          <Modal.Body p="lg">
+            <Stack>
+              <Modal.Title fz="lg" fw={650}>
+                Disconnect OrangeHRM?
+              </Modal.Title>
+              {problem && <ProblemAlert problem={problem} />}
+              <Text>
+                Intuned deletes its session with OrangeHRM. To read claims again you have to connect anew.
+              </Text>
+              <Group justify="flex-end">
+                <Button variant="default" onClick={close} data-autofocus>
+                  Keep it
+                </Button>
+                <Button color="red" loading={fetching} onClick={confirm}>
+                  Disconnect
+                </Button>
+              </Group>
+            </Stack>
+          </Modal.Body>
+        </Modal.Content>
+      </Modal.Root>
     </>
   );
 }

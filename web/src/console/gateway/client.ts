@@ -20,7 +20,10 @@ const socket = createClient({
   retryWait: beforeRetry,
   keepAlive: 10_000,
   on: {
-    connected: () => report('socket', true),
+    connected: () => {
+      report('socket', true);
+      report('requests', true);
+    },
     closed: (event) => {
       clearTimeout(overdue);
       if (!(event instanceof CloseEvent) || event.code === 1000) return;

@@ -1,6 +1,7 @@
 import { Alert, Button, Group, Paper, Radio, Stack, Text, TextInput } from '@mantine/core';
 import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { useMutation } from 'urql';
+import { noteChange } from '../gateway/changes';
 import { Answer } from '../gateway/operations';
 import { problemOf } from '../gateway/problem';
 import { ProblemAlert } from '../shell/ProblemAlert';
@@ -27,7 +28,8 @@ export function InfoRequestForm({ operationId, request, isRepeat }: Props) {
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     const { error } = await answer({ input: { operationId, infoRequestId: request.id, input: input.trim() } });
-    if (!error) setAnswered(true);
+    if (error) noteChange();
+    else setAnswered(true);
   };
 
   return (

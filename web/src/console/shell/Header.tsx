@@ -6,12 +6,11 @@ import {
   Container,
   Group,
   Image,
-  Menu,
   Text,
   useComputedColorScheme,
   useMantineColorScheme,
 } from '@mantine/core';
-import { IconChevronDown, IconCode, IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
+import { IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
 import { useMutation } from 'urql';
 import { announceChange } from '../gateway/changes';
 import { SignOut } from '../gateway/operations';
@@ -36,12 +35,12 @@ export function Header({ email }: { email?: string }) {
         </Group>
         <Group gap="xs" wrap="nowrap">
           {graphiql && (
-            <Anchor href="/graphiql" fz="sm" px="xs" visibleFrom={email ? 'xs' : undefined}>
+            <Anchor href="/graphiql" fz="sm" px="xs">
               GraphiQL
             </Anchor>
           )}
           <ColorSchemeButton />
-          {email && <AccountMenu email={email} graphiql={graphiql} />}
+          {email && <Account email={email} />}
         </Group>
       </Group>
     </Container>
@@ -65,29 +64,20 @@ function ColorSchemeButton() {
   );
 }
 
-function AccountMenu({ email, graphiql }: { email: string; graphiql: boolean }) {
-  const [, signOut] = useMutation(SignOut);
+function Account({ email }: { email: string }) {
+  const [{ fetching }, signOut] = useMutation(SignOut);
   const leave = async () => {
     await signOut({});
     announceChange();
   };
   return (
-    <Menu position="bottom-end" width={220}>
-      <Menu.Target>
-        <Button variant="default" maw={{ base: 190, sm: 260 }} rightSection={<IconChevronDown size={16} />}>
-          {email}
-        </Button>
-      </Menu.Target>
-      <Menu.Dropdown>
-        {graphiql && (
-          <Menu.Item component="a" href="/graphiql" leftSection={<IconCode size={16} />}>
-            Open GraphiQL
-          </Menu.Item>
-        )}
-        <Menu.Item leftSection={<IconLogout size={16} />} onClick={leave}>
-          Sign out
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+    <>
+      <Text fz="sm" truncate maw={260} visibleFrom="sm" title={email}>
+        {email}
+      </Text>
+      <Button variant="default" loading={fetching} onClick={leave} leftSection={<IconLogout size={16} />}>
+        Sign out
+      </Button>
+    </>
   );
 }
