@@ -2,7 +2,6 @@
 
 use std::{error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +13,9 @@ use crate::{
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
     graphql::{self, limits::DocumentLimits},
-    http::{self, HttpSettings},
+    http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
-    operations::{OperationsConfig, ProxyPolicy},
+    operations::{OperationsConfig, Pace, ProxyPolicy},
     settings::{DemoSettings, Settings, SimulateSettings, Upstream},
     simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
 };
@@ -24,9 +23,13 @@ use crate::{
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// From the signal on, everything must have ended after this long.
-const STOP_WITHIN: Duration = Duration::from_secs(9);
+const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// What a query may take beyond the claims that it reads.
 const QUERY_MARGIN: Duration = Duration::from_secs(30);
+/// Pause before the first look for a session whose creation was not confirmed.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// After this long an answer that Intuned goes on asking for counts as lost.
+const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Requests to Intuned that may be under way at once.
 const MAX_CONCURRENCY: usize = 512;
 
@@ -48,11 +51,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
         Upstream::Simulator(demo) => start_demo(demo, &ambient, &shutdown).await?,
     };
     let is_demo = settings.is_demo();
-    let pages = if settings.server.graphiql {
-        http::graphiql()
-    } else {
-        Router::new()
-    };
+    let pages = http::pages(console_facts(&settings));
     let config = app_config(settings, intuned);
     let mut app = App::start(config, ambient, pages).await?;
     if is_demo {
@@ -131,8 +130,25 @@ async fn serve_demo(
     }
 }
 
+fn console_facts(settings: &Settings) -> ConsoleFacts {
+    let demo_accounts: &[_] = if settings.is_demo() {
+        simulator::accounts()
+    } else {
+        &[]
+    };
+    let facts = demo_accounts.iter().map(|account| DemoAccountFacts {
+        username: account.username,
+        password: account.password,
+        shows: account.shows,
+    });
+    ConsoleFacts {
+        graphiql: settings.server.graphiql,
+        demo_accounts: facts.collect(),
+    }
+}
+
 fn tell_how_to_try(address: SocketAddr) {
-    tracing::info!("open http://{address}/graphiql, or see README.md for what to send");
+    tracing::info!("open http://{address} in a browser, or see README.md for what to send");
     tell_demo_accounts();
 }
 
@@ -163,7 +179,11 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         database_connections: database.max_connections,
         accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
         operations: OperationsConfig {
-            poll_interval: operations.poll_interval,
+            pace: Pace {
+                poll_interval: operations.poll_interval,
+                first_look: FIRST_LOOK,
+                answer_patience: ANSWER_PATIENCE.max(intuned.request_timeout * 2),
+            },
             timeout: operations.timeout,
             lease: operations.lease,
             max_concurrency: MAX_CONCURRENCY,

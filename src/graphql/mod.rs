@@ -11,6 +11,7 @@ mod mutation;
 mod operation;
 mod query;
 mod scalars;
+pub(crate) mod session_cookie;
 mod subscription;
 mod user;
 

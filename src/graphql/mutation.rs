@@ -8,6 +8,7 @@ use super::{
     context::require_caller,
     error::{ApiError, OrFail},
     operation::Operation,
+    session_cookie,
     user::{SessionPayload, SignInInput, SignOutPayload, SignUpInput},
 };
 use crate::{
@@ -29,7 +30,9 @@ impl Mutation {
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
         let signed_in = accounts.sign_up(&input.email, input.password).await;
-        signed_in.or_fail(context).map(SessionPayload::from)
+        let signed_in = signed_in.or_fail(context)?;
+        session_cookie::keep(context, &signed_in);
+        Ok(signed_in.into())
     }
 
     /// Error code INVALID_CREDENTIALS for a wrong password and for an unknown address alike.
@@ -40,11 +43,15 @@ impl Mutation {
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
         let signed_in = accounts.sign_in(&input.email, input.password).await;
-        signed_in.or_fail(context).map(SessionPayload::from)
+        let signed_in = signed_in.or_fail(context)?;
+        session_cookie::keep(context, &signed_in);
+        Ok(signed_in.into())
     }
 
     /// Ends this session: its token stops working at once, on every replica and every open socket.
     async fn sign_out(&self, context: &Context<'_>) -> Result<SignOutPayload, ApiError> {
+        // Also one that is no good any more.
+        session_cookie::forget(context);
         let caller = require_caller(context)?;
         let accounts = context.data_unchecked::<Accounts>();
         accounts.sign_out(caller).await.or_fail(context)?;

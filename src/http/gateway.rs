@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     accounts::{AccountError, Caller},
-    graphql::{RequestId, documents::Documents, limits::DocumentError},
+    graphql::{
+        RequestId, documents::Documents, limits::DocumentError, session_cookie::SessionCookie,
+    },
 };
 
 /// The address at the other end of the connection; resolvers find it in their context.
@@ -53,6 +55,15 @@ pub(crate) struct Operation {
     request_id: RequestId,
     pub(crate) kind: OperationType,
     pub(crate) name: Option<String>,
+}
+
+impl Operation {
+    /// Tells the resolvers how the request stands to the session's cookie. Only an answer over plain
+    /// HTTP can set one.
+    pub(crate) fn with_cookie(mut self, cookie: SessionCookie) -> Self {
+        self.request = self.request.data(cookie);
+        self
+    }
 }
 
 impl<E: Executor> Gateway<E> {

@@ -20,7 +20,7 @@ use tracing::Span;
 
 use super::{
     answer::Answer,
-    caller::bearer_token,
+    cookie,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body},
     parameters::Parameters,
@@ -134,9 +134,13 @@ impl Call {
         gateway: &Arc<Gateway<E>>,
         parameters: impl FnOnce() -> Result<Parameters, Refusal>,
     ) -> Result<Response, Refusal> {
-        let caller = gateway.caller(bearer_token(&self.headers)).await?;
+        let allowed_origins = &gateway.settings.allowed_origins;
+        let token = cookie::session_token(&self.headers, allowed_origins)?;
+        let caller = gateway.caller(token).await?;
         // Parsed values take many times the room of their text: only now, and not for long.
-        let operation = gateway.prepare(parameters()?, caller, &self.origin)?;
+        let operation = gateway
+            .prepare(parameters()?, caller, &self.origin)?
+            .with_cookie(cookie::session_cookie(&self.headers));
         if let Some(name) = &operation.name {
             Span::current().record("operation", name);
         }

@@ -7,6 +7,7 @@
 mod answer;
 mod caller;
 mod connection;
+mod cookie;
 mod gateway;
 mod handlers;
 mod health;
@@ -26,6 +27,6 @@ pub use crate::graphql::RequestId;
 pub use caller::Authenticator;
 pub use gateway::PeerAddress;
 pub use health::Readiness;
-pub use pages::graphiql;
+pub use pages::{ConsoleFacts, DemoAccountFacts, pages};
 pub use server::{Server, Service};
 pub use settings::HttpSettings;

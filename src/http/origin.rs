@@ -28,13 +28,16 @@ pub(crate) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     Some(layer)
 }
 
-/// Whether a page of an origin that is not ours would use the browser's cookies for ours. CORS does
-/// not cover sockets; callers that send no cookie must know a token, so their origin does not matter.
+/// Whether the request comes from a page of an origin that is neither ours nor allowed. CORS does not
+/// cover sockets, nor requests whose answer the page need not read.
 pub(crate) fn is_foreign(headers: &HeaderMap, allowed: &[HeaderValue]) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return false;
-    };
-    headers.contains_key(header::COOKIE) && !allowed.contains(origin) && !is_own(origin, headers)
+    match headers.get(header::ORIGIN) {
+        Some(origin) => !allowed.contains(origin) && !is_own(origin, headers),
+        // Browsers leave it out of a GET that stays at home, and of links and images anywhere.
+        None => headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site != "same-origin" && site != "none"),
+    }
 }
 
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::Stream;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use super::{
     exchange::Exchange,
     follow::{self, Update},
     model::{Credentials, Operation},
+    pace::Pace,
     poller::{Command, Poller},
     proxy::ProxyPolicy,
     removals::{self, RemovalError, Remover},
@@ -39,8 +40,8 @@ const MAX_CREDENTIAL: usize = 1024;
 /// How operations are driven.
 #[derive(Clone, Debug)]
 pub struct OperationsConfig {
-    /// Pause between two polls at first (setting `INTUNED_POLL_INTERVAL`).
-    pub poll_interval: Duration,
+    /// How long to wait for what.
+    pub pace: Pace,
     /// How long an operation may take (setting `OPERATION_TIMEOUT`).
     pub timeout: Duration,
     /// A replica that has not been heard of for so long is taken to be dead (setting `LEASE`).
@@ -100,12 +101,14 @@ impl Operations {
             intuned: intuned.clone(),
             remover: remover.clone(),
             heart: heart.clone(),
-            interval: config.poll_interval,
+            pace: config.pace,
+            starts: Arc::new(Semaphore::new(config.max_concurrency)),
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let replica = Replica {
             store: store.clone(),
             heart,
+            bus: bus.clone(),
             poller: commands.clone(),
         };
         let poller = Poller::new(worker, receiver, config.max_concurrency);
@@ -139,11 +142,11 @@ impl Operations {
         check_credentials(&credentials)?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
         if let Some(key) = &idempotency_key
-            && !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+            && (!(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) || key.contains(char::is_control))
         {
             return Err(OperationError::Input {
                 field: "idempotencyKey",
-                problem: "give 1 to 255 bytes, or leave it out",
+                problem: "give 1 to 255 bytes without control characters, or leave it out",
             });
         }
         let this = self.clone();
@@ -158,7 +161,10 @@ impl Operations {
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials));
-                    this.tell(Command::Start(start)).await?;
+                    if this.tell(Command::Start(start)).await.is_err() {
+                        // Shutting down: whoever takes the operation over finds out what became of it.
+                        tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
+                    }
                     Ok(operation)
                 }
             }
@@ -266,7 +272,7 @@ impl Operations {
     /// True when there was a connection. What Intuned cannot do now is tried again by itself.
     ///
     /// # Errors
-    /// [`RemovalError`].
+    /// [`OperationError::NotRemoved`], or the database's.
     pub async fn disconnect(&self, user_id: Uuid) -> Result<bool, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {

@@ -5,6 +5,7 @@ import { PASSWORD, PLAIN } from '../clients/lib/demo-accounts.mjs';
 import { CONNECT, ME, OPERATION_STATUS, SIGN_UP } from '../clients/lib/documents.mjs';
 import { gatewayForSuite } from '../clients/lib/gateway.mjs';
 import { openPage, startBrowser } from './lib/browser.mjs';
+import { signUp as signUpInConsole } from './lib/console.mjs';
 
 describe('GraphiQL', { timeout: 180_000 }, () => {
   let gateway;
@@ -43,6 +44,26 @@ describe('GraphiQL', { timeout: 180_000 }, () => {
     await page.locator('.graphiql-response').getByText('"DONE"').first().waitFor({ timeout: 60_000 });
 
     assert.deepEqual(sockets, [`${origin.replace(/^http/, 'ws')}/graphql`]);
+    assert.deepEqual(complaints, []);
+  });
+
+  test('is signed in as the console is', { timeout: 120_000 }, async () => {
+    const { origin } = new URL(gateway.url);
+    const { page, complaints } = await openPage(browser, origin);
+    const email = await signUpInConsole(page, origin);
+    await page.getByRole('link', { name: 'GraphiQL' }).click();
+    await page.getByText('mutation SignUp').first().waitFor();
+
+    assert.equal((await run(page, ME)).me.email, email);
+    const { connectOrangeHrm } = await run(page, CONNECT, { username: PLAIN, password: PASSWORD });
+    await fill(page, OPERATION_STATUS, { operationId: connectOrangeHrm.operation.id });
+    await page.keyboard.press('Control+Enter');
+    await page.locator('.graphiql-response').getByText('"DONE"').first().waitFor({ timeout: 60_000 });
+
+    // And the console as GraphiQL is.
+    const { signUp } = await run(page, SIGN_UP, { email: `${randomUUID()}@example.com`, password: 'correct horse battery' });
+    await page.goto(origin);
+    await page.getByText(signUp.user.email).waitFor();
     assert.deepEqual(complaints, []);
   });
 });

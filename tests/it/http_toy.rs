@@ -41,6 +41,8 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 /// A token of Alice's.
 pub(crate) const ALICE: &str = "alice-token";
+/// Her browser's cookie.
+pub(crate) const SESSION_COOKIE: &str = "intuned_gateway_session=alice-token";
 /// A token of Bob's.
 pub(crate) const BOB: &str = "bob-token";
 /// A token that cannot be looked up.

@@ -8,8 +8,10 @@
 )]
 
 mod accounts;
+mod connections;
 mod faults;
 mod http_connections;
+mod http_cookies;
 mod http_logs;
 mod http_requests;
 mod http_streams;
@@ -19,6 +21,7 @@ mod intuned_faults;
 mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
+mod leases;
 mod operations;
 mod processes;
 mod replicas;

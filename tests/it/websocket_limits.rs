@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, http::StatusCode};
 
 use crate::{
-    http_toy::{ALICE, BOB, Toy, soon, until},
+    http_toy::{ALICE, BOB, SESSION_COOKIE, Toy, soon, until},
     websocket_client::Client,
 };
 
@@ -186,7 +186,7 @@ async fn a_foreign_origin_with_a_cookie_is_403_at_the_handshake(
     let own = format!("http://{}", toy.address);
     let mut headers = vec![("sec-websocket-protocol", "graphql-transport-ws")];
     headers.extend(origin.map(|origin| ("origin", if origin == "own" { &own } else { origin })));
-    headers.extend(cookie.then_some(("cookie", "session=1")));
+    headers.extend(cookie.then_some(("cookie", SESSION_COOKIE)));
     let shaken = Client::handshake(&toy, &headers).await;
     assert_eq!(shaken.err(), (!welcome).then_some(StatusCode::FORBIDDEN));
 }

@@ -12,12 +12,10 @@ use tracing::{Instrument, info_span};
 
 use self::{close::Close, session::Session};
 use super::{
-    caller::bearer_token,
+    cookie,
     gateway::{Gateway, Origin},
     handlers::refuse,
     media::Media,
-    origin,
-    refusal::Refusal,
 };
 
 /// The protocol's name in the handshake.
@@ -33,9 +31,10 @@ pub(crate) fn open<E: Executor>(
     headers: &HeaderMap,
     caller_origin: Origin,
 ) -> Response {
-    if origin::is_foreign(headers, &gateway.settings.allowed_origins) {
-        return refuse(&Refusal::Origin, Media::Json);
-    }
+    let token = match cookie::session_token(headers, &gateway.settings.allowed_origins) {
+        Ok(token) => token,
+        Err(refusal) => return refuse(&refusal, Media::Json),
+    };
     let limit = gateway.settings.socket_message_limit;
     let upgrade = upgrade
         .protocols([PROTOCOL])
@@ -44,7 +43,6 @@ pub(crate) fn open<E: Executor>(
         .max_message_size(limit)
         .max_frame_size(limit);
     let is_ours = upgrade.selected_protocol().is_some();
-    let token = bearer_token(headers);
     let span = info_span!(parent: None, "socket", request_id = %caller_origin.request_id);
     let task = gateway.tasks.token();
     upgrade.on_upgrade(move |mut socket| {

@@ -20,8 +20,8 @@ export function startBrowser() {
  * `complaints` fills with all that goes wrong in it: a console error, an exception, a request that
  * failed, went elsewhere or was answered with an error.
  */
-export async function openPage(browser, origin) {
-  const context = await browser.newContext();
+export async function openPage(browser, origin, options) {
+  const context = await browser.newContext(options);
   const complaints = [];
   await context.route('**/*', (route) => {
     const { protocol, origin: wanted } = new URL(route.request().url());

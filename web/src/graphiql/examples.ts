@@ -1,11 +1,21 @@
 /** What the editor holds on a first visit: a walk through the whole API. */
 export const EXAMPLES = `# Run one after the other: put the cursor in an operation and press Ctrl-Enter.
 
-# 1. Open an account. Then put the token from the answer into the Headers below:
-#    { "authorization": "Bearer TOKEN" }
+# 0. Who are you? Whoever is signed in to the console is signed in here.
+query Me {
+  me {
+    email
+    activeOperation {
+      id
+      status
+    }
+  }
+}
+
+# 1. Otherwise open an account: that signs you in. To be someone else, put a token into the Headers
+#    below: { "authorization": "Bearer TOKEN" }
 mutation SignUp {
   signUp(input: { email: "ada@example.com", password: "correct horse battery" }) {
-    token
     expiresAt
   }
 }
@@ -57,11 +67,6 @@ mutation Answer($id: ID!, $request: ID!, $input: String!) {
 # 5. Read the claims.
 query Claims {
   me {
-    email
-    activeOperation {
-      id
-      status
-    }
     connection {
       status
       claims

@@ -10,6 +10,6 @@ import { fetcher } from './fetcher';
 const root = document.getElementById('root');
 if (root) {
   createRoot(root).render(
-    <GraphiQL fetcher={fetcher} defaultQuery={EXAMPLES} defaultEditorToolsVisibility="headers" />,
+    <GraphiQL fetcher={fetcher} defaultQuery={EXAMPLES} defaultEditorToolsVisibility="variables" />,
   );
 }

@@ -1,0 +1,253 @@
+//! Sessions of browsers: the cookie, and who may use it.
+
+use reqwest::{
+    RequestBuilder, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, COOKIE, HeaderMap, ORIGIN, SET_COOKIE},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    http_toy::{BOB, SESSION_COOKIE, Toy, soon},
+    support::{Backend, TestApp},
+    websocket_client::Client,
+};
+
+const PLAIN: &str = "intuned_gateway_session";
+const SECURE: &str = "__Host-intuned_gateway_session";
+const SIGN_UP: &str =
+    "mutation($input: SignUpInput!) { signUp(input: $input) { token user { email } } }";
+const SIGN_IN: &str = "mutation($input: SignInInput!) { signIn(input: $input) { token } }";
+
+fn alice() -> String {
+    Uuid::from_u128(1).to_string()
+}
+
+async fn send(request: RequestBuilder) -> Response {
+    soon(request.send()).await.expect("an answer")
+}
+
+async fn json_of(response: Response) -> Value {
+    soon(response.json()).await.expect("JSON")
+}
+
+fn me(toy: &Toy) -> RequestBuilder {
+    toy.post(&json!({ "query": "{ me }" }))
+}
+
+#[rstest]
+#[case::own_page(&[("origin", "own"), ("sec-fetch-site", "same-origin")], true)]
+#[case::allowed_page(&[("origin", "https://app.example.com"), ("sec-fetch-site", "same-site")], true)]
+#[case::no_browser(&[], true)]
+#[case::get_of_own_page(&[("sec-fetch-site", "same-origin")], true)]
+#[case::typed_address(&[("sec-fetch-site", "none")], true)]
+#[case::foreign_page(&[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")], false)]
+#[case::old_browser(&[("origin", "https://evil.example")], false)]
+#[case::sandboxed_page(&[("origin", "null")], false)]
+#[case::neighbour(&[("sec-fetch-site", "same-site")], false)]
+#[case::link(&[("sec-fetch-site", "cross-site")], false)]
+#[tokio::test]
+async fn only_pages_of_ours_use_the_cookie(
+    #[case] headers: &[(&'static str, &str)],
+    #[case] welcome: bool,
+) {
+    let toy = Toy::with(|settings| {
+        settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
+    })
+    .await;
+    let own = format!("http://{}", toy.address);
+    let get = reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
+    for mut request in [me(&toy), get] {
+        request = request.header(COOKIE, SESSION_COOKIE);
+        for (name, value) in headers {
+            request = request.header(*name, if *value == "own" { &own } else { *value });
+        }
+        let response = send(request).await;
+        if welcome {
+            assert_eq!(json_of(response).await["data"]["me"], alice());
+        } else {
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            let code = &json_of(response).await["errors"][0]["extensions"]["code"];
+            assert_eq!(code, "FORBIDDEN");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_page_without_a_session_of_ours_is_a_caller_like_any_other() {
+    let toy = Toy::start().await;
+    let foreign = me(&toy).header(ORIGIN, "https://evil.example");
+    let response = send(foreign.header(COOKIE, "theme=dark")).await;
+    assert_eq!(json_of(response).await["data"]["me"], Value::Null);
+}
+
+#[rstest]
+#[case::a_header(SESSION_COOKIE, Some(format!("Bearer {BOB}")), Some(2))]
+#[case::a_header_that_is_none(SESSION_COOKIE, Some("Basic YTpi".to_owned()), None)]
+#[case::the_secure_one(
+    "intuned_gateway_session=bob-token; __Host-intuned_gateway_session=alice-token",
+    None,
+    Some(1)
+)]
+#[case::among_others("a=b; intuned_gateway_session=alice-token; c=d", None, Some(1))]
+#[case::empty("intuned_gateway_session=", None, None)]
+#[case::unknown("intuned_gateway_session=nobody", None, None)]
+#[case::broken("=;;intuned_gateway_session", None, None)]
+#[tokio::test]
+async fn the_header_comes_before_the_cookies(
+    #[case] cookies: &str,
+    #[case] authorization: Option<String>,
+    #[case] user: Option<u128>,
+) {
+    let toy = Toy::start().await;
+    let mut request = me(&toy).header(COOKIE, cookies);
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let expected = user.map(|user| Uuid::from_u128(user).to_string());
+    assert_eq!(
+        json_of(send(request).await).await["data"]["me"],
+        json!(expected)
+    );
+}
+
+#[tokio::test]
+async fn event_streams_and_sockets_use_the_cookie() {
+    let toy = Toy::start().await;
+    let request = me(&toy).header(COOKIE, SESSION_COOKIE);
+    let response = send(request.header(ACCEPT, "text/event-stream")).await;
+    let text = soon(response.text()).await.expect("a body");
+    assert!(text.contains(&alice()), "{text}");
+
+    let own = format!("http://{}", toy.address);
+    let headers = [
+        ("sec-websocket-protocol", "graphql-transport-ws"),
+        ("origin", &own),
+        ("cookie", SESSION_COOKIE),
+    ];
+    let mut socket = Client::handshake(&toy, &headers).await.expect("a socket");
+    socket.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.next().await["type"], "connection_ack");
+    socket.subscribe("1", "{ me }").await;
+    assert_eq!(socket.next().await["payload"]["data"]["me"], alice());
+
+    toy.accounts.end_sessions();
+    assert_eq!(socket.next().await["type"], "complete");
+    assert_eq!(socket.closed().await.0, 4403);
+}
+
+/// A browser's page at a gateway.
+struct Page<'a> {
+    app: &'a TestApp,
+    origin: &'static str,
+    cookie: Option<String>,
+}
+
+impl Page<'_> {
+    async fn send(&self, query: &str, variables: &Value, wants_cookie: bool) -> (HeaderMap, Value) {
+        let mut request = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client")
+            .post(&self.app.api.url)
+            .header("host", self.origin.rsplit('/').next().expect("a host"))
+            .header(ORIGIN, self.origin)
+            .json(&json!({ "query": query, "variables": variables }));
+        if wants_cookie {
+            request = request.header("x-session", "cookie");
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        let response = send(request).await;
+        (response.headers().clone(), json_of(response).await)
+    }
+
+    async fn who(&self) -> Value {
+        let (_, answer) = self.send("{ me { email } }", &json!({}), false).await;
+        answer["data"]["me"]["email"].clone()
+    }
+}
+
+fn set_cookies(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(SET_COOKIE).iter();
+    values.map(|value| value.to_str().expect("text")).collect()
+}
+
+#[rstest]
+#[case("http://gateway.test", PLAIN, false)]
+#[case("https://gateway.test", SECURE, true)]
+#[tokio::test]
+async fn a_session_is_kept_in_a_cookie_until_it_ends(
+    #[case] origin: &'static str,
+    #[case] name: &str,
+    #[case] secure: bool,
+) {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let mut page = Page {
+        app: &app,
+        origin,
+        cookie: None,
+    };
+    let input = json!({ "input": { "email": "a@example.com", "password": "correct horse" } });
+    for query in [SIGN_UP, SIGN_IN] {
+        page.cookie = None;
+        let (headers, answer) = page.send(query, &input, true).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        let cookies = set_cookies(&headers);
+        let [cookie] = cookies[..] else {
+            panic!("{cookies:?}");
+        };
+        let (pair, attributes) = cookie.split_once("; ").expect("attributes");
+        assert_eq!(pair.split_once('=').expect("a value").0, name);
+        let attributes: Vec<&str> = attributes.split("; ").collect();
+        for expected in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+            assert!(attributes.contains(&expected), "{expected}: {attributes:?}");
+        }
+        assert_eq!(attributes.contains(&"Secure"), secure);
+        assert!(attributes.iter().any(|each| each.starts_with("Expires=")));
+        assert!(!attributes.iter().any(|each| each.starts_with("Domain")));
+        page.cookie = Some(pair.to_owned());
+        assert_eq!(page.who().await, "a@example.com");
+    }
+
+    let sign_out = "mutation { signOut { signedOut } }";
+    let (headers, answer) = page.send(sign_out, &json!({}), false).await;
+    assert_eq!(answer["data"]["signOut"]["signedOut"], true);
+    let removals = set_cookies(&headers);
+    let removal = removals
+        .iter()
+        .find(|cookie| cookie.starts_with(&format!("{name}=;")));
+    let removal = removal.unwrap_or_else(|| panic!("{removals:?}"));
+    assert!(removal.contains("Max-Age=0"), "{removal}");
+    assert_eq!(page.who().await, Value::Null);
+
+    // What the browser has left is forgotten even so.
+    let (headers, answer) = page.send(sign_out, &json!({}), false).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+    assert!(!set_cookies(&headers).is_empty());
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn there_is_no_cookie_unless_it_is_asked_for() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let page = Page {
+        app: &app,
+        origin: "http://gateway.test",
+        cookie: None,
+    };
+    let input = json!({ "input": { "email": "a@example.com", "password": "correct horse" } });
+    let (headers, _) = page.send(SIGN_UP, &input, false).await;
+    assert!(set_cookies(&headers).is_empty());
+    // Nor for a sign-in that fails.
+    let wrong = json!({ "input": { "email": "a@example.com", "password": "wrong horse" } });
+    let (headers, answer) = page.send(SIGN_IN, &wrong, true).await;
+    assert_eq!(
+        answer["errors"][0]["extensions"]["code"],
+        "INVALID_CREDENTIALS"
+    );
+    assert!(set_cookies(&headers).is_empty());
+    app.finish().await;
+}
