@@ -65,6 +65,23 @@ describe('The console', { timeout: 300_000 }, () => {
     }, options);
   }
 
+  test('is served safely, compressed, and to be kept where its name says what it holds', async () => {
+    const page = await fetch(origin);
+    const policy = page.headers.get('content-security-policy');
+    assert.match(policy, /default-src 'none'; script-src 'self';/);
+    assert.doesNotMatch(policy, /script-src[^;]*unsafe|https?:/);
+    assert.equal(page.headers.get('cache-control'), 'no-cache');
+    const [script] = /\/assets\/console-[^"]+\.js/.exec(await page.text());
+    for (const [accepted, encoding] of [['gzip, br', 'br'], ['gzip', 'gzip'], ['identity', null]]) {
+      const asset = await fetch(origin + script, { headers: { 'accept-encoding': accepted } });
+      assert.equal(asset.status, 200);
+      assert.equal(asset.headers.get('content-encoding'), encoding);
+      assert.equal(asset.headers.get('content-type'), 'text/javascript');
+      assert.match(asset.headers.get('cache-control'), /max-age=31536000, immutable/);
+      assert.match(await asset.text(), /^import|^const|^var|^\w/);
+    }
+  });
+
   onPage('signs out and in again, and says what is wrong', async (page) => {
     const email = await signUp(page, origin);
     const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
