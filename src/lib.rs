@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod ambient;
 pub mod app;
 pub mod connections;
+pub mod crash;
 pub mod database;
 pub mod graphql;
 pub mod http;

@@ -15,7 +15,7 @@ use crate::{
     graphql::{self, limits::DocumentLimits},
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
-    operations::{OperationsConfig, ProxyPolicy},
+    operations::{OperationsConfig, Pace, ProxyPolicy},
     settings::{DemoSettings, Settings, SimulateSettings, Upstream},
     simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
 };
@@ -23,11 +23,13 @@ use crate::{
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// From the signal on, everything must have ended after this long.
-const STOP_WITHIN: Duration = Duration::from_secs(9);
+const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// What a query may take beyond the claims that it reads.
 const QUERY_MARGIN: Duration = Duration::from_secs(30);
-/// A replica that has not been heard of for so long is taken to be dead.
-const LEASE: Duration = Duration::from_secs(10);
+/// Pause before the first look for a session whose creation was not confirmed.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// After this long an answer that Intuned goes on asking for counts as lost.
+const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Requests to Intuned that may be under way at once.
 const MAX_CONCURRENCY: usize = 512;
 
@@ -36,6 +38,10 @@ const MAX_CONCURRENCY: usize = 512;
 /// # Errors
 /// What kept it from starting or made it stop.
 pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
+    #[cfg(feature = "crash-points")]
+    if let Some(point) = settings.crash_at {
+        crate::crash::arm(point);
+    }
     let ambient = Ambient {
         clock: Arc::new(SystemClock),
         random: Random::from_system(),
@@ -173,9 +179,13 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         database_connections: database.max_connections,
         accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
         operations: OperationsConfig {
-            poll_interval: operations.poll_interval,
+            pace: Pace {
+                poll_interval: operations.poll_interval,
+                first_look: FIRST_LOOK,
+                answer_patience: ANSWER_PATIENCE.max(intuned.request_timeout * 2),
+            },
             timeout: operations.timeout,
-            lease: LEASE,
+            lease: operations.lease,
             max_concurrency: MAX_CONCURRENCY,
             database_url: database.url,
             proxies: ProxyPolicy {

@@ -23,6 +23,9 @@ use crate::{
 
 pub use commands::{schema, serve, simulate};
 
+/// A database that does not answer must not keep the process from ending.
+const CLOSE_DATABASE_WITHIN: Duration = Duration::from_secs(1);
+
 /// All that the parts are built with.
 #[derive(Clone, Debug)]
 pub struct AppConfig {
@@ -186,8 +189,9 @@ impl App {
             self.tasks.wait().await;
         };
         let in_time = tokio::time::timeout(patience, all).await.is_ok();
-        if let Err(error) = self.database.close().await {
-            tracing::warn!(%error, "the database was not closed cleanly");
+        let closed = tokio::time::timeout(CLOSE_DATABASE_WITHIN, self.database.close()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::warn!("the database was not closed cleanly");
         }
         in_time
     }

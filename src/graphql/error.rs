@@ -1,13 +1,20 @@
 //! The one table of error codes: what each thing that can go wrong is called in
 //! `extensions.code`, and what its reader is told to do.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ErrorExtensions};
+use sea_orm::DbErr;
 
 use crate::{
     accounts::AccountError,
+    database,
     intuned::{IntunedError, RunError},
-    operations::OperationError,
+    operations::{OperationError, StoreError},
 };
+
+/// The extension that says, in seconds, when to come back.
+const RETRY_AFTER: &str = "retryAfterSeconds";
 
 /// The value of an error's `extensions.code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +98,15 @@ impl ApiError {
             ErrorCode::NotFound,
             "You have no operation of this id. Ask for `me { activeOperation { id } }`.",
         )
+    }
+
+    /// The gateway has too much to do, or is about to restart.
+    fn busy() -> Self {
+        Self::new(
+            ErrorCode::RateLimited,
+            "The gateway is busy. Try again in a moment.",
+        )
+        .with(RETRY_AFTER, 1)
     }
 
     fn internal(error: &dyn std::error::Error, request_id: &str) -> Self {
@@ -181,20 +197,31 @@ impl IntoApiError for OperationError {
                 &error,
                 "Intuned could not delete the session just now. The gateway goes on trying; you need do nothing.",
             ),
-            error @ (Self::ShuttingDown | Self::Store(_)) => ApiError::internal(&error, request_id),
+            Self::ShuttingDown => ApiError::busy(),
+            Self::Store(error) => error.into_api_error(request_id),
         }
     }
 }
 
-impl IntoApiError for crate::operations::StoreError {
+impl IntoApiError for StoreError {
     fn into_api_error(self, request_id: &str) -> ApiError {
-        ApiError::internal(&self, request_id)
+        match self {
+            Self::Superseded => ApiError::busy(),
+            Self::Database(error) => error.into_api_error(request_id),
+            Self::Inconsistent(_) => ApiError::internal(&self, request_id),
+        }
     }
 }
 
-impl IntoApiError for std::sync::Arc<sea_orm::DbErr> {
+impl IntoApiError for DbErr {
     fn into_api_error(self, request_id: &str) -> ApiError {
-        ApiError::internal(&self, request_id)
+        database_failed(&self, request_id)
+    }
+}
+
+impl IntoApiError for Arc<DbErr> {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        database_failed(&self, request_id)
     }
 }
 
@@ -257,15 +284,28 @@ impl IntoApiError for AccountError {
                 "Email address or password is wrong.",
             ),
             Self::InvalidToken => ApiError::unauthenticated(),
-            error @ (Self::Hashing(_) | Self::Signing(_) | Self::Database(_)) => {
-                ApiError::internal(&error, request_id)
-            }
+            Self::Database(error) => error.into_api_error(request_id),
+            error @ (Self::Hashing(_) | Self::Signing(_)) => ApiError::internal(&error, request_id),
         }
+    }
+}
+
+/// A database that is busy or away for a moment is no defect: the caller comes back.
+fn database_failed(error: &DbErr, request_id: &str) -> ApiError {
+    if database::is_transient(error) {
+        tracing::warn!(request_id, %error, "the database is busy or away");
+        ApiError::busy()
+    } else {
+        ApiError::internal(error, request_id)
     }
 }
 
 fn upstream(error: &IntunedError, message: &str) -> ApiError {
     match error {
+        IntunedError::RateLimited { retry_after } => {
+            let seconds = retry_after.map_or(1, |pause| pause.as_secs().max(1));
+            ApiError::new(ErrorCode::RateLimited, message).with(RETRY_AFTER, seconds)
+        }
         IntunedError::TimedOut => ApiError::new(ErrorCode::UpstreamTimeout, message),
         IntunedError::Unauthorized | IntunedError::Forbidden => {
             tracing::error!(%error, "Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");

@@ -15,10 +15,10 @@ use super::model::{Event, EventKind, Operation};
 /// The latest thing that happened to an operation.
 #[derive(Clone, Debug)]
 pub(super) struct Signal {
-    /// The operation as of the event.
+    /// The operation as it is now.
     pub(super) operation: Arc<Operation>,
-    /// The event.
-    pub(super) event: Event,
+    /// What happened; none when that is to be read from the table.
+    pub(super) event: Option<Event>,
 }
 
 /// Hands the latest event of each operation to those who follow it. It keeps no queue: a follower
@@ -26,9 +26,16 @@ pub(super) struct Signal {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bus {
     channels: Arc<Mutex<Channels>>,
-    /// How often Intuned has been asked about the operations that are driven here.
-    polls: Arc<Mutex<HashMap<Uuid, i32>>>,
+    driven: Arc<Mutex<HashMap<Uuid, Driven>>>,
     new_followers: Arc<Notify>,
+}
+
+/// What is known of an operation that is driven here.
+#[derive(Clone, Copy, Debug)]
+struct Driven {
+    sequence: i32,
+    /// How often Intuned has been asked.
+    polls: i32,
 }
 
 type Channels = HashMap<Uuid, watch::Sender<Option<Signal>>>;
@@ -70,11 +77,16 @@ impl Bus {
         self.new_followers.clone()
     }
 
-    /// The operations that are followed here and driven elsewhere.
+    /// The operations that are followed here.
+    pub(super) fn followed(&self) -> Vec<Uuid> {
+        self.channels().keys().copied().collect()
+    }
+
+    /// Those of them that are driven elsewhere.
     pub(super) fn followed_from_elsewhere(&self) -> Vec<Uuid> {
-        let followed: Vec<Uuid> = self.channels().keys().copied().collect();
-        let polls = lock(&self.polls);
-        let elsewhere = |id: &Uuid| !polls.contains_key(id);
+        let followed = self.followed();
+        let driven = lock(&self.driven);
+        let elsewhere = |id: &Uuid| !driven.contains_key(id);
         followed.into_iter().filter(elsewhere).collect()
     }
 
@@ -84,12 +96,21 @@ impl Bus {
             let latest = sender.borrow();
             latest
                 .as_ref()
-                .is_none_or(|signal| signal.event.sequence < sequence)
+                .is_none_or(|signal| signal.operation.sequence < sequence)
         })
     }
 
-    /// Tells the operation's followers.
+    /// Tells the operation's followers of an event.
     pub(super) fn publish(&self, operation: &Operation, event: Event) {
+        self.send(operation, Some(event));
+    }
+
+    /// Has the operation's followers look into the table if they do not know it as it is here.
+    pub(super) fn wake(&self, operation: &Operation) {
+        self.send(operation, None);
+    }
+
+    fn send(&self, operation: &Operation, event: Option<Event>) {
         if let Some(sender) = self.channels().get(&operation.id) {
             sender.send_replace(Some(Signal {
                 operation: Arc::new(operation.clone()),
@@ -116,29 +137,42 @@ impl Bus {
         }
     }
 
-    /// Notes how often Intuned has been asked about an operation that is driven here: the table
-    /// learns of it only with the next change.
-    pub(super) fn note_polls(&self, operation: &Operation) {
+    /// Notes how an operation that is driven here stands: of polls that changed nothing the table
+    /// learns only with the next change.
+    pub(super) fn note_driven(&self, operation: &Operation) {
         if operation.state.has_ended() {
-            self.forget_polls(operation.id);
-        } else {
-            lock(&self.polls).insert(operation.id, operation.polls);
+            self.forget_driven(operation.id);
+            return;
         }
+        let driven = Driven {
+            sequence: operation.sequence,
+            polls: operation.polls,
+        };
+        lock(&self.driven).insert(operation.id, driven);
     }
 
-    /// Forgets them: the operation is not driven here any more.
-    pub(super) fn forget_polls(&self, id: Uuid) {
-        lock(&self.polls).remove(&id);
+    /// The operation is not driven here any more.
+    pub(super) fn forget_driven(&self, id: Uuid) {
+        lock(&self.driven).remove(&id);
+    }
+
+    /// What is driven here, each with the number of the last change that is known here.
+    pub(super) fn driven(&self) -> Vec<(Uuid, i32)> {
+        let driven = lock(&self.driven);
+        driven
+            .iter()
+            .map(|(id, driven)| (*id, driven.sequence))
+            .collect()
     }
 
     /// How often Intuned has been asked; none when the operation is not driven here.
     pub(super) fn polls(&self, id: Uuid) -> Option<i32> {
-        lock(&self.polls).get(&id).copied()
+        lock(&self.driven).get(&id).map(|driven| driven.polls)
     }
 
     /// Whether this replica drives the operation.
     pub(super) fn is_driven_here(&self, id: Uuid) -> bool {
-        lock(&self.polls).contains_key(&id)
+        lock(&self.driven).contains_key(&id)
     }
 
     /// The same operation with the polls that the table has not heard of.
@@ -168,13 +202,13 @@ impl Receiver {
 
     /// Lets others know how far this follower is, for want of anything that was published: from here
     /// on only what is newer is news.
-    pub(super) fn seed(&self, operation: &Arc<Operation>, event: &Event) {
+    pub(super) fn seed(&self, operation: &Arc<Operation>) {
         if let Some(sender) = self.bus.channels().get(&self.id) {
             sender.send_if_modified(|latest| {
                 if latest.is_none() {
                     *latest = Some(Signal {
                         operation: operation.clone(),
-                        event: event.clone(),
+                        event: None,
                     });
                 }
                 false

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use entity::operation;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    QuerySelect, Statement,
+    QuerySelect, Statement, sea_query::IntoCondition,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgListener;
@@ -22,7 +23,6 @@ use uuid::Uuid;
 
 use super::{
     bus::Bus,
-    model::EventKind,
     note::Note,
     poller::Command,
     store::{Store, StoreError},
@@ -144,10 +144,7 @@ impl Exchange {
         match note {
             Note::Changed { by, .. } if by == self.store.replica => {}
             Note::Changed { id, sequence, .. } => {
-                if self.bus.is_driven_here(id) {
-                    // Without a poller the process is shutting down.
-                    self.poller.send(Command::Changed(id)).await.ok();
-                }
+                self.tell_poller(id).await;
                 if self.bus.is_behind(id, sequence) {
                     self.catch_up(id).await;
                 }
@@ -172,6 +169,13 @@ impl Exchange {
         }
     }
 
+    async fn tell_poller(&self, id: Uuid) {
+        if self.bus.is_driven_here(id) {
+            // Without a poller the process is shutting down.
+            self.poller.send(Command::Changed(id)).await.ok();
+        }
+    }
+
     /// Wakes the followers of an operation that changed elsewhere, with its last change where that
     /// is all they miss.
     async fn catch_up(&self, id: Uuid) {
@@ -185,26 +189,30 @@ impl Exchange {
             return Ok(());
         };
         let changes = self.store.changes_after(id, operation.sequence - 1).await?;
-        let event = match <[_; 1]>::try_from(changes) {
-            Ok([change]) if change.sequence == operation.sequence => change,
-            _ => {
-                let message = operation.state.message();
-                operation.event(EventKind::Progress, message, operation.updated_at)
+        match <[_; 1]>::try_from(changes) {
+            Ok([change]) if change.sequence == operation.sequence => {
+                self.bus.publish(&operation, change);
             }
-        };
-        self.bus.publish(&operation, event);
+            _ => self.bus.wake(&operation),
+        }
         Ok(())
     }
 
-    /// Makes sure, without any notification, that no follower is behind the table for long.
+    /// Makes sure, without any notification, that neither the poller nor a follower is behind the
+    /// table for long.
     async fn look(&self) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let followed = self.bus.followed_from_elsewhere();
-            for ids in followed.chunks(IDS_IN_A_QUERY) {
-                match self.positions(ids).await {
+            if let Err(error) = self.look_at_driven().await {
+                tracing::warn!(%error, "operations driven here could not be looked up");
+            }
+            for ids in self.bus.followed().chunks(IDS_IN_A_QUERY) {
+                match self
+                    .positions(operation::Column::Id.is_in(ids.iter().copied()))
+                    .await
+                {
                     Ok(positions) => {
                         for Position { id, sequence } in positions {
                             if self.bus.is_behind(id, sequence) {
@@ -220,12 +228,30 @@ impl Exchange {
         }
     }
 
-    async fn positions(&self, ids: &[Uuid]) -> Result<Vec<Position>, DbErr> {
-        entity::operation::Entity::find()
+    /// Tells the poller of operations that are no longer as it knows them.
+    async fn look_at_driven(&self) -> Result<(), DbErr> {
+        let driven = self.bus.driven();
+        if driven.is_empty() {
+            return Ok(());
+        }
+        let own = self
+            .positions(operation::Column::Owner.eq(self.store.replica))
+            .await?;
+        let own: HashMap<Uuid, i32> = own.into_iter().map(|at| (at.id, at.sequence)).collect();
+        for (id, sequence) in driven {
+            if own.get(&id).is_none_or(|now| *now > sequence) {
+                self.tell_poller(id).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn positions(&self, which: impl IntoCondition) -> Result<Vec<Position>, DbErr> {
+        operation::Entity::find()
             .select_only()
-            .column(entity::operation::Column::Id)
-            .column(entity::operation::Column::Sequence)
-            .filter(entity::operation::Column::Id.is_in(ids.iter().copied()))
+            .column(operation::Column::Id)
+            .column(operation::Column::Sequence)
+            .filter(which)
             .into_model::<Position>()
             .all(&self.store.database)
             .await

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, stream};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +15,9 @@ use super::{
 
 /// Followers look into the table after this long without a word, should the word have been lost.
 const LOOK_ANYWAY: Duration = Duration::from_secs(30);
+
+/// Pause before the table is read again when it could not be.
+const READ_AGAIN: Duration = Duration::from_millis(500);
 
 /// An event with the operation as it is when the event is sent.
 #[derive(Clone, Debug)]
@@ -49,11 +52,12 @@ pub(super) async fn follow(
         told: after.unwrap_or(operation.sequence),
         operation: Arc::new(operation),
         due: VecDeque::new(),
+        behind: false,
         store,
         receiver,
     };
     let snapshot = follower.snapshot();
-    follower.receiver.seed(&follower.operation, &snapshot);
+    follower.receiver.seed(&follower.operation);
     match after {
         None => follower.due.push_back(snapshot),
         Some(after) if after < 0 || after > follower.operation.sequence => {
@@ -80,6 +84,8 @@ struct Follower {
     told: i32,
     /// What is to be told next.
     due: VecDeque<Event>,
+    /// Whether the table may have changes that are not in `due`.
+    behind: bool,
 }
 
 impl Follower {
@@ -94,31 +100,42 @@ impl Follower {
             if self.operation.state.has_ended() && self.told >= self.operation.sequence {
                 return Ok(None);
             }
-            self.listen().await?;
+            if !self.behind {
+                self.listen().await;
+            }
+            if self.behind {
+                match self.refresh().await {
+                    Ok(()) => self.behind = false,
+                    // What cannot be read now is still there when it can.
+                    Err(error) if error.is_transient() => sleep(READ_AGAIN).await,
+                    Err(error) => return Err(error),
+                }
+            }
         }
     }
 
     /// Waits until there may be something to tell.
-    async fn listen(&mut self) -> Result<(), StoreError> {
+    async fn listen(&mut self) {
         let Ok(Some(signal)) = timeout(LOOK_ANYWAY, self.receiver.next()).await else {
-            return self.refresh().await;
+            self.behind = true;
+            return;
         };
-        let sequence = signal.event.sequence;
-        if sequence > self.told + 1
-            || (sequence > self.told && signal.event.kind != EventKind::Change)
-        {
-            return self.refresh().await;
-        }
-        let is_new = match signal.event.kind {
-            EventKind::Change => sequence == self.told + 1,
-            EventKind::Snapshot | EventKind::Progress => sequence == self.told,
+        let Some(event) = signal.event else {
+            self.behind = signal.operation.sequence > self.told;
+            return;
         };
-        if is_new {
-            self.told = sequence;
+        let next = match event.kind {
+            EventKind::Change => self.told + 1,
+            EventKind::Snapshot | EventKind::Progress => self.told,
+        };
+        if event.sequence == next {
+            self.told = next;
             self.operation = signal.operation;
-            self.due.push_back(signal.event);
+            self.due.push_back(event);
+        } else {
+            // A gap; what is older was told already.
+            self.behind = event.sequence > next;
         }
-        Ok(())
     }
 
     async fn refresh(&mut self) -> Result<(), StoreError> {

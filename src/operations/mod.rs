@@ -23,6 +23,7 @@ mod worker;
 pub use error::OperationError;
 pub use follow::Update;
 pub use model::{Credentials, Event, EventKind, Lease, Operation};
+pub use pace::Pace;
 pub use proxy::ProxyPolicy;
 pub use rows::InconsistentRow;
 pub use service::{Operations, OperationsConfig};

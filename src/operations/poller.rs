@@ -24,6 +24,9 @@ use super::{
 /// After shutdown has begun, work under way may take this long.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Pause before an operation is looked at again that a defect was met with.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
+
 /// What the poller is told.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -43,6 +46,8 @@ enum Meanwhile {
     Nothing,
     /// A user's command has changed it.
     Changed,
+    /// The lease ran out.
+    Lapsed,
     /// It was taken over anew.
     Recovered(Box<Operation>),
 }
@@ -57,6 +62,8 @@ pub(super) struct Poller {
     waiting: HashMap<Uuid, (delay_queue::Key, Tracked)>,
     busy: HashMap<Uuid, Meanwhile>,
     jobs: JoinSet<(Uuid, Next)>,
+    /// Apart from the others, which they must not hold up: a start may wait for half a minute.
+    starts: JoinSet<(Uuid, Next)>,
 }
 
 impl Poller {
@@ -69,6 +76,7 @@ impl Poller {
             waiting: HashMap::new(),
             busy: HashMap::new(),
             jobs: JoinSet::new(),
+            starts: JoinSet::new(),
         }
     }
 
@@ -80,6 +88,7 @@ impl Poller {
                 () = shutdown.cancelled() => break,
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(Ok(done)) = self.jobs.join_next() => self.put_back(done),
+                Some(Ok(done)) = self.starts.join_next() => self.put_back(done),
                 Some(due) = self.queue.next(), if may_work => self.look(due.into_inner()),
                 else => break,
             }
@@ -91,7 +100,7 @@ impl Poller {
         match command {
             Command::Start(start) => {
                 let (operation, credentials) = *start;
-                self.worker.bus.note_polls(&operation);
+                self.worker.bus.note_driven(&operation);
                 let tracked = Tracked::new(operation, Failure::start_lost(), &self.worker.store);
                 self.work(tracked, Job::Start(credentials));
             }
@@ -99,8 +108,11 @@ impl Poller {
             Command::Lapsed => {
                 self.queue.clear();
                 for id in self.waiting.drain().map(|(id, _)| id) {
-                    self.worker.bus.forget_polls(id);
+                    self.worker.bus.forget_driven(id);
                 }
+                self.busy
+                    .values_mut()
+                    .for_each(|meanwhile| *meanwhile = Meanwhile::Lapsed);
             }
             Command::Changed(id) => {
                 if let Some((key, tracked)) = self.waiting.remove(&id) {
@@ -122,10 +134,10 @@ impl Poller {
         if let Some((key, _)) = self.waiting.remove(&id) {
             self.queue.remove(&key);
         }
-        self.worker.bus.note_polls(&operation);
+        self.worker.bus.note_driven(&operation);
         let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
         // Spread, so that a restart does not end in one burst of polls.
-        let within = self.worker.interval.max(Duration::from_secs(1));
+        let within = self.worker.pace.poll_interval.max(Duration::from_secs(1));
         let pause = self.worker.store.random.jitter(within / 2, 1.0);
         self.wait(tracked, pause);
     }
@@ -138,13 +150,15 @@ impl Poller {
 
     fn put_back(&mut self, (id, next): (Uuid, Next)) {
         let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
-        if let Meanwhile::Recovered(operation) = meanwhile {
-            self.recover(operation);
-        } else if let Some((tracked, pause)) = next {
-            self.wait(tracked, pause);
-            if let Meanwhile::Changed = meanwhile {
+        match (meanwhile, next) {
+            (Meanwhile::Recovered(operation), _) => self.recover(operation),
+            (Meanwhile::Lapsed, _) => self.worker.bus.forget_driven(id),
+            (Meanwhile::Nothing, Some((tracked, pause))) => self.wait(tracked, pause),
+            (Meanwhile::Changed, Some((tracked, pause))) => {
+                self.wait(tracked, pause);
                 self.obey(Command::Changed(id));
             }
+            (Meanwhile::Nothing | Meanwhile::Changed, None) => {}
         }
     }
 
@@ -158,7 +172,11 @@ impl Poller {
         let id = tracked.operation.id;
         let worker = self.worker.clone();
         self.busy.insert(id, Meanwhile::Nothing);
-        self.jobs.spawn(async move {
+        let jobs = match job {
+            Job::Start(_) => &mut self.starts,
+            Job::Look | Job::Reload => &mut self.jobs,
+        };
+        jobs.spawn(async move {
             let spare = tracked.clone();
             let next = AssertUnwindSafe(worker.work(tracked, job))
                 .catch_unwind()
@@ -166,7 +184,7 @@ impl Poller {
             // A defect that one operation brings out must not take the others down with it.
             let next = next.unwrap_or_else(|_| {
                 tracing::error!(operation.id = %id, "a panic while working on an operation");
-                Some((spare, DRAIN))
+                Some((spare, AFTER_PANIC))
             });
             (id, next)
         });
@@ -174,11 +192,13 @@ impl Poller {
 
     async fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN;
-        while !self.jobs.is_empty() {
-            if timeout_at(deadline, self.jobs.join_next()).await.is_err() {
-                tracing::warn!(left = self.jobs.len(), "work was left unfinished");
-                return;
-            }
+        let ended = async {
+            while self.jobs.join_next().await.is_some() {}
+            while self.starts.join_next().await.is_some() {}
+        };
+        if timeout_at(deadline, ended).await.is_err() {
+            let left = self.jobs.len() + self.starts.len();
+            tracing::warn!(left, "work was left unfinished");
         }
     }
 }

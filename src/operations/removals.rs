@@ -19,6 +19,7 @@ use super::{
     store::{Guard, Store, StoreError, retry},
 };
 use crate::{
+    crash::{self, Point},
     database,
     intuned::{Backoff, IntunedClient, IntunedError},
 };
@@ -123,10 +124,8 @@ async fn begin_disconnection_once(
     }
     if let Some(connection) = connection {
         let now = store.clock.now();
-        let settles_at = match disconnection.canceled {
-            Some(_) => now + store.timeout,
-            None => now,
-        };
+        // An attempt to renew it that was given up may still be under way at Intuned.
+        let settles_at = now + store.timeout;
         // The caller asks Intuned at once; this is for when it cannot.
         let due_at = now + CLAIM;
         let id = connection.auth_session_id;
@@ -158,8 +157,8 @@ pub(super) enum RemovalError {
 impl Remover {
     /// Works until `shutdown`.
     pub(super) async fn run(self, shutdown: CancellationToken) {
-        while !shutdown.is_cancelled() {
-            if let Err(error) = self.remove_due().await {
+        while let Some(removed) = shutdown.run_until_cancelled(self.remove_due()).await {
+            if let Err(error) = removed {
                 tracing::warn!(%error, "sessions to be removed could not be looked up");
             }
             tokio::select! {
@@ -191,6 +190,7 @@ impl Remover {
     /// Deletes the session at Intuned, then what the gateway keeps of it.
     pub(super) async fn remove(&self, auth_session_id: &str) -> Result<(), RemovalError> {
         self.intuned.delete_auth_session(auth_session_id).await?;
+        crash::at(Point::RemovalDeleted);
         connection::Entity::delete_many()
             .filter(connection::Column::AuthSessionId.eq(auth_session_id))
             .exec(&self.store.database)

@@ -3,7 +3,10 @@
 //! changes nothing.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,8 +21,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
+    bus::Bus,
     model::Operation,
     poller::Command,
     store::{Store, StoreError},
@@ -39,6 +44,8 @@ const FORGET_AFTER_LEASES: u32 = 60;
 pub(super) struct Heart {
     lease: Duration,
     last_beat: Arc<Mutex<Option<Instant>>>,
+    /// Somebody was told that it does not beat, and has let go of what was driven here.
+    lapsed: Arc<AtomicBool>,
 }
 
 impl Heart {
@@ -46,13 +53,24 @@ impl Heart {
         Self {
             lease,
             last_beat: Arc::default(),
+            lapsed: Arc::default(),
         }
     }
 
     /// Whether no other replica can have taken over yet.
     pub(super) fn beats(&self) -> bool {
         let last_beat = *self.lock();
-        last_beat.is_some_and(|beat| beat.elapsed() < self.lease)
+        let beats = last_beat.is_some_and(|beat| beat.elapsed() < self.lease);
+        if !beats {
+            self.lapsed.store(true, Ordering::Relaxed);
+        }
+        beats
+    }
+
+    /// Whether it has ever been found not to beat since it was last asked this.
+    fn has_lapsed(&self) -> bool {
+        let beats = self.beats();
+        self.lapsed.swap(false, Ordering::Relaxed) || !beats
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
@@ -67,6 +85,7 @@ impl Heart {
 pub(super) struct Replica {
     pub(super) store: Store,
     pub(super) heart: Heart,
+    pub(super) bus: Bus,
     pub(super) poller: mpsc::Sender<Command>,
 }
 
@@ -87,13 +106,16 @@ impl Replica {
     pub(super) async fn run(self, shutdown: CancellationToken) {
         let mut beats = interval(self.heart.lease / 4);
         let mut looks = interval(ADOPT_EVERY.min(self.heart.lease / 4));
+        let mut counts = interval(self.heart.lease);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = beats.tick() => self.beat_or_lapse().await,
                 _ = looks.tick(), if self.heart.beats() => self.adopt().await,
+                _ = counts.tick() => self.release_lost().await.map_err(StoreError::from),
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "this replica could not tell that it is alive");
@@ -114,7 +136,7 @@ impl Replica {
     }
 
     async fn beat_or_lapse(&self) -> Result<(), StoreError> {
-        if !self.heart.beats() {
+        if self.heart.has_lapsed() {
             // Stopped or cut off for longer than the lease: others drive what was driven here.
             tracing::warn!("this replica's lease ran out; it starts over");
             self.tell(Command::Lapsed).await;
@@ -192,17 +214,44 @@ impl Replica {
             .filter(operation::Column::Id.in_subquery(orphans))
             .exec_with_returning(&self.store.database)
             .await?;
-        let operations = rows.into_iter().map(Operation::try_from);
-        Ok(operations.collect::<Result<_, _>>()?)
+        Ok(rows.into_iter().filter_map(readable).collect())
+    }
+
+    /// Gives up operations that are this replica's by the table although it does not drive them: the
+    /// answer to taking them over was lost, say.
+    async fn release_lost(&self) -> Result<(), DbErr> {
+        let settled = database::clock(&self.store.database).sub(self.lease_millis());
+        let own: Vec<Uuid> = operation::Entity::find()
+            .select_only()
+            .column(operation::Column::Id)
+            .filter(operation::Column::Owner.eq(self.store.replica))
+            .filter(operation::Column::EndedAt.is_null())
+            .filter(Expr::col(operation::Column::CreatedAt).lt(settled))
+            .into_tuple()
+            .all(&self.store.database)
+            .await?;
+        let lost = own.into_iter().filter(|id| !self.bus.is_driven_here(*id));
+        let lost: Vec<Uuid> = lost.collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            operations = lost.len(),
+            "operations were not driven; they are taken up"
+        );
+        operation::Entity::update_many()
+            .col_expr(operation::Column::Owner, Expr::value(Option::<Uuid>::None))
+            .filter(operation::Column::Id.is_in(lost))
+            .filter(operation::Column::Owner.eq(self.store.replica))
+            .exec(&self.store.database)
+            .await?;
+        Ok(())
     }
 
     /// Gives up what is still this replica's own, so that it is taken over anew, by whomever.
     async fn release(&self) -> Result<u64, DbErr> {
         let released = operation::Entity::update_many()
-            .col_expr(
-                operation::Column::Owner,
-                Expr::value(Option::<uuid::Uuid>::None),
-            )
+            .col_expr(operation::Column::Owner, Expr::value(Option::<Uuid>::None))
             .filter(operation::Column::Owner.eq(self.store.replica))
             .exec(&self.store.database)
             .await?;
@@ -217,4 +266,12 @@ impl Replica {
         // Without a poller the process is shutting down, and hands over.
         self.poller.send(command).await.ok();
     }
+}
+
+/// One row that makes no sense must not keep the others from being taken up.
+fn readable(row: operation::Model) -> Option<Operation> {
+    let operation = Operation::try_from(row);
+    operation
+        .inspect_err(|error| tracing::error!(%error, "an operation cannot be driven"))
+        .ok()
 }

@@ -168,8 +168,12 @@ pub(super) fn changed_columns(operation: &Operation) -> operation::ActiveModel {
         failure_retryable: Set(failure.map(|failure| failure.retryable)),
         connection_id: Set(operation.connection_id),
         polls: Set(operation.polls),
-        owner: Set(operation.lease.owner),
-        epoch: Set(operation.lease.epoch),
+        // Who drives it is not for a change to say; nobody does once it has ended.
+        owner: if operation.state.has_ended() {
+            Set(None)
+        } else {
+            NotSet
+        },
         updated_at: Set(Millis(operation.updated_at)),
         ended_at: Set(ended_at),
         ..Default::default()
@@ -187,6 +191,8 @@ pub(super) fn new_row(
         service: Set(entity::connection::Service::OrangeHrm),
         kind: Set(operation.kind.into()),
         idempotency_key: Set(idempotency_key),
+        owner: Set(operation.lease.owner),
+        epoch: Set(operation.lease.epoch),
         created_at: Set(Millis(operation.created_at)),
         expires_at: Set(Millis(operation.expires_at)),
         ..changed_columns(operation)

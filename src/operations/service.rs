@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::Stream;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use super::{
     exchange::Exchange,
     follow::{self, Update},
     model::{Credentials, Operation},
+    pace::Pace,
     poller::{Command, Poller},
     proxy::ProxyPolicy,
     removals::{self, RemovalError, Remover},
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
 };
 
@@ -38,8 +40,8 @@ const MAX_CREDENTIAL: usize = 1024;
 /// How operations are driven.
 #[derive(Clone, Debug)]
 pub struct OperationsConfig {
-    /// Pause between two polls at first (setting `INTUNED_POLL_INTERVAL`).
-    pub poll_interval: Duration,
+    /// How long to wait for what.
+    pub pace: Pace,
     /// How long an operation may take (setting `OPERATION_TIMEOUT`).
     pub timeout: Duration,
     /// A replica that has not been heard of for so long is taken to be dead (setting `LEASE`).
@@ -99,12 +101,14 @@ impl Operations {
             intuned: intuned.clone(),
             remover: remover.clone(),
             heart: heart.clone(),
-            interval: config.poll_interval,
+            pace: config.pace,
+            starts: Arc::new(Semaphore::new(config.max_concurrency)),
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let replica = Replica {
             store: store.clone(),
             heart,
+            bus: bus.clone(),
             poller: commands.clone(),
         };
         let poller = Poller::new(worker, receiver, config.max_concurrency);
@@ -138,24 +142,29 @@ impl Operations {
         check_credentials(&credentials)?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
         if let Some(key) = &idempotency_key
-            && !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+            && (!(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) || key.contains(char::is_control))
         {
             return Err(OperationError::Input {
                 field: "idempotencyKey",
-                problem: "give 1 to 255 bytes, or leave it out",
+                problem: "give 1 to 255 bytes without control characters, or leave it out",
             });
         }
         let this = self.clone();
         self.to_its_end(async move {
             let key = idempotency_key.as_deref();
+            crash::at(Point::BeforeRow);
             match this.store.insert(user_id, key).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
                 Inserted::Repeat(operation) => Ok(operation),
                 Inserted::New(operation, event) => {
+                    crash::at(Point::AfterRow);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials));
-                    this.tell(Command::Start(start)).await?;
+                    if this.tell(Command::Start(start)).await.is_err() {
+                        // Shutting down: whoever takes the operation over finds out what became of it.
+                        tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
+                    }
                     Ok(operation)
                 }
             }
@@ -211,10 +220,12 @@ impl Operations {
             }
             changed => changed?,
         };
-        let sent = self
+        crash::at(Point::PasscodeMarkedBeforeSent);
+        let sending = self
             .intuned
-            .resume_create(&upstream_id, &request.id, &input)
-            .await;
+            .resume_create(&upstream_id, &request.id, &input);
+        let sent = crash::during(Point::PasscodeUnderWay, sending).await;
+        crash::at(Point::AfterPasscodeSent);
         match sent {
             Ok(()) => Ok(answered),
             Err(IntunedError::NotFound | IntunedError::Conflict) => {
@@ -261,7 +272,7 @@ impl Operations {
     /// True when there was a connection. What Intuned cannot do now is tried again by itself.
     ///
     /// # Errors
-    /// [`RemovalError`].
+    /// [`OperationError::NotRemoved`], or the database's.
     pub async fn disconnect(&self, user_id: Uuid) -> Result<bool, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
@@ -272,6 +283,7 @@ impl Operations {
             let Some(auth_session_id) = disconnection.auth_session_id else {
                 return Ok(false);
             };
+            crash::at(Point::RemovalNoted);
             match this.remover.remove(&auth_session_id).await {
                 Ok(()) => Ok(true),
                 Err(RemovalError::Intuned(error)) => Err(OperationError::NotRemoved(error)),
@@ -342,7 +354,13 @@ impl Operations {
                 return Err(StoreError::Superseded.into());
             }
         };
-        let (changed, event) = self.store.apply(operation, next, Guard::Sequence).await?;
+        let applied = self.store.apply(operation, next, Guard::Sequence).await;
+        if let Err(StoreError::Superseded) = applied {
+            // Perhaps by this very write: the acknowledgement of its COMMIT may have been lost, and
+            // then nobody here knows of the change.
+            self.tell(Command::Changed(operation.id)).await.ok();
+        }
+        let (changed, event) = applied?;
         self.tell_followers(&changed, event).await;
         Ok(changed)
     }

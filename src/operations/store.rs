@@ -2,7 +2,14 @@
 //! its old sequence (and, for those who drive it, by the lease), its event, and on an end what
 //! follows from it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,6 +33,7 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    crash::{self, Point},
     database,
 };
 
@@ -47,7 +55,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn is_transient(&self) -> bool {
+    /// Whether the same, tried again, may succeed.
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(error) if database::is_transient(error))
     }
 }
@@ -183,7 +192,39 @@ impl Store {
         state: State,
         guard: Guard,
     ) -> Result<(Operation, Event), StoreError> {
-        retry(|| self.apply_once(current, state.clone(), guard)).await
+        let is_doubtful = AtomicBool::new(false);
+        let applied = retry(|| async {
+            let applied = self.apply_once(current, state.clone(), guard).await;
+            if matches!(&applied, Err(error) if error.is_transient()) {
+                is_doubtful.store(true, Ordering::Relaxed);
+            }
+            applied
+        })
+        .await;
+        match applied {
+            Err(StoreError::Superseded) if is_doubtful.into_inner() => {
+                self.find_applied(current, &state).await
+            }
+            applied => applied,
+        }
+    }
+
+    /// The change, if it stands after all: its commit may have gone through unheard.
+    async fn find_applied(
+        &self,
+        current: &Operation,
+        state: &State,
+    ) -> Result<(Operation, Event), StoreError> {
+        let operation = self.get(current.id).await?;
+        let change = self.changes_after(current.id, current.sequence).await?;
+        match (operation, change.into_iter().next()) {
+            (Some(operation), Some(change))
+                if operation.sequence == current.sequence + 1 && operation.state == *state =>
+            {
+                Ok((operation, change))
+            }
+            _ => Err(StoreError::Superseded),
+        }
     }
 
     async fn apply_once(
@@ -194,7 +235,16 @@ impl Store {
     ) -> Result<(Operation, Event), StoreError> {
         let transaction = database::begin(&self.database).await?;
         let changed = self.apply_in(&transaction, current, state, guard).await?;
+        let state = &changed.0.state;
+        match state {
+            State::Pending(_) => crash::at(Point::BeforeUpstreamIdStored),
+            State::Done { .. } => crash::at(Point::InsideCommit),
+            _ => {}
+        }
         transaction.commit().await?;
+        if let State::Done { .. } = state {
+            crash::at(Point::AfterCommit);
+        }
         Ok(changed)
     }
 

@@ -1,20 +1,26 @@
 //! What is done for one operation at a time: start it, look at it, write down what happened.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{
     bus::Bus,
     model::{Credentials, EventKind, Operation},
-    pace::{self, FORGOTTEN_POLLS, SETTLING_LOOKS, UNHEEDED_POLLS},
+    pace::{self, FORGOTTEN_POLLS, Pace, SETTLING_LOOKS},
     removals::Remover,
     replica::Heart,
     state::{Failure, FailureCode, Kind, Observation, State, observe},
     store::{Guard, Store, StoreError},
 };
-use crate::intuned::{
-    AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
+use crate::{
+    crash::{self, Point},
+    intuned::{
+        AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
+    },
 };
 
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
@@ -35,13 +41,13 @@ pub(super) struct Tracked {
     faults: u32,
     /// Answers in a row that Intuned does not know the creation.
     missing: u32,
-    /// Polls in a row that showed a request that was answered.
-    unheeded: u32,
     /// Looks for a session whose creation was never confirmed, and what their failing means.
     looks: u32,
     lost: Failure,
     /// An observation that the database could not take yet and that Intuned will not repeat.
     unwritten: Option<Observation>,
+    /// Whether somebody else has written what could not be read yet.
+    outdated: bool,
 }
 
 impl Tracked {
@@ -54,11 +60,18 @@ impl Tracked {
             changed: now,
             faults: 0,
             missing: 0,
-            unheeded: 0,
             looks: 0,
             lost,
             unwritten: None,
+            outdated: false,
         }
+    }
+}
+
+impl Tracked {
+    fn would_end(&self, observation: &Observation) -> bool {
+        let next = observe(&self.operation.state, observation.clone());
+        matches!(next, Ok(Some(next)) if next.has_ended())
     }
 }
 
@@ -84,15 +97,17 @@ pub(super) struct Worker {
     pub(super) intuned: IntunedClient,
     pub(super) remover: Remover,
     pub(super) heart: Heart,
-    pub(super) interval: Duration,
+    pub(super) pace: Pace,
+    /// Bounds how many starts are under way at once.
+    pub(super) starts: Arc<Semaphore>,
 }
 
 impl Worker {
     /// Does one job for one operation.
     pub(super) async fn work(&self, tracked: Tracked, job: Job) -> Next {
-        if !self.heart.beats() {
-            // Somebody else may drive it by now. Whoever does finds it in the table.
-            self.bus.forget_polls(tracked.operation.id);
+        // Somebody else may drive it by now, and finds all of it in the table, but for credentials.
+        if !matches!(job, Job::Start(_)) && !self.heart.beats() {
+            self.bus.forget_driven(tracked.operation.id);
             return None;
         }
         match job {
@@ -118,7 +133,7 @@ impl Worker {
                 Observation::StartFailed(start_failure(&error))
             }
         };
-        self.take(tracked, observation, None).await
+        self.take(tracked, observation).await
     }
 
     async fn hand_over(
@@ -135,8 +150,18 @@ impl Worker {
         let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
         let mut attempt = 0;
         loop {
-            let error = match self.intuned.start_create(&request).await {
-                Ok(upstream_id) => return Ok(upstream_id),
+            if let Some(held_until) = self.intuned.held_until() {
+                sleep_until(held_until.min(give_up)).await;
+            }
+            let permit = self.starts.acquire().await;
+            let starting = self.intuned.start_create(&request);
+            let started = crash::during(Point::StartUnderWay, starting).await;
+            drop(permit);
+            let error = match started {
+                Ok(upstream_id) => {
+                    crash::at(Point::AfterStartAnswer);
+                    return Ok(upstream_id);
+                }
                 Err(error) if error.may_have_acted() || !error.is_transient() => return Err(error),
                 Err(error) => error,
             };
@@ -151,14 +176,21 @@ impl Worker {
 
     /// Looks at the operation and writes down what changed.
     async fn look(&self, mut tracked: Tracked) -> Next {
-        if let Some(observation) = tracked.unwritten.take() {
-            return self.take(tracked, observation, None).await;
+        if tracked.outdated {
+            return self.reload(tracked).await;
         }
-        if Instant::now() >= tracked.deadline {
-            return self.take(tracked, Observation::TimedOut, None).await;
+        let is_late = Instant::now() >= tracked.deadline;
+        let unwritten = tracked.unwritten.take();
+        if let Some(observation) =
+            unwritten.filter(|observation| !is_late || tracked.would_end(observation))
+        {
+            return self.take(tracked, observation).await;
+        }
+        if is_late {
+            return self.take(tracked, Observation::TimedOut).await;
         }
         tracked.operation.polls += 1;
-        self.bus.note_polls(&tracked.operation);
+        self.bus.note_driven(&tracked.operation);
         let upstream_id = tracked
             .operation
             .state
@@ -171,17 +203,21 @@ impl Worker {
     }
 
     async fn poll(&self, mut tracked: Tracked, upstream_id: &str) -> Next {
-        match self.intuned.create_result(upstream_id).await {
+        let polling = self.intuned.create_result(upstream_id);
+        match crash::during(Point::Polling, polling).await {
             Ok(result) => {
+                if let CreateResult::Done { .. } = result {
+                    crash::at(Point::AfterDoneRead);
+                }
                 tracked.faults = 0;
                 tracked.missing = 0;
-                let observation = heed(&mut tracked, result);
-                self.take(tracked, observation, None).await
+                let observation = self.heed(&tracked, result);
+                self.take(tracked, observation).await
             }
             Err(IntunedError::NotFound) => {
                 tracked.missing += 1;
                 if tracked.missing >= FORGOTTEN_POLLS {
-                    return self.take(tracked, Observation::Forgotten, None).await;
+                    return self.take(tracked, Observation::Forgotten).await;
                 }
                 self.progress(
                     &tracked,
@@ -193,12 +229,35 @@ impl Worker {
         }
     }
 
+    /// Intuned may go on showing a request that was answered; when it does so for long, the answer
+    /// counts as lost.
+    fn heed(&self, tracked: &Tracked, result: CreateResult) -> Observation {
+        let answered = tracked
+            .operation
+            .state
+            .watch()
+            .and_then(|watch| watch.answered.as_ref());
+        match result {
+            CreateResult::RequestedMoreInfo(request)
+                if answered == Some(&request.id)
+                    && tracked.changed.elapsed() >= self.pace.answer_patience =>
+            {
+                Observation::AnswerUndelivered(request)
+            }
+            CreateResult::Unknown { status } => {
+                tracing::warn!(operation.id = %tracked.operation.id, %status, "Intuned answered with a status that is not known");
+                Observation::Polled(CreateResult::Unknown { status })
+            }
+            result => Observation::Polled(result),
+        }
+    }
+
     /// For want of an upstream id: the session that was to be made tells how far it is.
     async fn ask_for_session(&self, mut tracked: Tracked) -> Next {
         if tracked.operation.kind == Kind::Reconnect {
             // Its old session would answer for itself.
             let lost = Observation::StartFailed(tracked.lost.clone());
-            return self.take(tracked, lost, None).await;
+            return self.take(tracked, lost).await;
         }
         let id = tracked.operation.auth_session_id.clone();
         match self.intuned.auth_session_status(&id).await {
@@ -213,7 +272,7 @@ impl Worker {
                 } else {
                     Observation::Session { id, status }
                 };
-                self.take(tracked, observation, None).await
+                self.take(tracked, observation).await
             }
             Err(error) => self.fault(tracked, &error),
         }
@@ -233,21 +292,16 @@ impl Worker {
     }
 
     /// Writes down what the observation changes, and says when to look again.
-    async fn take(
-        &self,
-        mut tracked: Tracked,
-        observation: Observation,
-        retry_after: Option<Duration>,
-    ) -> Next {
+    async fn take(&self, mut tracked: Tracked, observation: Observation) -> Next {
         let next = match observe(&tracked.operation.state, observation.clone()) {
             Ok(Some(next)) => next,
             Ok(None) => {
                 self.progress(&tracked, tracked.operation.state.message());
-                return self.again(tracked, retry_after);
+                return self.again(tracked, None);
             }
             Err(error) => {
                 tracing::error!(operation.id = %tracked.operation.id, %error, "dropped an observation");
-                return self.again(tracked, retry_after);
+                return self.again(tracked, None);
             }
         };
         match self
@@ -257,7 +311,7 @@ impl Worker {
         {
             Ok((operation, event)) => {
                 log_change(&operation);
-                self.bus.note_polls(&operation);
+                self.bus.note_driven(&operation);
                 self.bus.publish(&operation, event);
                 if operation.state.has_ended() {
                     self.remover.noted.notify_one();
@@ -284,25 +338,25 @@ impl Worker {
             Ok(Some(operation)) => {
                 let operation = self.bus.with_polls(operation);
                 if operation.sequence != tracked.operation.sequence {
-                    let message = operation.state.message();
-                    let event = operation.event(EventKind::Progress, message, operation.updated_at);
-                    self.bus.publish(&operation, event);
+                    self.bus.wake(&operation);
                     tracked.changed = Instant::now();
-                    tracked.unheeded = 0;
                 }
                 if operation.state.has_ended() || operation.lease != tracked.operation.lease {
-                    self.bus.forget_polls(operation.id);
+                    self.bus.forget_driven(operation.id);
                     return None;
                 }
+                self.bus.note_driven(&operation);
                 tracked.operation = operation;
+                tracked.outdated = false;
                 self.again(tracked, None)
             }
             Ok(None) => {
-                self.bus.forget_polls(tracked.operation.id);
+                self.bus.forget_driven(tracked.operation.id);
                 None
             }
             Err(error) => {
                 tracing::error!(operation.id = %tracked.operation.id, %error, "an operation could not be read; trying again");
+                tracked.outdated = true;
                 tracked.faults = tracked.faults.saturating_add(1);
                 self.again(tracked, None)
             }
@@ -321,13 +375,13 @@ impl Worker {
     fn again(&self, tracked: Tracked, retry_after: Option<Duration>) -> Next {
         let state = &tracked.operation.state;
         let mut pause = match state {
-            State::Starting => pace::settling_pause(tracked.looks, self.interval),
-            _ => pace::pause(state, tracked.changed.elapsed(), self.interval),
+            State::Starting => pace::settling_pause(tracked.looks, self.pace.first_look),
+            _ => pace::pause(state, tracked.changed.elapsed(), self.pace.poll_interval),
         };
+        pause = self.store.random.jitter(pause, JITTER);
         if tracked.faults > 0 {
             pause = pause.max(self.backoff(tracked.faults - 1, retry_after));
         }
-        pause = self.store.random.jitter(pause, JITTER);
         if let Some(held_until) = self.intuned.held_until() {
             pause = pause.max(held_until.saturating_duration_since(Instant::now()));
         }
@@ -346,33 +400,6 @@ impl Worker {
     async fn has_ended(&self, operation: &Operation) -> bool {
         let now = self.store.get(operation.id).await;
         matches!(now, Ok(Some(now)) if now.state.has_ended())
-    }
-}
-
-/// Counts how often Intuned goes on showing a request that was answered: after a while the answer
-/// counts as lost.
-fn heed(tracked: &mut Tracked, result: CreateResult) -> Observation {
-    if let CreateResult::Unknown { status } = &result {
-        tracing::warn!(operation.id = %tracked.operation.id, %status, "Intuned answered with a status that is not known");
-    }
-    let answered = tracked
-        .operation
-        .state
-        .watch()
-        .and_then(|watch| watch.answered.as_ref());
-    match result {
-        CreateResult::RequestedMoreInfo(request) if answered == Some(&request.id) => {
-            tracked.unheeded += 1;
-            if tracked.unheeded >= UNHEEDED_POLLS {
-                tracked.unheeded = 0;
-                return Observation::AnswerUndelivered(request);
-            }
-            Observation::Polled(CreateResult::RequestedMoreInfo(request))
-        }
-        result => {
-            tracked.unheeded = 0;
-            Observation::Polled(result)
-        }
     }
 }
 

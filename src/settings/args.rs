@@ -60,6 +60,9 @@ pub(super) struct ServeArgs {
     pub(super) demo: DemoArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
+    #[cfg(feature = "crash-points")]
+    #[arg(long, env, hide = true)]
+    pub(super) crash_at: Option<crate::crash::Point>,
 }
 
 #[derive(Args)]
@@ -145,6 +148,10 @@ pub(super) struct OperationArgs {
     /// After which an attempt to connect is given up
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) operation_timeout: String,
+    /// After which a replica that gives no sign of life counts as dead, and the others take over what
+    /// it was doing; the same on every replica
+    #[arg(long, env, value_name = "DURATION", default_value = "10s")]
+    pub(super) lease: String,
     /// The longest that reading claims may take
     #[arg(long, env, value_name = "DURATION", default_value = "3m")]
     pub(super) claims_timeout: String,

@@ -23,6 +23,8 @@ use crate::{ambient::Random, database, simulator::SimulatedGeneration};
 
 /// Tokens count in whole seconds.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
+/// Replicas give signs of life four times in a lease; a slow query must not look like death.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// As long as the hash that signs tokens is.
 const SECRET_BYTES: usize = 32;
 const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
@@ -70,6 +72,8 @@ pub(super) fn serve(
             limits: limits?,
             log: log?,
             notes,
+            #[cfg(feature = "crash-points")]
+            crash_at: args.crash_at,
         })))
     };
     let read = read();
@@ -184,6 +188,7 @@ fn operations(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<Operation
             "is longer than OPERATION_TIMEOUT: operations would be given up before the first look",
         );
     }
+    let lease = reader.duration("LEASE", &args.lease, SHORTEST_LEASE);
     let allow_user_proxy = reader.switch("ALLOW_USER_PROXY", &args.allow_user_proxy);
     let proxy = match &args.intuned_proxy {
         Some(proxy) => reader
@@ -194,6 +199,7 @@ fn operations(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<Operation
     Some(OperationSettings {
         poll_interval: poll_interval?,
         timeout: timeout?,
+        lease: lease?,
         proxy: proxy?,
         allow_user_proxy: allow_user_proxy?,
     })

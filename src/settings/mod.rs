@@ -57,6 +57,9 @@ pub struct Settings {
     pub log: LogSettings,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
     pub notes: Vec<String>,
+    /// Where to die, in a test build.
+    #[cfg(feature = "crash-points")]
+    pub crash_at: Option<crate::crash::Point>,
 }
 
 impl Settings {
@@ -128,6 +131,8 @@ pub struct OperationSettings {
     pub poll_interval: Duration,
     /// After which an operation is given up.
     pub timeout: Duration,
+    /// After which a replica that gives no sign of life counts as dead.
+    pub lease: Duration,
     /// The operator's proxy for everyone's sessions. It may hold a password.
     pub proxy: Option<SecretString>,
     /// Whether users may name a proxy of their own.

@@ -190,26 +190,46 @@ async fn time_runs_out(#[values(Backend::Sqlite, Backend::Postgres)] backend: Ba
 
 #[rstest]
 #[tokio::test]
+async fn what_a_database_cannot_store_is_left_out(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let asks = r#"{"status":"requested_more_info","id":"q","details":{"requestType":"otp","action":"request_more_info","messageToUser":"Enter\u0000 the code"}}"#;
+    app.intuned
+        .script(Call::CreateResult, 999, &Fault::answer(200).with_body(asks));
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("asked", async || {
+        user.operation(id(&operation)).await["infoRequest"]["message"] == "Enter the code"
+    })
+    .await;
+    user.cancel(id(&operation)).await;
+
+    let key = json!({ "username": "Admin", "password": "admin123", "idempotencyKey": "a\u{0}b" });
+    let refused = user.connect_with(key).await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn an_answer_that_was_turned_away_can_be_sent_again(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("passcode", "admin123").await;
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", id(&operation), None).await;
-    let asked = socket.until("REQUESTED_MORE_INFO").await;
-    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    let mut asked = app.asked(&user, "passcode").await;
     app.intuned
         .script(Call::CreateResume, 1, &Fault::answer(429));
-    let refused = user.resume(id(&operation), request, "123456").await;
-    assert_eq!(refused["errors"][0]["extensions"]["code"], "UPSTREAM_ERROR");
+    let refused = user.resume(&asked.id, &asked.request, "123456").await;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "RATE_LIMITED");
     eventually("asked again", async || {
-        user.operation(id(&operation)).await["status"] == "REQUESTED_MORE_INFO"
+        user.operation(&asked.id).await["status"] == "REQUESTED_MORE_INFO"
     })
     .await;
-    user.resume(id(&operation), request, "123456").await;
-    assert_eq!(end(&app, &user, &operation).await["status"], "DONE");
+    user.resume(&asked.id, &asked.request, "123456").await;
+    let events = asked.socket.events().await;
+    assert_eq!(events.last().unwrap()["status"], "DONE");
     app.finish().await;
 }
 
@@ -220,19 +240,16 @@ async fn an_answer_with_an_unknown_outcome_is_sent_once(
 ) {
     let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("passcode", "admin123").await;
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", id(&operation), None).await;
-    let asked = socket.until("REQUESTED_MORE_INFO").await;
-    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    let mut asked = app.asked(&user, "passcode").await;
     let lost = Fault::answer(504).after_work();
     app.intuned.script(Call::CreateResume, 1, &lost);
-    let answer = user.resume(id(&operation), request, "123456").await;
+    let answer = user.resume(&asked.id, &asked.request, "123456").await;
     assert_eq!(
         answer["data"]["resumeConnection"]["operation"]["status"],
         "IN_PROGRESS"
     );
-    assert_eq!(end(&app, &user, &operation).await["status"], "DONE");
+    let events = asked.socket.events().await;
+    assert_eq!(events.last().unwrap()["status"], "DONE");
     assert_eq!(app.intuned.calls(Call::CreateResume), 1);
     app.finish().await;
 }

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod connections;
 mod faults;
 mod http_connections;
 mod http_cookies;
@@ -20,7 +21,9 @@ mod intuned_faults;
 mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
+mod leases;
 mod operations;
+mod processes;
 mod replicas;
 mod secrets;
 mod settings;

@@ -138,11 +138,8 @@ async fn asks_for_a_passcode_until_it_is_right(
 ) {
     let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("passcode", "admin123").await;
-    let operation_id = id(&operation);
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", operation_id, None).await;
-    socket.until("REQUESTED_MORE_INFO").await;
+    let mut asked = app.asked(&user, "passcode").await;
+    let (operation_id, socket) = (asked.id.as_str(), &mut asked.socket);
     let asked = user.operation(operation_id).await;
     let request = &asked["infoRequest"];
     assert_eq!(request["__typename"], "OtpRequest");
@@ -185,11 +182,8 @@ async fn asks_for_a_choice_then_a_passcode(
 ) {
     let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("choice", "admin123").await;
-    let operation_id = id(&operation);
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", operation_id, None).await;
-    socket.until("REQUESTED_MORE_INFO").await;
+    let mut asked = app.asked(&user, "choice").await;
+    let (operation_id, socket) = (asked.id.as_str(), &mut asked.socket);
     let asked = user.operation(operation_id).await;
     let request = &asked["infoRequest"];
     assert_eq!(request["__typename"], "ChoiceRequest");
@@ -470,21 +464,16 @@ async fn an_operation_goes_on_after_a_restart(
 ) {
     let mut app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("passcode", "admin123").await;
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", id(&operation), None).await;
-    let asked = socket.until("REQUESTED_MORE_INFO").await;
-    let seen = asked["sequence"].as_i64().unwrap();
+    let asked = app.asked(&user, "passcode").await;
     app.restart().await;
 
     let user = user.at(&app.api.url);
     let mut socket = app.socket(&user).await;
-    socket.follow("1", id(&operation), Some(seen)).await;
-    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
-    let answer = user.resume(id(&operation), request, "123456").await;
+    socket.follow("1", &asked.id, Some(asked.sequence)).await;
+    let answer = user.resume(&asked.id, &asked.request, "123456").await;
     assert!(answer.get("errors").is_none(), "{answer}");
     let events = socket.events().await;
-    check_order(&events, seen);
+    check_order(&events, asked.sequence);
     assert_eq!(events.last().unwrap()["status"], "DONE");
     app.finish().await;
 }

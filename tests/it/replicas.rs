@@ -93,10 +93,7 @@ async fn a_clean_stop_hands_over_at_once() {
 async fn what_a_dead_replica_left_is_taken_over() {
     let app = TestApp::with(Backend::Postgres, slow()).await;
     let user = app.user("a@example.com").await;
-    let operation = user.connect("passcode", "admin123").await;
-    let mut socket = app.socket(&user).await;
-    socket.follow("1", id(&operation), None).await;
-    socket.until("REQUESTED_MORE_INFO").await;
+    let asked = app.asked(&user, "passcode").await;
     // As if its owner had died: nobody of that id gives signs of life.
     let url = app.config.database_url.expose_secret();
     let database = Database::connect(url).await.unwrap();
@@ -122,7 +119,7 @@ async fn what_a_dead_replica_left_is_taken_over() {
         app.intuned.calls(Call::CreateResult) > polls + 2
     })
     .await;
-    user.cancel(id(&operation)).await;
+    user.cancel(&asked.id).await;
     app.finish().await;
 }
 
@@ -130,11 +127,14 @@ async fn what_a_dead_replica_left_is_taken_over() {
 async fn a_replica_whose_lease_was_taken_changes_nothing() {
     let app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
-    // The poll that will bring news is under way while the operation changes hands.
-    let late = Fault::delay(Duration::from_secs(1));
-    app.intuned.script(Call::CreateResult, 1, &late);
+    // The poll that brings the end is under way while the operation changes hands.
+    let (at_once, late) = (Duration::ZERO, Duration::from_secs(1));
+    for delay in [at_once, late] {
+        app.intuned
+            .script(Call::CreateResult, 1, &Fault::delay(delay));
+    }
     let operation = user.connect("Admin", "admin123").await;
-    eventually("asked", async || app.intuned.calls(Call::CreateResult) == 1).await;
+    eventually("asked", async || app.intuned.calls(Call::CreateResult) == 2).await;
     let url = app.config.database_url.expose_secret();
     let database = Database::connect(url).await.unwrap();
     let other = Uuid::from_u128(2);
@@ -153,12 +153,7 @@ async fn a_replica_whose_lease_was_taken_changes_nothing() {
         .exec(&database)
         .await
         .unwrap();
-    // Intuned says "done" to the poll after the late one; that is what must not be written.
-    eventually("asked again", async || {
-        app.intuned.calls(Call::CreateResult) > 1
-    })
-    .await;
-    let pause = app.config.operations.poll_interval * 20;
+    let pause = late + app.config.operations.pace.poll_interval * 20;
     let let_go = async || {
         let polls = app.intuned.calls(Call::CreateResult);
         tokio::time::sleep(pause).await;

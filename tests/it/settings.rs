@@ -175,6 +175,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("DATABASE_MAX_CONNECTIONS", "0"),
         ("INTUNED_POLL_INTERVAL", "often"),
         ("OPERATION_TIMEOUT", "-1s"),
+        ("LEASE", "100ms"),
         ("CLAIMS_TIMEOUT", "1000y"),
         ("INTUNED_PROXY", "socks5://user:canary@host:1"),
         ("ALLOW_USER_PROXY", "perhaps"),

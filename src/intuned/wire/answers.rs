@@ -211,6 +211,9 @@ pub(in crate::intuned) fn read_create_result(body: &[u8]) -> Result<CreateResult
     Ok(known.unwrap_or(CreateResult::Unknown { status }))
 }
 
+/// Postgres stores texts of every character but this one.
+const NUL: char = '\0';
+
 fn info_request(id: String, details: Details) -> Option<InfoRequest> {
     let (message, question) = match details {
         Details::Otp { message_to_user } => (message_to_user, Question::Otp),
@@ -221,11 +224,13 @@ fn info_request(id: String, details: Details) -> Option<InfoRequest> {
     };
     let answerable = match &question {
         Question::Otp => true,
-        Question::Choice(choices) => !choices.is_empty(),
+        Question::Choice(choices) => {
+            !choices.is_empty() && choices.iter().all(|choice| !choice.contains(NUL))
+        }
     };
     (answerable && is_usable_id(&id)).then(|| InfoRequest {
         id,
-        message: message.unwrap_or_default(),
+        message: message.unwrap_or_default().replace(NUL, ""),
         question,
     })
 }

@@ -34,6 +34,11 @@ impl Api {
 
     /// The whole answer.
     pub(crate) async fn send(&self, query: &str, variables: Value) -> Value {
+        self.try_send(query, variables).await.unwrap()
+    }
+
+    /// The same of a gateway that may die meanwhile.
+    pub(crate) async fn try_send(&self, query: &str, variables: Value) -> reqwest::Result<Value> {
         let mut request = self
             .http
             .post(&self.url)
@@ -41,7 +46,7 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        request.send().await.unwrap().json().await.unwrap()
+        request.send().await?.json().await
     }
 
     /// The answer's data; panics on errors.

@@ -10,7 +10,7 @@ use intuned_gateway::{
     connections::ConnectionsConfig,
     http::HttpSettings,
     intuned::{ApiGeneration, IntunedConfig},
-    operations::{OperationsConfig, ProxyPolicy},
+    operations::{OperationsConfig, Pace, ProxyPolicy},
     simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -122,10 +122,37 @@ impl TestApp {
         Socket::open(&self.api.url, user.token.as_deref()).await
     }
 
+    /// Begins a sign-in as a demo account that asks for something, and waits until it does.
+    pub(crate) async fn asked(&self, user: &Api, account: &str) -> Asked {
+        let operation = user.connect(account, "admin123").await;
+        let id = operation["id"].as_str().unwrap().to_owned();
+        let mut socket = self.socket(user).await;
+        socket.follow("1", &id, None).await;
+        let event = socket.until("REQUESTED_MORE_INFO").await;
+        let request = event["operation"]["infoRequest"]["id"].as_str().unwrap();
+        Asked {
+            request: request.to_owned(),
+            sequence: event["sequence"].as_i64().unwrap(),
+            id,
+            socket,
+        }
+    }
+
     pub(crate) async fn finish(mut self) {
         self.stop().await;
         self.simulator.abort();
     }
+}
+
+/// A sign-in that waits for its user, and a socket that follows it.
+pub(crate) struct Asked {
+    /// The operation's id.
+    pub(crate) id: String,
+    /// The info request's id.
+    pub(crate) request: String,
+    /// Number of the change that asked.
+    pub(crate) sequence: i64,
+    pub(crate) socket: Socket,
 }
 
 impl Drop for TestApp {
@@ -197,7 +224,11 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             )
         },
         operations: OperationsConfig {
-            poll_interval: Duration::from_millis(20),
+            pace: Pace {
+                poll_interval: Duration::from_millis(20),
+                first_look: Duration::from_millis(20),
+                answer_patience: Duration::from_secs(10),
+            },
             timeout: Duration::from_mins(2),
             lease: Duration::from_secs(2),
             max_concurrency: 64,

@@ -3,8 +3,14 @@
 mod api;
 mod app;
 mod database;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+pub(crate) mod process;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod proxy;
 pub(crate) mod socket;
 
 pub(crate) use api::Api;
 pub(crate) use app::{API_KEY, Setup, TestApp, eventually};
 pub(crate) use database::Backend;
+pub(crate) use process::Process;
+pub(crate) use proxy::Proxy;

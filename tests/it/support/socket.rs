@@ -16,33 +16,42 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const EVENTS: &str = "subscription($id: ID!, $after: Int) { \
      operationStatus(operationId: $id, afterSequence: $after) { \
      kind sequence status message polls elapsedMs occurredAt \
-     operation { id status sequence infoRequest { id } failure { code } connection { id } } } }";
+     operation { id status sequence infoRequest { id ... on ChoiceRequest { choices } } failure { code } connection { id } } } }";
 
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     /// Opens a socket at the GraphQL address and is acknowledged.
     pub(crate) async fn open(url: &str, token: Option<&str>) -> Self {
+        let opened = Self::try_open(url, token).await;
+        opened.unwrap_or_else(|| panic!("no acknowledged socket at {url}"))
+    }
+
+    /// The same of a gateway that may die meanwhile.
+    pub(crate) async fn try_open(url: &str, token: Option<&str>) -> Option<Self> {
         let url = url.replacen("http", "ws", 1);
         let mut request = url.into_client_request().unwrap();
         let protocol = "graphql-transport-ws".parse().unwrap();
         request
             .headers_mut()
             .insert("sec-websocket-protocol", protocol);
-        let (socket, _) = connect_async(request).await.unwrap();
+        let (socket, _) = timeout(DEADLINE, connect_async(request)).await.ok()?.ok()?;
         let mut socket = Self(socket);
         let payload = token.map(|token| json!({ "authorization": format!("Bearer {token}") }));
-        socket
-            .send(json!({ "type": "connection_init", "payload": payload }))
-            .await;
-        let answer = socket.next().await.unwrap();
-        assert_eq!(answer["type"], "connection_ack", "{answer}");
-        socket
+        let init = json!({ "type": "connection_init", "payload": payload });
+        if !socket.try_send(&init).await {
+            return None;
+        }
+        let answer = socket.next().await.ok()?;
+        (answer["type"] == "connection_ack").then_some(socket)
     }
 
-    pub(crate) async fn send(&mut self, message: Value) {
-        let message = Message::text(message.to_string());
-        self.0.send(message).await.unwrap();
+    /// Whether the message could be sent.
+    pub(crate) async fn try_send(&mut self, message: &Value) -> bool {
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .is_ok()
     }
 
     /// The next message of the protocol; the close code when the server closes.
@@ -67,10 +76,21 @@ impl Socket {
 
     /// Follows an operation under the subscription id `id`.
     pub(crate) async fn follow(&mut self, id: &str, operation: &str, after: Option<i64>) {
+        let sent = self.try_follow(id, operation, after).await;
+        assert!(sent, "the socket is broken");
+    }
+
+    /// The same; whether the message could be sent.
+    pub(crate) async fn try_follow(
+        &mut self,
+        id: &str,
+        operation: &str,
+        after: Option<i64>,
+    ) -> bool {
         let variables = json!({ "id": operation, "after": after });
         let payload = json!({ "query": EVENTS, "variables": variables });
-        self.send(json!({ "id": id, "type": "subscribe", "payload": payload }))
-            .await;
+        self.try_send(&json!({ "id": id, "type": "subscribe", "payload": payload }))
+            .await
     }
 
     /// The next event of the only subscription; none once it is complete.

@@ -1,0 +1,73 @@
+//! A database that is away for about a lease: nothing is left that nobody drives.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use entity::operation;
+use intuned_gateway::{database, simulator::Call};
+use rstest::rstest;
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use uuid::Uuid;
+
+use crate::support::{Backend, Setup, TestApp, eventually};
+
+/// The lease in tests is two seconds, a sign of life comes every half second.
+#[rstest]
+#[tokio::test]
+async fn a_stall_of_about_a_lease_is_survived(
+    #[values(1500, 1900, 2000, 2100, 2300, 2700, 3500)] stall: u64,
+) {
+    let setup = Setup {
+        delay_scale: 0.5,
+        ..Setup::default()
+    };
+    let app = TestApp::with(Backend::Sqlite, setup).await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("Admin", "admin123").await;
+    let id = operation["id"].as_str().unwrap();
+    eventually("polled", async || app.intuned.calls(Call::CreateResult) > 0).await;
+
+    let other = database::connect(&app.config.database_url, 1)
+        .await
+        .unwrap();
+    let lock = database::begin(&other).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(stall)).await;
+    lock.rollback().await.unwrap();
+
+    eventually("done", async || {
+        user.operation(id).await["status"] == "DONE"
+    })
+    .await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_owned_and_not_driven_is_taken_up() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let user = app.user("a@example.com").await;
+    let asked = app.asked(&user, "passcode").await;
+    let database = database::connect(&app.config.database_url, 1)
+        .await
+        .unwrap();
+    let mut lost = operation::Entity::find()
+        .one(&database)
+        .await
+        .unwrap()
+        .unwrap();
+    user.cancel(&asked.id).await;
+    // As if the answer to taking it over had been lost: this replica owns what it does not know.
+    lost.id = Uuid::from_u128(1);
+    lost.created_at.0 -= TimeDelta::minutes(1);
+    lost.epoch = 7;
+    let lost = lost.into_active_model().reset_all();
+    operation::Entity::insert(lost)
+        .exec_without_returning(&database)
+        .await
+        .unwrap();
+    eventually("taken up under a new epoch", async || {
+        let found = operation::Entity::find_by_id(Uuid::from_u128(1));
+        found.one(&database).await.unwrap().unwrap().epoch > 7
+    })
+    .await;
+    app.finish().await;
+}

@@ -1,0 +1,233 @@
+//! Replicas as processes of their own, killed and stopped.
+
+use std::time::Duration;
+
+use entity::{operation, operation_event};
+use intuned_gateway::simulator::{Call, Fault, PASSCODE};
+use rand::{SeedableRng, rngs::StdRng};
+use rustix::process::Signal;
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryOrder};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::support::{
+    API_KEY, Api, Backend, Process, Proxy, Setup, TestApp, eventually,
+    process::{self, Settings},
+    socket::{DEADLINE, Socket},
+};
+
+/// Whatever a dead replica drove is driven by another one within this time.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
+/// A change whose notification was lost is found within this time.
+const FOUND_WITHIN: Duration = Duration::from_secs(2);
+
+fn id(operation: &Value) -> &str {
+    operation["id"].as_str().unwrap()
+}
+
+/// For processes over the application's database and Intuned.
+fn settings(app: &TestApp, lease: &str) -> Settings {
+    let database_url = app.config.database_url.expose_secret();
+    let base_url = app.config.intuned.base_url.as_str();
+    let mut settings = process::settings(database_url, base_url, API_KEY);
+    settings.push(("LEASE", lease.to_owned()));
+    settings
+}
+
+async fn database(app: &TestApp) -> DatabaseConnection {
+    let url = app.config.database_url.expose_secret();
+    Database::connect(url).await.unwrap()
+}
+
+/// The only operation and its changes.
+async fn rows(database: &DatabaseConnection) -> (operation::Model, Vec<operation_event::Model>) {
+    let operation = operation::Entity::find().one(database).await.unwrap();
+    let events = operation_event::Entity::find()
+        .order_by_asc(operation_event::Column::Sequence)
+        .all(database)
+        .await
+        .unwrap();
+    (operation.unwrap(), events)
+}
+
+async fn answer(user: &Api, operation: &str, asked: &Value) {
+    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    let answer = user.resume(operation, request, PASSCODE).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+}
+
+fn check_changes(events: &[Value]) {
+    let changes = events.iter().filter(|event| event["kind"] == "CHANGE");
+    let numbers: Vec<_> = changes
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect();
+    assert!(
+        numbers.iter().copied().eq(1..=numbers.len() as u64),
+        "{events:#?}"
+    );
+}
+
+/// Follows from the beginning until the user is asked.
+async fn until_asked(socket: &mut Socket, operation: &str) -> Vec<Value> {
+    socket.follow("1", operation, Some(0)).await;
+    let mut events = Vec::new();
+    loop {
+        let event = socket.event().await.unwrap();
+        let asked = event["status"] == "REQUESTED_MORE_INFO";
+        events.push(event);
+        if asked {
+            return events;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_replica_drove_goes_on_elsewhere() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let settings = settings(&app, "10s");
+    let mut owner = Process::spawn(&settings);
+    let second = Process::spawn(&settings);
+    let third = Process::spawn(&settings);
+
+    let operation = user
+        .at(&owner.ready().await)
+        .connect("passcode", "admin123")
+        .await;
+    let mut socket = Socket::open(&second.ready().await, user.token.as_deref()).await;
+    let mut events = until_asked(&mut socket, id(&operation)).await;
+    owner.kill().await;
+    let user = user.at(&third.ready().await);
+    answer(&user, id(&operation), events.last().unwrap()).await;
+    let rest = timeout(TAKEN_OVER_WITHIN, socket.events()).await;
+    events.extend(rest.expect("taken over in time"));
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    check_changes(&events);
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    let (row, _) = rows(&database(&app).await).await;
+    assert_eq!(row.epoch, 2, "taken over once");
+    for mut replica in [second, third] {
+        replica.stop().await;
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_was_stopped_past_its_lease_changes_nothing() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let settings = settings(&app, "1s");
+    let stopped = Process::spawn(&settings);
+    let url = stopped.ready().await;
+    // Its poll brings the news that the user is asked while it is stopped.
+    let late = Fault::delay(Duration::from_millis(500));
+    app.intuned.script(Call::CreateResult, 9, &late);
+    let operation = user.at(&url).connect("passcode", "admin123").await;
+    eventually("a poll is under way", async || {
+        app.intuned.calls(Call::CreateResult) == 3
+    })
+    .await;
+    stopped.signal(Signal::STOP);
+
+    let other = Process::spawn(&settings);
+    let url = other.ready().await;
+    let mut socket = Socket::open(&url, user.token.as_deref()).await;
+    let mut events = until_asked(&mut socket, id(&operation)).await;
+    answer(&user.at(&url), id(&operation), events.last().unwrap()).await;
+    events.extend(socket.events().await);
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    check_changes(&events);
+
+    let database = database(&app).await;
+    let before = rows(&database).await;
+    assert_eq!(before.0.epoch, 2);
+    stopped.signal(Signal::CONT);
+    eventually("it knows that its lease ran out", async || {
+        stopped.log().contains("lease ran out")
+    })
+    .await;
+    let again = user.at(&stopped.ready().await);
+    assert_eq!(again.operation(id(&operation)).await["status"], "DONE");
+    assert_eq!(
+        rows(&database).await,
+        before,
+        "the late write changed nothing"
+    );
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    for mut replica in [stopped, other] {
+        replica.stop().await;
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_change_whose_notification_was_lost_is_found() {
+    let setup = Setup {
+        delay_scale: 0.3,
+        ..Setup::default()
+    };
+    let app = TestApp::with(Backend::Postgres, setup).await;
+    let second = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let operation = user.connect("passcode", "admin123").await;
+    let mut socket = second.socket(&user).await;
+    until_asked(&mut socket, id(&operation)).await;
+    let database = database(&app).await;
+    database
+        .execute_unprepared(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+        )
+        .await
+        .unwrap();
+    user.cancel(id(&operation)).await;
+    let found = timeout(FOUND_WITHIN, socket.until("CANCELED")).await;
+    found.expect("found in time");
+    second.finish().await;
+    app.finish().await;
+}
+
+/// Nobody knows whether a COMMIT took effect whose acknowledgement was lost; whoever follows must not
+/// be left behind all the same.
+#[tokio::test]
+async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
+    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;
+    url.set_port(Some(proxy.address.port())).unwrap();
+    let mut settings = settings(&app, "5s");
+    settings.push(("DATABASE_URL", url.to_string()));
+    let mut gateway = Process::spawn(&settings);
+    let user = user.at(&gateway.ready().await);
+    let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
+    let first = user.connect("Admin", "admin123").await;
+    socket.follow("1", id(&first), Some(0)).await;
+    assert_eq!(socket.events().await.last().unwrap()["status"], "DONE");
+
+    // A renewal, because no session is removed when it is given up: Intuned goes on asking.
+    let renewal = user.connect("passcode", "admin123").await;
+    let mut events = until_asked(&mut socket, id(&renewal)).await;
+    proxy.lose_commits(1000);
+    let cut = async {
+        while proxy.broken().1 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.lose_commits(0);
+    };
+    let (canceled, ()) = tokio::join!(user.cancel(id(&renewal)), cut);
+    let status = &canceled["data"]["cancelOperation"]["operation"]["status"];
+    assert_eq!(status, "CANCELED", "{canceled:#}");
+    let rest = timeout(DEADLINE, socket.events()).await;
+    events.extend(rest.expect("told in time"));
+    assert_eq!(events.last().unwrap()["status"], "CANCELED", "{events:#?}");
+    check_changes(&events);
+    gateway.stop().await;
+    app.finish().await;
+}

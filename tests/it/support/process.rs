@@ -1,0 +1,147 @@
+//! The real binary, in a process of its own that can be killed, stopped and started again.
+
+use std::{
+    collections::VecDeque,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStderr, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use super::socket::DEADLINE;
+
+/// What a gateway needs in earnest, as environment variables.
+pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str) -> Settings {
+    let settings = [
+        ("DATABASE_URL", database_url),
+        ("INTUNED_BASE_URL", intuned_base_url),
+        ("INTUNED_API_KEY", api_key),
+        ("INTUNED_WORKSPACE_ID", "workspace"),
+        ("INTUNED_PROJECT_NAME", "project"),
+        ("INTUNED_POLL_INTERVAL", "20ms"),
+        ("AUTH_SECRET", "a secret for tests, thirty-two bytes"),
+        ("LEASE", "1s"),
+        ("LOG_FORMAT", "json"),
+        ("LISTEN_ADDR", "127.0.0.1:0"),
+    ];
+    settings
+        .map(|(name, value)| (name, value.to_owned()))
+        .into()
+}
+
+/// Environment variables, the later of the same name wins.
+pub(crate) type Settings = Vec<(&'static str, String)>;
+
+/// A gateway's process; it is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    address: watch::Receiver<Option<String>>,
+    log: Log,
+    _directory: TempDir,
+}
+
+type Log = Arc<Mutex<VecDeque<String>>>;
+const LINES_KEPT: usize = 200;
+
+impl Process {
+    /// Starts one; it may take a while until it is [`ready`](Self::ready).
+    pub(crate) fn spawn(settings: &Settings) -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
+            .env_clear()
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .current_dir(directory.path())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (sender, address) = watch::channel(None);
+        let log = Log::default();
+        tokio::spawn(read_log(child.stderr.take().unwrap(), log.clone(), sender));
+        Self {
+            child,
+            address,
+            log,
+            _directory: directory,
+        }
+    }
+
+    /// The host and port that it serves at; none until it does.
+    pub(crate) fn address(&self) -> watch::Receiver<Option<String>> {
+        self.address.clone()
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Its GraphQL address, once it serves.
+    pub(crate) async fn ready(&self) -> String {
+        let mut address = self.address.clone();
+        let found = timeout(DEADLINE, address.wait_for(Option::is_some)).await;
+        match found {
+            Ok(Ok(address)) => format!("http://{}/graphql", address.as_deref().unwrap()),
+            _ => panic!("it does not serve:\n{}", self.log()),
+        }
+    }
+
+    /// The last that it logged.
+    pub(crate) fn log(&self) -> String {
+        Vec::from(self.log.lock().unwrap().clone()).join("\n")
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("it has not ended");
+        let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+        kill_process(id, signal).unwrap();
+    }
+
+    /// How it ended, once it has.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = timeout(DEADLINE, self.child.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log()));
+        status.unwrap()
+    }
+
+    /// Kills it at once, as `kill -9` does.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.ended().await;
+        assert!(status.success(), "{status}:\n{}", self.log());
+    }
+}
+
+async fn read_log(stderr: ChildStderr, log: Log, address: watch::Sender<Option<String>>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.contains("\"listening\"") {
+            address.send_replace(address_in(&line));
+        }
+        let mut log = log.lock().unwrap();
+        if log.len() == LINES_KEPT {
+            log.pop_front();
+        }
+        log.push_back(line);
+    }
+}
+
+/// An address of 127.0.0.1 with its port.
+fn address_in(line: &str) -> Option<String> {
+    let start = line.find("127.0.0.1:")?;
+    let address = line[start..].split('"').next()?;
+    Some(address.to_owned())
+}

@@ -1,0 +1,160 @@
+//! Stands between gateways and Postgres, and breaks their connections.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use rand::{RngExt, rngs::StdRng};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
+
+/// How Postgres tells that a COMMIT has taken effect.
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
+const COMMITTED: &[u8] = b"COMMIT\0";
+
+/// A proxy at a port of its own; clones share it.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: String,
+    random: Mutex<StdRng>,
+    /// Of a hundred connections, so many are reset when this changes.
+    resets: watch::Sender<(u64, u32)>,
+    away: AtomicBool,
+    /// Of a thousand acknowledgements of a COMMIT, so many never arrive.
+    commits_to_lose: AtomicU32,
+    broken: AtomicU32,
+    lost_commits: AtomicU32,
+}
+
+impl Proxy {
+    pub(crate) async fn start(target: String, random: StdRng) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let shared = Arc::new(Shared {
+            target,
+            random: Mutex::new(random),
+            resets: watch::Sender::new((0, 0)),
+            away: AtomicBool::new(false),
+            commits_to_lose: AtomicU32::new(0),
+            broken: AtomicU32::new(0),
+            lost_commits: AtomicU32::new(0),
+        });
+        let proxy = Self {
+            address: listener.local_addr().unwrap(),
+            shared: shared.clone(),
+        };
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(shared.clone().carry(client));
+            }
+        });
+        proxy
+    }
+
+    /// Resets each connection with a probability of `percent`.
+    pub(crate) fn reset(&self, percent: u32) {
+        let resets = &self.shared.resets;
+        resets.send_modify(|(number, share)| (*number, *share) = (*number + 1, percent));
+    }
+
+    /// Whether connections are refused.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.shared.away.store(away, Relaxed);
+    }
+
+    /// Of a thousand acknowledgements of a COMMIT, so many never arrive from now on.
+    pub(crate) fn lose_commits(&self, share: u32) {
+        self.shared.commits_to_lose.store(share, Relaxed);
+    }
+
+    /// How many connections broke, and how many of them over the acknowledgement of a COMMIT.
+    pub(crate) fn broken(&self) -> (u32, u32) {
+        (
+            self.shared.broken.load(Relaxed),
+            self.shared.lost_commits.load(Relaxed),
+        )
+    }
+}
+
+impl Shared {
+    async fn carry(self: Arc<Self>, client: TcpStream) {
+        client.set_zero_linger().ok();
+        if self.away.load(Relaxed) {
+            return;
+        }
+        let Ok(server) = TcpStream::connect(&self.target).await else {
+            return;
+        };
+        server.set_zero_linger().ok();
+        client.set_nodelay(true).ok();
+        server.set_nodelay(true).ok();
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::select! {
+            _ = copy(from_client, to_server) => {}
+            _ = self.copy_answers(from_server, to_client) => {}
+            () = self.struck() => {
+                self.broken.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Passes on what the server says, but for some acknowledgements: there the connection breaks.
+    async fn copy_answers(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            if length == 0 {
+                return Ok(());
+            }
+            let committed = buffer[..length]
+                .windows(COMMITTED.len())
+                .any(|window| window == COMMITTED);
+            if committed && self.draw(self.commits_to_lose.load(Relaxed), 1000) {
+                self.broken.fetch_add(1, Relaxed);
+                self.lost_commits.fetch_add(1, Relaxed);
+                return Ok(());
+            }
+            to.write_all(&buffer[..length]).await?;
+        }
+    }
+
+    /// Waits until this connection is one that is reset.
+    async fn struck(&self) {
+        let mut resets = self.resets.subscribe();
+        while resets.changed().await.is_ok() {
+            let (_, percent) = *resets.borrow_and_update();
+            if self.draw(percent, 100) {
+                return;
+            }
+        }
+    }
+
+    fn draw(&self, share: u32, of: u32) -> bool {
+        self.random.lock().unwrap().random_ratio(share, of)
+    }
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+    tokio::io::copy(&mut from, &mut to).await?;
+    to.shutdown().await
+}
