@@ -4,7 +4,7 @@ import { PASSCODE, PASSWORD, PLAIN, WITH_CHOICE, WITH_PASSCODE } from '../client
 import { startGateway } from '../clients/lib/gateway.mjs';
 import { expectAccessible } from './lib/axe.mjs';
 import { openPage, startBrowser } from './lib/browser.mjs';
-import { ACCOUNT_PASSWORD, claims, connect, heading, signUp } from './lib/console.mjs';
+import { ACCOUNT_PASSWORD, apart, claims, connect, heading, signUp } from './lib/console.mjs';
 
 describe('The console', { timeout: 300_000 }, () => {
   let gateway;
@@ -166,6 +166,16 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.getByRole('button', { name: 'Disconnect' }).click();
     await dialog.getByRole('button', { name: 'Disconnect' }).click();
     await heading(page, 'Connect OrangeHRM').waitFor();
+  });
+
+  onPage('notices that the session was ended elsewhere', async (page) => {
+    await signUp(page, origin);
+    await connect(page, { username: PLAIN, password: PASSWORD });
+    await claims(page);
+    const user = await apart(page, gateway);
+    await user('mutation { signOut { signedOut } }');
+    await page.getByRole('button', { name: 'Refresh' }).click();
+    await page.getByText('You are signed out.').waitFor();
   });
 
   onPage('connects again what has expired', async (page) => {
