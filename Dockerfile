@@ -1,9 +1,10 @@
 # syntax=docker/dockerfile:1
 
 FROM node:22-bookworm-slim AS web
-WORKDIR /build
+WORKDIR /build/web
 COPY web/package.json web/package-lock.json web/.npmrc ./
 RUN --mount=type=cache,target=/root/.npm npm ci
+COPY schema.graphql ../
 COPY web ./
 RUN npm run build
 
@@ -14,7 +15,7 @@ COPY entity entity
 COPY migration migration
 COPY src src
 # What `cargo build` embeds in the binary.
-COPY --from=web /build/dist web/dist
+COPY --from=web /build/web/dist web/dist
 # The caches are not part of the layer, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \

@@ -129,6 +129,17 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test]
+    async fn a_page_that_was_not_built_says_how_to_have_it() {
+        let response = page("no-such-page.html", &HeaderMap::new());
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        let policy = &response.headers()[header::CONTENT_SECURITY_POLICY];
+        assert_eq!(policy, CONTENT_SECURITY_POLICY);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+        let body = String::from_utf8(body.expect("a body").to_vec()).expect("UTF-8");
+        assert!(body.contains("scripts/run"), "{body}");
+    }
+
     #[rstest]
     #[case("gzip, deflate, br, zstd", true)]
     #[case("gzip, br;q=0.5", true)]

@@ -4,7 +4,7 @@ import { PASSCODE, PASSWORD, PLAIN, WITH_CHOICE, WITH_PASSCODE } from '../client
 import { startGateway } from '../clients/lib/gateway.mjs';
 import { expectAccessible } from './lib/axe.mjs';
 import { openPage, startBrowser } from './lib/browser.mjs';
-import { ACCOUNT_PASSWORD, claims, connect, heading, signUp } from './lib/console.mjs';
+import { ACCOUNT_PASSWORD, apart, claims, connect, heading, signUp } from './lib/console.mjs';
 
 describe('The console', { timeout: 300_000 }, () => {
   let gateway;
@@ -64,6 +64,23 @@ describe('The console', { timeout: 300_000 }, () => {
       await claims(page);
     }, options);
   }
+
+  test('is served safely, compressed, and to be kept where its name says what it holds', async () => {
+    const page = await fetch(origin);
+    const policy = page.headers.get('content-security-policy');
+    assert.match(policy, /default-src 'none'; script-src 'self';/);
+    assert.doesNotMatch(policy, /script-src[^;]*unsafe|https?:/);
+    assert.equal(page.headers.get('cache-control'), 'no-cache');
+    const [script] = /\/assets\/console-[^"]+\.js/.exec(await page.text());
+    for (const [accepted, encoding] of [['gzip, br', 'br'], ['gzip', 'gzip'], ['identity', null]]) {
+      const asset = await fetch(origin + script, { headers: { 'accept-encoding': accepted } });
+      assert.equal(asset.status, 200);
+      assert.equal(asset.headers.get('content-encoding'), encoding);
+      assert.equal(asset.headers.get('content-type'), 'text/javascript');
+      assert.match(asset.headers.get('cache-control'), /max-age=31536000, immutable/);
+      assert.match(await asset.text(), /^import|^const|^var|^\w/);
+    }
+  });
 
   onPage('signs out and in again, and says what is wrong', async (page) => {
     const email = await signUp(page, origin);
@@ -149,6 +166,16 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.getByRole('button', { name: 'Disconnect' }).click();
     await dialog.getByRole('button', { name: 'Disconnect' }).click();
     await heading(page, 'Connect OrangeHRM').waitFor();
+  });
+
+  onPage('notices that the session was ended elsewhere', async (page) => {
+    await signUp(page, origin);
+    await connect(page, { username: PLAIN, password: PASSWORD });
+    await claims(page);
+    const user = await apart(page, gateway);
+    await user('mutation { signOut { signedOut } }');
+    await page.getByRole('button', { name: 'Refresh' }).click();
+    await page.getByText('You are signed out.').waitFor();
   });
 
   onPage('connects again what has expired', async (page) => {

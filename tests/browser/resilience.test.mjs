@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PASSCODE, PASSWORD, PLAIN, WITH_PASSCODE } from '../clients/lib/demo-accounts.mjs';
 import { startGateway, startSimulator } from '../clients/lib/gateway.mjs';
 import { openPage, startBrowser } from './lib/browser.mjs';
-import { claims, connect, heading, signUp } from './lib/console.mjs';
+import { apart, claims, connect, heading, signUp } from './lib/console.mjs';
 
 const LOST = 'The connection to the gateway is lost.';
 const OFFLINE = 'You are offline.';
@@ -98,16 +98,6 @@ describe('The console, when the connection is lost', { timeout: 300_000 }, () =>
     assert.equal(sent, 1);
   });
 });
-
-/** Asks the gateway as the page's user, but not by way of the page. */
-async function apart(page, { url }) {
-  const [{ name, value }] = await page.context().cookies();
-  return async (query) => {
-    const headers = { 'content-type': 'application/json', cookie: `${name}=${value}` };
-    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ query }) });
-    return (await response.json()).data;
-  };
-}
 
 async function waitForQuestion(user) {
   while ((await user('{ me { activeOperation { status } } }')).me.activeOperation.status !== 'REQUESTED_MORE_INFO') {

@@ -16,7 +16,7 @@ export function startBrowser() {
 }
 
 /**
- * Opens an empty page that reaches `origin` and nothing else.
+ * Opens an empty page that reaches `origin`, or each of several, and nothing else.
  * `complaints` fills with all that goes wrong in it: a console error, an exception, a request that
  * failed, went elsewhere or was answered with an error.
  */
@@ -25,7 +25,7 @@ export async function openPage(browser, origin, options) {
   const complaints = [];
   await context.route('**/*', (route) => {
     const { protocol, origin: wanted } = new URL(route.request().url());
-    if (wanted === origin || protocol === 'data:') return route.continue();
+    if ([origin].flat().includes(wanted) || protocol === 'data:') return route.continue();
     complaints.push(`a request to ${wanted}`);
     return route.abort();
   });

@@ -27,7 +27,7 @@ export function AccountPage({ sessionEnded }: { sessionEnded: boolean }) {
         <Title order={1} fz={28}>
           Your OrangeHRM claims
         </Title>
-        <Text c="dimmed">Connect your account once, watch it happen, read your claims.</Text>
+        <Text c="dimmed" style={{ textWrap: 'balance' }}>Connect your account once, watch it happen, read your claims.</Text>
       </Stack>
       {sessionEnded && <Alert color="blue">You are signed out.</Alert>}
       <Paper withBorder shadow="sm" p={{ base: 'md', sm: 'xl' }} radius="lg">

@@ -9,12 +9,17 @@ import { ClaimsData } from './ClaimsData';
 import type { Json } from './columns';
 
 /** The user's claims, read when this shows and when it is refreshed. */
-export function ClaimsCard({ onExpired }: { onExpired: () => void }) {
+export function ClaimsCard({ onExpired, onGone }: { onExpired: () => void; onGone: () => void }) {
   const [{ data, at, problem, fetching }, refresh] = useRemote(Claims);
   const hasExpired = problem?.code === 'CONNECTION_EXPIRED';
   useEffect(() => {
     if (hasExpired) onExpired();
   }, [hasExpired, onExpired]);
+  const connection = data?.me?.connection;
+  const isGone = data !== undefined && !connection;
+  useEffect(() => {
+    if (isGone) onGone();
+  }, [isGone, onGone]);
   useAnnouncement(fetching ? 'Reading claims.' : (problem?.message ?? 'Claims have been read.'));
 
   return (
@@ -46,9 +51,9 @@ export function ClaimsCard({ onExpired }: { onExpired: () => void }) {
             {problem.message}
           </Alert>
         )}
-        {data && (
+        {connection && (
           <div style={{ opacity: fetching ? 0.55 : 1 }} aria-busy={fetching}>
-            <ClaimsData claims={(data.me?.connection?.claims ?? null) as Json} />
+            <ClaimsData claims={(connection.claims ?? null) as Json} />
           </div>
         )}
       </Stack>

@@ -5,7 +5,7 @@ import { ConnectForm } from './ConnectForm';
 export function ConnectCard() {
   const heading = useFocusOnArrival<HTMLHeadingElement>();
   return (
-    <Card withBorder shadow="sm" radius="lg" padding="xl">
+    <Card withBorder shadow="sm" radius="lg" p={{ base: 'md', sm: 'xl' }}>
       <Stack>
         <div>
           <Title order={1} fz={24} ref={heading} tabIndex={-1}>

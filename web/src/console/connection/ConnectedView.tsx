@@ -13,10 +13,20 @@ import { DisconnectButton } from './DisconnectButton';
 
 const LOOK_AGAIN_MS = 2_000;
 
-export function ConnectedView({ connectedAt }: { connectedAt: string }) {
+interface Props {
+  connectedAt: string;
+  /** Called when there is no connection any more, or no session. */
+  onGone: () => void;
+}
+
+export function ConnectedView({ connectedAt, onGone }: Props) {
   const [{ data, problem }, refresh] = useRemote(ConnectionState);
   const look = useCallback(() => void refresh(), [refresh]);
   useChanges(look);
+  const isGone = data !== undefined && !data.me?.connection;
+  useEffect(() => {
+    if (isGone) onGone();
+  }, [isGone, onGone]);
   const status = data?.me?.connection?.status ?? undefined;
   useEffect(() => {
     if (status !== 'PENDING') return undefined;
@@ -55,7 +65,7 @@ export function ConnectedView({ connectedAt }: { connectedAt: string }) {
         </Stack>
       </Card>
       {status === 'EXPIRED' && <Reconnect />}
-      {status === 'READY' && <ClaimsCard onExpired={look} />}
+      {status === 'READY' && <ClaimsCard onExpired={look} onGone={onGone} />}
     </>
   );
 }

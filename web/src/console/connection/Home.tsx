@@ -26,7 +26,11 @@ export function Home({ me, refresh }: { me: User; refresh: () => Promise<void> }
       {followed ? (
         <OperationCard key={followed} operationId={followed} done={done} leave={leave} />
       ) : connection ? (
-        <ConnectedView key={connection.connectedAt} connectedAt={connection.connectedAt} />
+        <ConnectedView
+          key={connection.connectedAt}
+          connectedAt={connection.connectedAt}
+          onGone={refresh}
+        />
       ) : (
         <ConnectCard />
       )}

@@ -47,14 +47,14 @@ export function OperationCard({ operationId, done, leave }: Props) {
   };
   const title = latest?.operation.kind === 'RECONNECT' ? 'Reconnecting OrangeHRM' : 'Connecting OrangeHRM';
   return (
-    <Card withBorder shadow="sm" radius="lg" padding="xl">
+    <Card withBorder shadow="sm" radius="lg" p={{ base: 'md', sm: 'xl' }}>
       <Stack gap="lg">
         <Group justify="space-between" wrap="nowrap">
           <Title order={1} fz={24} ref={heading} tabIndex={-1}>
             {title}
           </Title>
           {!ended && (
-            <Button variant="default" loading={canceling.fetching} onClick={giveUp}>
+            <Button variant="default" style={{ flexShrink: 0 }} loading={canceling.fetching} onClick={giveUp}>
               Cancel
             </Button>
           )}

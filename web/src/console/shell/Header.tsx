@@ -10,7 +10,7 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from '@mantine/core';
-import { IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
+import { IconMoon, IconSun } from '@tabler/icons-react';
 import { useMutation } from 'urql';
 import { announceChange } from '../gateway/changes';
 import { SignOut } from '../gateway/operations';
@@ -35,7 +35,7 @@ export function Header({ email }: { email?: string }) {
         </Group>
         <Group gap="xs" wrap="nowrap">
           {graphiql && (
-            <Anchor href="/graphiql" fz="sm" px="xs">
+            <Anchor href="/graphiql" fz="sm" px={{ base: 4, sm: 'xs' }}>
               GraphiQL
             </Anchor>
           )}
@@ -75,7 +75,7 @@ function Account({ email }: { email: string }) {
       <Text fz="sm" truncate maw={260} visibleFrom="sm" title={email}>
         {email}
       </Text>
-      <Button variant="default" loading={fetching} onClick={leave} leftSection={<IconLogout size={16} />}>
+      <Button variant="default" style={{ flexShrink: 0 }} loading={fetching} onClick={leave}>
         Sign out
       </Button>
     </>
