@@ -4,7 +4,7 @@
 //! connection is fairer than polling for the file's lock, and free of "database is locked".
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -55,6 +55,12 @@ pub enum DatabaseError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Another process has the file.
+    #[error("another gateway uses the database file {path}; for more than one, use Postgres")]
+    InUse {
+        /// Which file.
+        path: PathBuf,
     },
     /// No connection.
     #[error("no connection to the database")]
@@ -117,6 +123,29 @@ pub async fn connect(
     Database::connect(options)
         .await
         .map_err(DatabaseError::Connect)
+}
+
+/// Makes sure that no other process serves from the same `SQLite` file, for as long as the lock that
+/// is returned lives. Postgres is there to be shared: no lock.
+///
+/// # Errors
+/// [`DatabaseError::InUse`] or [`DatabaseError::File`].
+pub fn lock_file(url: &SecretString) -> Result<Option<File>, DatabaseError> {
+    let Some(path) = sqlite_file(url.expose_secret()) else {
+        return Ok(None);
+    };
+    let lock = path.with_added_extension("lock");
+    let failed = |source| DatabaseError::File {
+        path: lock.clone(),
+        source,
+    };
+    create_file(&lock).map_err(failed)?;
+    let file = File::open(&lock).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(DatabaseError::InUse { path }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 /// Brings the tables up to date. Several processes may do so at once: one works, the others wait.

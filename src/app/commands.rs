@@ -16,7 +16,7 @@ use crate::{
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
-    settings::{DemoSettings, Settings, SimulateSettings, Upstream},
+    settings::{DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream},
     simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
 };
 
@@ -188,11 +188,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         database_connections: database.max_connections,
         accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
         operations: OperationsConfig {
-            pace: Pace {
-                poll_interval: operations.poll_interval,
-                first_look: FIRST_LOOK,
-                answer_patience: ANSWER_PATIENCE.max(intuned.request_timeout * 2),
-            },
+            pace: pace(&operations, intuned.request_timeout),
             timeout: operations.timeout,
             lease: operations.lease,
             max_concurrency: MAX_CONCURRENCY,
@@ -223,5 +219,16 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             ..HttpSettings::default()
         },
         introspection: server.introspection,
+    }
+}
+
+/// Waits that fit into the time that an operation may take.
+fn pace(operations: &OperationSettings, request_timeout: Duration) -> Pace {
+    Pace {
+        poll_interval: operations.poll_interval,
+        first_look: FIRST_LOOK.min(operations.timeout / 240),
+        answer_patience: ANSWER_PATIENCE
+            .max(request_timeout * 2)
+            .min(operations.timeout / 4),
     }
 }

@@ -2,7 +2,7 @@
 
 mod commands;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use sea_orm::DatabaseConnection;
@@ -90,6 +90,8 @@ pub struct App {
     tasks: TaskTracker,
     services: Services,
     database: DatabaseConnection,
+    /// Keeps other processes off the `SQLite` file.
+    _lock: Option<File>,
 }
 
 impl App {
@@ -107,6 +109,7 @@ impl App {
         let server = Server::bind(address, config.http)
             .await
             .map_err(|source| AppError::Listen { address, source })?;
+        let lock = database::lock_file(&config.database_url)?;
         let database = database::connect(&config.database_url, config.database_connections).await?;
         database::migrate(&database).await?;
         let intuned = IntunedClient::new(config.intuned, clock.clone(), random.clone())
@@ -157,6 +160,7 @@ impl App {
             tasks,
             services,
             database,
+            _lock: lock,
         })
     }
 

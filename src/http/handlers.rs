@@ -23,6 +23,7 @@ use super::{
     cookie,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body},
+    observe::shorten,
     parameters::Parameters,
     refusal::Refusal,
     sse, websocket,
@@ -142,7 +143,7 @@ impl Call {
             .prepare(parameters()?, caller, &self.origin)?
             .with_cookie(cookie::session_cookie(&self.headers));
         if let Some(name) = &operation.name {
-            Span::current().record("operation", name);
+            Span::current().record("operation", shorten(name));
         }
         match self.transport(&operation)? {
             Media::EventStream => sse::stream(gateway, operation, caller),

@@ -17,7 +17,7 @@ use crate::graphql::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Characters of a method or a path that go into the log.
+/// Bytes of a method, a path or an operation's name that go into the log.
 const LOGGED: usize = 100;
 
 /// Headers of every answer that does not set them itself.
@@ -86,6 +86,8 @@ fn is_safe(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(safe)
 }
 
-fn shorten(text: &str) -> &str {
-    text.get(..LOGGED).unwrap_or(text)
+/// What of the caller's own words goes into the log.
+pub(super) fn shorten(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOGGED))
+        .unwrap_or_default()
 }

@@ -22,6 +22,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -39,6 +40,12 @@ use crate::{
 
 /// A repeat with the same idempotency key counts as one for this long.
 const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::days(1);
+
+/// How often a new row is tried while others of the user's come and go.
+const INSERT_TRIES: usize = 20;
+
+/// For how long the database is tried again: whoever asked is waiting.
+const RETRY_FOR: Duration = Duration::from_secs(5);
 
 /// Why an operation could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -123,21 +130,22 @@ impl Store {
         {
             return Ok(Inserted::Repeat(repeated));
         }
-        match self.insert_row(id, user_id, idempotency_key).await {
-            Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {
-                if let Some(key) = idempotency_key
-                    && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
-                {
-                    return Ok(Inserted::Repeat(repeated));
-                }
-                match self.in_flight(user_id).await? {
-                    Some(busy) => Ok(Inserted::Busy(busy.id)),
-                    // It has ended since.
-                    None => self.insert_row(id, user_id, idempotency_key).await,
-                }
+        for _ in 0..INSERT_TRIES {
+            match self.insert_row(id, user_id, idempotency_key).await {
+                Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {}
+                inserted => return inserted,
             }
-            inserted => inserted,
+            if let Some(key) = idempotency_key
+                && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
+            {
+                return Ok(Inserted::Repeat(repeated));
+            }
+            if let Some(busy) = self.in_flight(user_id).await? {
+                return Ok(Inserted::Busy(busy.id));
+            }
+            // It has ended since.
         }
+        Err(StoreError::Superseded)
     }
 
     async fn insert_row(
@@ -387,6 +395,7 @@ pub(super) async fn retry<T, F>(attempt: impl FnMut() -> F) -> Result<T, StoreEr
 where
     F: Future<Output = Result<T, StoreError>>,
 {
+    let begun = Instant::now();
     attempt
         .retry(
             ExponentialBuilder::default()
@@ -394,7 +403,7 @@ where
                 .with_max_times(5)
                 .with_jitter(),
         )
-        .when(StoreError::is_transient)
+        .when(|error: &StoreError| error.is_transient() && begun.elapsed() < RETRY_FOR)
         .await
 }
 

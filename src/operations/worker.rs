@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -150,9 +150,11 @@ impl Worker {
         let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
         let mut attempt = 0;
         loop {
-            if let Some(held_until) = self.intuned.held_until() {
-                sleep_until(held_until.min(give_up)).await;
-            }
+            sleep(
+                self.hold()
+                    .min(give_up.saturating_duration_since(Instant::now())),
+            )
+            .await;
             let permit = self.starts.acquire().await;
             let starting = self.intuned.start_create(&request);
             let started = crash::during(Point::StartUnderWay, starting).await;
@@ -188,6 +190,10 @@ impl Worker {
         }
         if is_late {
             return self.take(tracked, Observation::TimedOut).await;
+        }
+        let hold = self.hold();
+        if !hold.is_zero() {
+            return Some((tracked, self.store.random.jitter(hold, JITTER)));
         }
         tracked.operation.polls += 1;
         self.bus.note_driven(&tracked.operation);
@@ -382,15 +388,20 @@ impl Worker {
         if tracked.faults > 0 {
             pause = pause.max(self.backoff(tracked.faults - 1, retry_after));
         }
-        if let Some(held_until) = self.intuned.held_until() {
-            pause = pause.max(held_until.saturating_duration_since(Instant::now()));
-        }
+        pause = pause.max(self.hold());
         let left = tracked.deadline.saturating_duration_since(Instant::now());
         // Past the deadline only the database is left to wait for.
         if !left.is_zero() {
             pause = pause.min(left);
         }
         Some((tracked, pause))
+    }
+
+    /// For how long Intuned asked to be left alone.
+    fn hold(&self) -> Duration {
+        self.intuned.held_until().map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
     }
 
     fn backoff(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {

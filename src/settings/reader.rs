@@ -56,10 +56,15 @@ impl<'a> Reader<'a> {
         if value.is_none() {
             // Debug quotes and escapes it; the cut keeps a whole file pasted here off the terminal.
             let shown: String = text.chars().take(100).collect();
-            self.note(
-                setting,
-                format_args!("is {shown:?}, which is not {expected}"),
-            );
+            if text.contains('@') {
+                // An address with a password in it, perhaps.
+                self.note(setting, format_args!("is not {expected}"));
+            } else {
+                self.note(
+                    setting,
+                    format_args!("is {shown:?}, which is not {expected}"),
+                );
+            }
         }
         value
     }

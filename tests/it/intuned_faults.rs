@@ -1,10 +1,6 @@
 //! What the Intuned client makes of answers that are none, or not good ones, and what it keeps to itself.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use intuned_gateway::intuned::IntunedError;
 use rstest::rstest;
@@ -13,9 +9,12 @@ use tokio::time::Instant;
 use tracing_subscriber::util::SubscriberInitExt;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
-use crate::intuned_support::{
-    API_KEY, PASSCODE, PASSWORD, PROXY, Then, USERNAME, client, hasty_client, nobody, raw_server,
-    request,
+use crate::{
+    intuned_support::{
+        API_KEY, PASSCODE, PASSWORD, PROXY, Then, USERNAME, client, hasty_client, nobody,
+        raw_server, request,
+    },
+    support::Log,
 };
 
 const NO_JSON: IntunedError = IntunedError::Unreadable { reason: "no JSON" };
@@ -224,27 +223,12 @@ async fn a_connection_that_is_never_made_is_certainly_not_acted_on() {
     assert_eq!(started, Err(IntunedError::Unreachable));
 }
 
-/// What a subscriber writes at the most talkative level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_secret_is_logged_at_trace_level() {
-    let log = Log::default();
-    let writer = log.clone();
+    let log = Log::new();
     let _guard = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
+        .with_writer(log.clone())
         .set_default();
     let server = MockServer::start().await;
     let echo = json!({
@@ -266,7 +250,7 @@ async fn no_secret_is_logged_at_trace_level() {
     let broken = client(&raw_server("", Then::Close).await);
     tracing::info!(error = ?broken.start_create(&request).await, "nor this one");
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(
         text.contains("create.start"),
         "the log was listened to: {text}"

@@ -165,10 +165,8 @@ async fn asks_for_a_passcode_until_it_is_right(
         "INFO_REQUEST_STALE"
     );
 
-    let event = socket.until("REQUESTED_MORE_INFO").await;
-    let newer = event["operation"]["infoRequest"]["id"].as_str().unwrap();
-    assert_ne!(newer, request_id);
-    user.resume(operation_id, newer, "123456").await;
+    let newer = socket.until_asked_anew(request_id).await;
+    user.resume(operation_id, &newer, "123456").await;
     let events = socket.events().await;
     assert_eq!(events.last().unwrap()["status"], "DONE");
     assert_eq!(app.intuned.calls(Call::CreateResume), 2);
@@ -195,9 +193,8 @@ async fn asks_for_a_choice_then_a_passcode(
         .await;
     assert_eq!(wrong["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     user.resume(operation_id, request_id, choice).await;
-    let event = socket.until("REQUESTED_MORE_INFO").await;
-    let passcode = event["operation"]["infoRequest"]["id"].as_str().unwrap();
-    user.resume(operation_id, passcode, "123456").await;
+    let passcode = socket.until_asked_anew(request_id).await;
+    user.resume(operation_id, &passcode, "123456").await;
     let events = socket.events().await;
     assert_eq!(events.last().unwrap()["status"], "DONE");
     app.finish().await;
@@ -475,5 +472,39 @@ async fn an_operation_goes_on_after_a_restart(
     let events = socket.events().await;
     check_order(&events, asked.sequence);
     assert_eq!(events.last().unwrap()["status"], "DONE");
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn connecting_against_canceling_is_never_a_defect(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let rounds = async || {
+        for _ in 0..15 {
+            let answer = user.connect_answer("passcode", "admin123").await;
+            let begun = &answer["data"]["connectOrangeHrm"]["operation"]["id"];
+            let extensions = &answer["errors"][0]["extensions"];
+            let id = begun.as_str().unwrap_or_else(|| {
+                assert_eq!(extensions["code"], "OPERATION_IN_PROGRESS", "{answer:#}");
+                extensions["operationId"].as_str().unwrap()
+            });
+            user.cancel(id).await;
+        }
+    };
+    futures_util::future::join_all((0..6).map(|_| rounds())).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_second_gateway_on_one_file_is_refused() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let error = app.start_another().await.unwrap_err();
+    assert!(
+        error.to_string().contains("another gateway uses"),
+        "{error}"
+    );
     app.finish().await;
 }

@@ -1,9 +1,6 @@
 //! No credential is stored, logged or told: what must stay secret is looked for everywhere.
 
-use std::{
-    fs, io,
-    sync::{Arc, Mutex},
-};
+use std::fs;
 
 use intuned_gateway::{
     settings::{LogFormat, LogSettings},
@@ -13,37 +10,14 @@ use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use secrecy::ExposeSecret;
 use serde_json::json;
-use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{API_KEY, Backend, Setup, TestApp, eventually};
+use crate::support::{API_KEY, Backend, Log, Setup, TestApp, eventually};
 
 const PASSWORD: &str = "canary-password-91c4";
 const PASSCODE: &str = "canary-passcode-2e7b";
 const PROXY_PASSWORD: &str = "canary-proxy-5d0a";
 const ACCOUNT_PASSWORD: &str = "canary-account-c83f";
-
-/// Everything that this thread logs, at trace level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// Every value of every table, as text.
 async fn dump(backend: Backend, url: &str) -> String {
@@ -85,7 +59,7 @@ async fn dump(backend: Backend, url: &str) -> String {
 #[rstest]
 #[tokio::test]
 async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
-    let log = Log::default();
+    let log = Log::new();
     let settings = LogSettings {
         format: LogFormat::Text,
         filter: "trace".into(),
@@ -176,7 +150,7 @@ async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] ba
     let debug = format!("{:?}", app.config);
     app.finish().await;
 
-    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let logged = log.text();
     assert!(
         logged.contains("an operation changed"),
         "the log shows what is logged: {logged}"

@@ -6,7 +6,7 @@ use axum::Router;
 use intuned_gateway::{
     accounts::{AccountsConfig, PasswordParams},
     ambient::{Random, SystemClock},
-    app::{Ambient, App, AppConfig},
+    app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
     http::HttpSettings,
     intuned::{ApiGeneration, IntunedConfig},
@@ -89,6 +89,11 @@ impl TestApp {
             database,
             simulator,
         }
+    }
+
+    /// Tries to start another gateway with the same settings.
+    pub(crate) async fn start_another(&self) -> Result<App, AppError> {
+        App::start(self.config.clone(), ambient(), Router::new()).await
     }
 
     /// Another replica on the same database and Intuned.

@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod database;
+mod log;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 pub(crate) mod process;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
@@ -12,5 +13,6 @@ pub(crate) mod socket;
 pub(crate) use api::Api;
 pub(crate) use app::{API_KEY, Setup, TestApp, eventually};
 pub(crate) use database::Backend;
+pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;

@@ -118,6 +118,17 @@ impl Socket {
         events
     }
 
+    /// Waits until something else is asked than `before`, and returns that request's id.
+    pub(crate) async fn until_asked_anew(&mut self, before: &str) -> String {
+        loop {
+            let event = self.until("REQUESTED_MORE_INFO").await;
+            let request = &event["operation"]["infoRequest"]["id"];
+            if let Some(request) = request.as_str().filter(|request| *request != before) {
+                return request.to_owned();
+            }
+        }
+    }
+
     /// Waits for an event in this status.
     pub(crate) async fn until(&mut self, status: &str) -> Value {
         loop {
