@@ -196,10 +196,7 @@ impl Client {
     async fn disconnect(&mut self) {
         loop {
             let answer = self.insist(DISCONNECT, json!({})).await;
-            self.expect(
-                &answer,
-                &["UPSTREAM_ERROR", "UPSTREAM_TIMEOUT", "RATE_LIMITED"],
-            );
+            self.expect(&answer, &["UPSTREAM_ERROR", "UPSTREAM_TIMEOUT"]);
             let disconnected = &answer["data"]["disconnectOrangeHrm"]["disconnected"];
             if disconnected.is_boolean() {
                 return;

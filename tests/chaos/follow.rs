@@ -94,5 +94,8 @@ impl Follower {
 /// Whether an error says only that the gateway cannot tell just now.
 pub(crate) fn is_no_answer(error: &Value) -> bool {
     let code = error["extensions"]["code"].as_str();
-    matches!(code, Some("INTERNAL" | "SERVICE_UNAVAILABLE"))
+    matches!(
+        code,
+        Some("INTERNAL" | "RATE_LIMITED" | "SERVICE_UNAVAILABLE")
+    )
 }
