@@ -54,6 +54,7 @@ impl Stage {
         let mut settings = process::settings(database.url.expose_secret(), &base_url, API_KEY);
         let timeout = format!("{}s", OPERATION_TIMEOUT.as_secs());
         settings.push(("OPERATION_TIMEOUT", timeout));
+        settings.push(("INTUNED_REQUEST_TIMEOUT", "1s".to_owned()));
         let gateway = Process::spawn(&settings);
         let user = Api::new(&gateway.ready().await)
             .sign_up("a@example.com")
