@@ -1,4 +1,5 @@
 import { createContext, useContext, useEffect, useState } from 'react';
+import { beforeRetry } from './reach';
 
 /** What the gateway says of itself to the console. */
 export interface Facts {
@@ -12,15 +13,26 @@ export const FactsContext = createContext(NONE);
 
 export const useFacts = () => useContext(FactsContext);
 
+/** Asks for the facts until they are there; the console works without them. */
 export function useLoadedFacts(): Facts {
   const [facts, setFacts] = useState(NONE);
   useEffect(() => {
-    fetch('/console.json')
-      .then((response) => response.json())
-      .then(setFacts)
-      .catch(() => {
-        // The console works without them.
-      });
+    let wanted = true;
+    const load = async () => {
+      for (let failures = 0; wanted; failures += 1) {
+        try {
+          const response = await fetch('/console.json');
+          setFacts(await response.json());
+          return;
+        } catch {
+          await beforeRetry(failures);
+        }
+      }
+    };
+    void load();
+    return () => {
+      wanted = false;
+    };
   }, []);
   return facts;
 }

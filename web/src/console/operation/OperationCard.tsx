@@ -46,12 +46,13 @@ export function OperationCard({ operationId, done, leave }: Props) {
     announceChange();
   };
   const title = latest?.operation.kind === 'RECONNECT' ? 'Reconnecting OrangeHRM' : 'Connecting OrangeHRM';
+  const hasFailed = ended && status !== 'DONE';
   return (
     <Card withBorder shadow="sm" radius="lg" p={{ base: 'md', sm: 'xl' }}>
       <Stack gap="lg">
         <Group justify="space-between" wrap="nowrap">
           <Title order={1} fz={24} ref={heading} tabIndex={-1}>
-            {title}
+            {hasFailed ? 'OrangeHRM was not connected' : title}
           </Title>
           {!ended && (
             <Button variant="default" style={{ flexShrink: 0 }} loading={canceling.fetching} onClick={giveUp}>
