@@ -27,20 +27,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// What a query may take beyond the claims that it reads.
 const QUERY_MARGIN: Duration = Duration::from_secs(30);
 /// Pause before the first look for a session whose creation was not confirmed.
-const FIRST_LOOK: Duration = unless_crashing(Duration::from_secs(1), Duration::from_millis(20));
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// After this long an answer that Intuned goes on asking for counts as lost.
-const ANSWER_PATIENCE: Duration = unless_crashing(Duration::from_mins(1), Duration::from_secs(2));
+const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Requests to Intuned that may be under way at once.
 const MAX_CONCURRENCY: usize = 512;
-
-/// Builds that are made to crash, again and again, have less patience.
-const fn unless_crashing(usual: Duration, crashing: Duration) -> Duration {
-    if cfg!(feature = "crash-points") {
-        crashing
-    } else {
-        usual
-    }
-}
 
 /// Serves the gateway until `shutdown` is canceled.
 ///
