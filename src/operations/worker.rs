@@ -191,9 +191,8 @@ impl Worker {
         if is_late {
             return self.take(tracked, Observation::TimedOut).await;
         }
-        let hold = self.hold();
-        if !hold.is_zero() {
-            return Some((tracked, self.store.random.jitter(hold, JITTER)));
+        if !self.hold().is_zero() {
+            return self.again(tracked, None);
         }
         tracked.operation.polls += 1;
         self.bus.note_driven(&tracked.operation);
