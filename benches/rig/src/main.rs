@@ -1,0 +1,40 @@
+//! Measures the gateway beside its peers and the physical limit, in the same run.
+//!
+//! Run it with `scripts/bench`, which builds what is needed and gives it a database server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark that cannot go on fails on the spot, and prints what it measured"
+)]
+
+mod burst;
+mod http;
+mod poller;
+mod process;
+mod reads;
+mod seed;
+mod servers;
+mod socket;
+mod sockets;
+mod start;
+mod table;
+mod upstream;
+
+/// One thread: what sends the load must leave room for the database server beside it.
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let part = std::env::args().nth(1).unwrap_or_default();
+    match part.as_str() {
+        "reads" => reads::run().await,
+        "sockets" => sockets::run().await,
+        "fanout" => sockets::fanout().await,
+        "poller" => poller::run().await,
+        "burst" => burst::run().await,
+        "start" => start::run().await,
+        other => panic!("there is no part {other:?}"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Ten thousand operations in flight, each asked about every second, and fifty thousand at the slower
+//! pace of long ones.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::{
+    process::Server,
+    seed::{self, Driver},
+    servers::gateway,
+    table::{self, percentile},
+    upstream::Upstream,
+};
+
+/// Taking over is spread over this long; then they are polled evenly.
+const SETTLE: Duration = Duration::from_secs(12);
+const MEASURE: Duration = Duration::from_secs(10);
+/// Waits between two polls are spread by so much, so that operations do not gather.
+const JITTER: f64 = 0.1;
+
+struct Measured {
+    core_share: f64,
+    kib_each: f64,
+    polls_each_second: f64,
+    late_p99: f64,
+    writes: i64,
+}
+
+pub(crate) async fn run() {
+    let many = measure(10_000, "1s").await;
+    let more = measure(50_000, "5s").await;
+    let row = |what: &str, measured: &Measured| {
+        vec![
+            what.to_owned(),
+            format!("{:.0}", measured.polls_each_second),
+            format!("{:.1}", measured.core_share * 100.0),
+            format!("{:.1}", measured.late_p99),
+            format!("{:.1}", measured.kib_each),
+            measured.writes.to_string(),
+        ]
+    };
+    let header = [
+        "operations in flight",
+        "polls/s",
+        "% of a core",
+        "later than due at most, p99, ms",
+        "KiB each",
+        "rows written",
+    ];
+    table::print(
+        &header,
+        &[
+            row("10,000, each second", &many),
+            row("50,000, every 5 seconds", &more),
+        ],
+    );
+    table::at_most("% of a core for 10,000", many.core_share * 100.0, 35.0);
+    table::at_most("p99 of lateness, ms", many.late_p99, 5.0);
+    table::at_most("KiB each", many.kib_each, 3.0);
+}
+
+async fn measure(count: usize, interval: &str) -> Measured {
+    let upstream = Upstream::start().await;
+    let url = seed::postgres("bench_poller").await;
+    let database = seed::open(&url).await;
+    let people = seed::people(&database, count).await;
+    let recipe = gateway("gateway", &url, upstream.url()).env("INTUNED_POLL_INTERVAL", interval);
+    // One that has polled a little already: what is made once is made.
+    let (first, rest) = people.split_at(100);
+    seed::operations(&database, first, Driver::Nobody).await;
+    let server = recipe.start().await;
+    sleep(Duration::from_secs(3)).await;
+    let memory = server.memory();
+    seed::operations(&database, rest, Driver::Nobody).await;
+    sleep(SETTLE).await;
+
+    let written = writes(&url).await;
+    upstream.polls();
+    let (cpu, begun) = (server.cpu(), Instant::now());
+    sleep(MEASURE).await;
+    let (cpu, elapsed) = (server.cpu() - cpu, begun.elapsed());
+    let polls = upstream.polls();
+    let interval: f64 = interval.trim_end_matches('s').parse().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+    let measured = Measured {
+        core_share: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+        kib_each: grown(&server, memory) / rest.len() as f64,
+        polls_each_second: polls.len() as f64 / elapsed.as_secs_f64(),
+        late_p99: percentile(&mut lateness(&polls, interval), 99),
+        writes: writes(&url).await - written,
+    };
+    server.stop().await;
+    measured
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+fn grown(server: &Server, before: u64) -> f64 {
+    server.memory().saturating_sub(before) as f64 / 1024.0
+}
+
+/// By how many milliseconds each poll came later than the longest pause after the one before it. As the
+/// pauses are spread evenly, those beyond the longest are what being late adds to the latest of them.
+fn lateness(polls: &[(Uuid, Instant)], interval: f64) -> Vec<f64> {
+    let longest = interval * (1.0 + JITTER);
+    let mut last = HashMap::new();
+    let mut late = Vec::new();
+    for (id, at) in polls {
+        if let Some(before) = last.insert(*id, *at) {
+            let pause = (*at - before).as_secs_f64();
+            late.push((pause - longest).max(0.0) * 1000.0);
+        }
+    }
+    late
+}
+
+/// Rows that have been written to the tables of operations so far.
+async fn writes(url: &str) -> i64 {
+    let pool = sqlx::PgPool::connect(url).await.unwrap();
+    // Statistics are told once a second at most.
+    sleep(Duration::from_millis(1500)).await;
+    sqlx::query_scalar(
+        "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint \
+         FROM pg_stat_user_tables WHERE relname LIKE 'operation%'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap()
+}

@@ -1,0 +1,236 @@
+//! Queries over HTTP: what one costs, beside the peers and the limit.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    http::{self, Connection},
+    process::{Recipe, Server},
+    seed::{self, Person},
+    servers::{bare, gateway, peer},
+    table::{self, median},
+    upstream::Upstream,
+};
+
+const PEOPLE: usize = 1000;
+const CONNECTIONS: usize = 64;
+const ROUNDS: usize = 3;
+const WARM_UP: Duration = Duration::from_millis(1500);
+const ROUND: Duration = Duration::from_secs(3);
+
+const TYPENAME: &str = "{ __typename }";
+const ME: &str = "query Me { me { id email connection { id createdAt connectedAt } } }";
+const STATUS: &str = "query Status { me { connection { status } } }";
+
+/// The same work for several servers.
+struct Work {
+    title: &'static str,
+    query: &'static str,
+    servers: Vec<&'static str>,
+    /// What the others are held against.
+    limit: &'static str,
+}
+
+#[derive(Default)]
+struct Measured {
+    cpu_micros: Vec<f64>,
+    rate: Vec<f64>,
+}
+
+pub(crate) async fn run() {
+    let upstream = Upstream::start().await;
+    let url = seed::postgres("bench_reads").await;
+    let people = seed::people(&seed::open(&url).await, PEOPLE).await;
+    let directory = TempDir::new().unwrap();
+    let sqlite = format!("sqlite://{}/bench.sqlite", directory.path().display());
+    let sqlite_people = {
+        let database = seed::open(&format!("{sqlite}?mode=rwc")).await;
+        seed::people(&database, PEOPLE).await
+    };
+
+    let mut servers = Vec::new();
+    for recipe in recipes(&url, &sqlite, upstream.url()) {
+        servers.push(recipe.start().await);
+    }
+    for work in works() {
+        measure(&work, &servers, &people, &sqlite_people).await;
+    }
+    let memory: Vec<_> = servers
+        .iter()
+        .map(|server| vec![server.name.to_owned(), mib(server.resident())])
+        .collect();
+    table::print(&["resident after the load", "MiB"], &memory);
+}
+
+fn recipes(url: &str, sqlite: &str, upstream: &str) -> Vec<Recipe> {
+    let answer = json!({ "data": { "__typename": "Query" } }).to_string();
+    vec![
+        bare("bare axum", &answer),
+        bare("bare axum and sqlx", &answer).env("DATABASE_URL", url),
+        gateway("gateway", url, upstream),
+        gateway("gateway, SQLite", sqlite, upstream),
+        peer("mercurius", url, upstream),
+        peer("yoga", url, upstream),
+        peer("apollo", url, upstream),
+    ]
+}
+
+fn works() -> Vec<Work> {
+    let peers = ["mercurius", "yoga", "apollo"];
+    vec![
+        Work {
+            title: "no database: __typename",
+            query: TYPENAME,
+            servers: [&["bare axum", "gateway"][..], &peers].concat(),
+            limit: "bare axum",
+        },
+        Work {
+            title: "session, user and connection from the database",
+            query: ME,
+            servers: [
+                &["bare axum and sqlx", "gateway", "gateway, SQLite"][..],
+                &peers,
+            ]
+            .concat(),
+            limit: "bare axum and sqlx",
+        },
+        Work {
+            title: "the same, and the connection's status asked of Intuned",
+            query: STATUS,
+            servers: [
+                &["bare axum and sqlx", "gateway", "gateway, SQLite"][..],
+                &peers,
+            ]
+            .concat(),
+            limit: "bare axum and sqlx",
+        },
+    ]
+}
+
+async fn measure(work: &Work, servers: &[Server], people: &[Person], sqlite_people: &[Person]) {
+    let mut measured: HashMap<&str, Measured> = HashMap::new();
+    for round in 0..=ROUNDS {
+        for server in servers {
+            if !work.servers.contains(&server.name) {
+                continue;
+            }
+            let people = if server.name.contains("SQLite") {
+                sqlite_people
+            } else {
+                people
+            };
+            let requests = Arc::new(requests(server.name, work.query, people));
+            if round == 0 {
+                check(server, &requests[0], work.query).await;
+                http::load(server.address, &requests, CONNECTIONS, WARM_UP).await;
+                continue;
+            }
+            let before = server.cpu();
+            let load = http::load(server.address, &requests, CONNECTIONS, ROUND).await;
+            let cpu = server.cpu() - before;
+            #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+            let count = load.requests as f64;
+            let measured = measured.entry(server.name).or_default();
+            measured.cpu_micros.push(cpu.as_secs_f64() * 1e6 / count);
+            measured.rate.push(count / load.elapsed.as_secs_f64());
+        }
+    }
+    let medians: HashMap<&str, (f64, f64)> = measured
+        .into_iter()
+        .map(|(name, measured)| (name, (median(measured.cpu_micros), median(measured.rate))))
+        .collect();
+    report(work, &medians);
+}
+
+fn report(work: &Work, medians: &HashMap<&str, (f64, f64)>) {
+    let cpu = |name: &str| medians[name].0;
+    let rows: Vec<_> = work
+        .servers
+        .iter()
+        .map(|name| {
+            let (cpu_micros, rate) = medians[name];
+            vec![
+                (*name).to_owned(),
+                format!("{cpu_micros:.1}"),
+                format!("{rate:.0}"),
+                format!("{:.2}", cpu(work.limit) / cpu_micros),
+            ]
+        })
+        .collect();
+    table::print(
+        &[work.title, "CPU µs", "requests/s", "against the limit"],
+        &rows,
+    );
+    let limit_share = cpu(work.limit) / cpu("gateway");
+    match work.query {
+        TYPENAME => table::at_least("gateway against bare axum", limit_share, 0.65),
+        ME => {
+            table::at_least(
+                "gateway against Mercurius",
+                cpu("mercurius") / cpu("gateway"),
+                1.5,
+            );
+            table::at_least("gateway against bare axum and sqlx", limit_share, 0.85);
+            table::at_least(
+                "gateway on SQLite against itself on Postgres",
+                cpu("gateway") / cpu("gateway, SQLite"),
+                1.0,
+            );
+        }
+        _ => table::at_least(
+            "gateway against Mercurius",
+            cpu("mercurius") / cpu("gateway"),
+            1.5,
+        ),
+    }
+}
+
+fn requests(server: &str, query: &str, people: &[Person]) -> Vec<Bytes> {
+    let body = json!({ "query": query }).to_string();
+    let path = if server == "bare axum and sqlx" {
+        "/row"
+    } else {
+        "/graphql"
+    };
+    let request = |person: &Person| {
+        let user = person.user.to_string();
+        let authorization = format!("Bearer {}", person.token);
+        let headers: &[_] = if query == TYPENAME {
+            &[]
+        } else {
+            &[
+                ("authorization", authorization.as_str()),
+                ("x-user-id", user.as_str()),
+            ]
+        };
+        http::post(path, headers, &body)
+    };
+    people.iter().map(request).collect()
+}
+
+/// Makes sure that the server does the work that is measured.
+async fn check(server: &Server, request: &[u8], query: &str) {
+    let mut connection = Connection::open(server.address, 0).await.unwrap();
+    let answer = connection.exchange(request).await.unwrap();
+    let text = String::from_utf8_lossy(&answer.body);
+    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let (path, ours) = match query {
+        TYPENAME => ("/data/__typename", true),
+        ME if server.name.starts_with("bare") => ("/data/me/email", true),
+        ME => ("/data/me/connection/connectedAt", true),
+        _ => (
+            "/data/me/connection/status",
+            !server.name.starts_with("bare"),
+        ),
+    };
+    let found = value.pointer(path).is_some_and(Value::is_string);
+    assert!(found || !ours, "{} answered {text}", server.name);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+pub(crate) fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1024.0 / 1024.0)
+}
