@@ -177,7 +177,10 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         listen: server.listen,
         database_url: database.url.clone(),
         database_connections: database.max_connections,
-        accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
+        accounts: AccountsConfig {
+            tries: accounts.tries,
+            ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
+        },
         operations: OperationsConfig {
             pace: pace(&operations, intuned.request_timeout),
             timeout: operations.timeout,
@@ -199,6 +202,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             query_timeout: claims.timeout + QUERY_MARGIN,
             socket_init_timeout: limits.socket_init_timeout,
             allowed_origins: server.allowed_origins,
+            trusted_proxies: server.trusted_proxies,
             documents: DocumentLimits {
                 depth: limits.depth,
                 complexity: limits.complexity,

@@ -17,7 +17,7 @@ mod user;
 
 use async_graphql::{Schema, SchemaBuilder, dataloader::DataLoader};
 
-pub use context::RequestId;
+pub use context::{PeerAddress, RequestId};
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;
 use loaders::{UserConnections, Users};

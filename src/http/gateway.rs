@@ -1,6 +1,6 @@
 //! What all transports share: preparing an operation and running it.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::{Executor, Request, Response, parser::types::OperationType};
 use futures_util::{
@@ -21,13 +21,10 @@ use super::{
 use crate::{
     accounts::{AccountError, Caller},
     graphql::{
-        RequestId, documents::Documents, limits::DocumentError, session_cookie::SessionCookie,
+        PeerAddress, RequestId, documents::Documents, limits::DocumentError,
+        session_cookie::SessionCookie,
     },
 };
-
-/// The address at the other end of the connection; resolvers find it in their context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress(pub IpAddr);
 
 /// What the handlers need.
 pub(crate) struct Gateway<E> {

@@ -11,9 +11,9 @@ use axum::{
 use tokio::time::Instant;
 use tracing::{Instrument, field, info, info_span};
 
-use super::gateway::{Origin, PeerAddress};
+use super::gateway::Origin;
 use crate::ambient::Random;
-use crate::graphql::RequestId;
+use crate::graphql::{PeerAddress, RequestId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

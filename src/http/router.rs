@@ -7,6 +7,7 @@ use axum::{Router, middleware, routing};
 use tower::util::option_layer;
 
 use super::{
+    forwarded,
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
@@ -23,6 +24,7 @@ pub(crate) fn build<E: Executor>(
 ) -> Router {
     let health = health::routes(readiness, gateway.shutdown.clone());
     let cors = origin::cors(&gateway.settings.allowed_origins);
+    let proxies = gateway.settings.trusted_proxies.clone();
     let graphql = routing::get(handlers::get::<E>)
         .post(handlers::post::<E>)
         .fallback(handlers::other);
@@ -34,4 +36,5 @@ pub(crate) fn build<E: Executor>(
         .fallback(handlers::unknown_path)
         .layer(option_layer(cors))
         .layer(middleware::from_fn_with_state(random, observe))
+        .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }
