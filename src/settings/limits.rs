@@ -1,10 +1,6 @@
 //! What a request may ask for, how much of everything there may be at once, and how long it may take.
 
-#![expect(
-    clippy::doc_markdown,
-    clippy::struct_field_names,
-    reason = "comments and names of fields are the help text and the settings' names, as they are"
-)]
+#![expect(clippy::doc_markdown, reason = "comments are the help text, as it is")]
 
 use clap::Args;
 
