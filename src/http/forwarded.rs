@@ -31,7 +31,7 @@ pub(crate) async fn resolve(
 }
 
 /// The reverse proxies that are believed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
