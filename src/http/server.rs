@@ -22,7 +22,7 @@ use super::{
     router,
     settings::HttpSettings,
 };
-use crate::{ambient::Random, graphql::documents::Documents};
+use crate::{ambient::Random, graphql::documents::Documents, metrics::HttpMetrics};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
 const READ_BUFFER: usize = 64 * 1024;
@@ -40,6 +40,8 @@ pub struct Service<E> {
     pub readiness: Readiness,
     /// For request ids.
     pub random: Random,
+    /// What is counted.
+    pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
     /// headers that they set themselves stay.
     pub extra: Router,
@@ -85,6 +87,7 @@ impl Server {
             documents: Documents::new(self.settings.documents),
             seats: Seats::new(self.settings.streams_per_user),
             settings: self.settings.clone(),
+            metrics: service.metrics,
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });

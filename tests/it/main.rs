@@ -22,6 +22,7 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod leases;
+mod metrics;
 mod operations;
 mod processes;
 mod replicas;

@@ -34,6 +34,7 @@ use crate::{
         parameters::Parameters,
         refusal::Refusal,
     },
+    metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
 };
 
 /// Why a session is over.
@@ -49,6 +50,18 @@ enum End {
 impl From<Close> for End {
     fn from(close: Close) -> Self {
         Self::Close(close)
+    }
+}
+
+impl End {
+    /// What is counted: why the subscriptions end, and why the socket does.
+    fn told(&self) -> (StreamEnd, &'static str) {
+        match self {
+            Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
+            Self::Close(close) => (StreamEnd::Closed, close.name()),
+            Self::Closed => (StreamEnd::Client, "client"),
+            Self::Gone => (StreamEnd::Client, "lost"),
+        }
     }
 }
 
@@ -88,6 +101,8 @@ pub(super) struct Session<E> {
     keep_alive: Interval,
     /// Whether anything has come since the last sign of life was asked for.
     alive: bool,
+    watch: StreamWatch,
+    metrics: OpenSocket,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -109,6 +124,8 @@ impl<E: Executor> Session<E> {
             operations: StreamMap::new(),
             keep_alive,
             alive: true,
+            watch: StreamWatch::new(Transport::WebSocket),
+            metrics: gateway.metrics.socket(),
             shutdown: Box::pin(gateway.shutdown.clone().cancelled_owned()),
             gateway,
         }
@@ -122,6 +139,9 @@ impl<E: Executor> Session<E> {
                 break end;
             }
         };
+        let (streams, reason) = end.told();
+        self.watch.ends(streams);
+        self.metrics.ends(reason);
         self.operations.clear();
         match end {
             End::Close(close) => {
@@ -246,11 +266,14 @@ impl<E: Executor> Session<E> {
         }
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
-                let answers = StreamNotifyClose::new(self.gateway.stream(operation));
+                let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
                 self.operations.insert(id, answers);
                 Ok(())
             }
-            Err(error) => self.answer(&id, &Answer::from(&error.into())).await,
+            Err(error) => {
+                self.gateway.metrics.refused(error.code());
+                self.answer(&id, &Answer::from(&error.into())).await
+            }
         }
     }
 
