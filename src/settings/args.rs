@@ -10,6 +10,8 @@
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
+use super::limits::LimitArgs;
+
 /// A GraphQL gateway with subscriptions in front of Intuned.
 ///
 /// Every setting can be given as a flag, as an environment variable, or in a file `.env` in the
@@ -189,32 +191,6 @@ pub(super) struct ServerArgs {
     #[arg(long, env, value_name = "SWITCH",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) introspection: Option<String>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Limits")]
-pub(super) struct LimitArgs {
-    /// How deep fields of a query may be nested
-    #[arg(long, env, value_name = "COUNT", default_value = "8")]
-    pub(super) max_depth: String,
-    /// How many fields a query may have, those of its fragments counted each time
-    #[arg(long, env, value_name = "COUNT", default_value = "300")]
-    pub(super) max_complexity: String,
-    /// How many aliases a query may have
-    #[arg(long, env, value_name = "COUNT", default_value = "15")]
-    pub(super) max_aliases: String,
-    /// How many directives a query may have
-    #[arg(long, env, value_name = "COUNT", default_value = "50")]
-    pub(super) max_directives: String,
-    /// How many lexical tokens a query may have
-    #[arg(long, env, value_name = "COUNT", default_value = "2000")]
-    pub(super) max_tokens: String,
-    /// The longest body of a request, in bytes
-    #[arg(long, env, value_name = "BYTES", default_value = "1048576")]
-    pub(super) max_body_bytes: String,
-    /// How long a new WebSocket may take to send connection_init
-    #[arg(long, env, value_name = "DURATION", default_value = "3s")]
-    pub(super) ws_init_timeout: String,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod demo;
+mod limits;
 mod problem;
 mod reader;
 mod upstream;
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::{
     ambient::Random,
+    http::HttpSettings,
     intuned::{ApiGeneration, IntunedConfig},
     simulator::SimulatedGeneration,
 };
@@ -51,8 +53,8 @@ pub struct Settings {
     pub claims: ClaimsSettings,
     /// Serving HTTP.
     pub server: ServerSettings,
-    /// What a request may ask for.
-    pub limits: LimitSettings,
+    /// What a request may ask for, how much there may be at once, and how long it may take.
+    pub limits: HttpSettings,
     /// The log.
     pub log: LogSettings,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
@@ -161,25 +163,6 @@ pub struct ServerSettings {
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
     pub introspection: bool,
-}
-
-/// What a request may ask for.
-#[derive(Clone, Copy, Debug)]
-pub struct LimitSettings {
-    /// Fields within fields.
-    pub depth: usize,
-    /// Fields.
-    pub complexity: usize,
-    /// Fields that are given another name.
-    pub aliases: usize,
-    /// Directives.
-    pub directives: usize,
-    /// Lexical tokens.
-    pub tokens: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: usize,
-    /// How long a new WebSocket may take to send `connection_init`.
-    pub socket_init_timeout: Duration,
 }
 
 /// How the log is written.
