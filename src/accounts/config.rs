@@ -5,6 +5,7 @@ use std::{num::NonZero, thread, time::Duration};
 use secrecy::SecretString;
 
 use super::{PasswordParams, TryLimits};
+use crate::metrics::PasswordMetrics;
 
 /// Passwords that may wait for each one that is being hashed: some two seconds' work.
 const WAITING_FOR_EACH_THREAD: usize = 64;
@@ -22,6 +23,8 @@ pub struct AccountsConfig {
     pub password_threads: usize,
     /// How many may wait for that; beyond them one is refused at once.
     pub passwords_waiting: usize,
+    /// What is counted of that.
+    pub password_metrics: PasswordMetrics,
     /// How often a password may be tried.
     pub tries: TryLimits,
 }
@@ -37,6 +40,7 @@ impl AccountsConfig {
             password_params: PasswordParams::default(),
             password_threads: threads,
             passwords_waiting: threads * WAITING_FOR_EACH_THREAD,
+            password_metrics: PasswordMetrics::default(),
             tries: TryLimits::default(),
         }
     }

@@ -107,6 +107,7 @@ impl Accounts {
                 config.password_params.clone(),
                 config.password_threads,
                 config.passwords_waiting,
+                config.password_metrics.clone(),
             ),
             tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),

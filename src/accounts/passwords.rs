@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::AccountError;
+use crate::metrics::PasswordMetrics;
 
 /// In characters, not bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
@@ -26,6 +27,7 @@ pub(super) struct Passwords {
     threads: Arc<Semaphore>,
     /// For those that are worked on and those that wait.
     places: Arc<Semaphore>,
+    metrics: PasswordMetrics,
 }
 
 /// The right to have one password worked on in a while.
@@ -47,7 +49,12 @@ pub(super) fn check_length(password: &SecretString) -> Result<(), AccountError> 
 impl Passwords {
     /// At most `threads` (at least one) passwords are worked on at the same time, while at most
     /// `waiting` wait for it.
-    pub(super) fn new(params: Params, threads: usize, waiting: usize) -> Self {
+    pub(super) fn new(
+        params: Params,
+        threads: usize,
+        waiting: usize,
+        metrics: PasswordMetrics,
+    ) -> Self {
         let threads = threads.max(1);
         let places = threads.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
         let dummy = format!(
@@ -63,6 +70,7 @@ impl Passwords {
             dummy: dummy.into(),
             threads: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(places)),
+            metrics,
         }
     }
 
@@ -120,6 +128,7 @@ impl Passwords {
         place: Place,
         work: impl FnOnce() -> Result<T, password_hash::Error> + Send + 'static,
     ) -> Result<T, AccountError> {
+        let _pending = self.metrics.begin();
         let thread = self
             .threads
             .clone()
@@ -144,7 +153,7 @@ mod tests {
 
     fn cheap() -> Passwords {
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
-        Passwords::new(params, 1, 1)
+        Passwords::new(params, 1, 1, PasswordMetrics::default())
     }
 
     async fn hash(passwords: &Passwords, salt: u8) -> String {
@@ -177,7 +186,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_default_is_what_owasp_recommends() {
-        let hash = hash(&Passwords::new(Params::default(), 1, 0), 1).await;
+        let passwords = Passwords::new(Params::default(), 1, 0, PasswordMetrics::default());
+        let hash = hash(&passwords, 1).await;
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"

@@ -11,7 +11,7 @@ use super::{
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
-    observe::observe,
+    observe::{Observer, observe},
     origin,
 };
 use crate::ambient::Random;
@@ -23,6 +23,10 @@ pub(crate) fn build<E: Executor>(
     extra: Router,
 ) -> Router {
     let health = health::routes(readiness, gateway.shutdown.clone());
+    let observer = Observer {
+        random,
+        metrics: gateway.metrics.clone(),
+    };
     let cors = origin::cors(&gateway.settings.allowed_origins);
     let proxies = gateway.settings.trusted_proxies.clone();
     let graphql = routing::get(handlers::get::<E>)
@@ -35,6 +39,6 @@ pub(crate) fn build<E: Executor>(
         .merge(extra)
         .fallback(handlers::unknown_path)
         .layer(option_layer(cors))
-        .layer(middleware::from_fn_with_state(random, observe))
+        .layer(middleware::from_fn_with_state(observer, observe))
         .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }
