@@ -34,6 +34,7 @@ use self::{
 use crate::{
     ambient::{Clock, Random},
     database,
+    gather::{Gather, padded},
 };
 
 pub use self::{config::AccountsConfig, error::AccountError, tries::TryLimits};
@@ -69,6 +70,7 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
+    sessions: Gather<Uuid, session::Model>,
     watch: Arc<SessionWatch>,
     clock: Arc<dyn Clock>,
     random: Random,
@@ -78,6 +80,23 @@ impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts").finish_non_exhaustive()
     }
+}
+
+/// Sessions by id.
+fn sessions(database: DatabaseConnection) -> Gather<Uuid, session::Model> {
+    Gather::new(move |ids: Vec<Uuid>| {
+        let database = database.clone();
+        async move {
+            let sessions = session::Entity::find()
+                .filter(session::Column::Id.is_in(padded(&ids)))
+                .all(&database)
+                .await?;
+            Ok(sessions
+                .into_iter()
+                .map(|session| (session.id, session))
+                .collect())
+        }
+    })
 }
 
 impl Accounts {
@@ -111,6 +130,7 @@ impl Accounts {
             ),
             tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),
+            sessions: sessions(database.clone()),
             watch: Arc::default(),
             database,
             clock,
@@ -223,8 +243,8 @@ impl Accounts {
             .tokens
             .verify(token, now)
             .ok_or(AccountError::InvalidToken)?;
-        session::Entity::find_by_id(claims.session_id)
-            .one(&self.database)
+        self.sessions
+            .one(claims.session_id)
             .await?
             .filter(|session| session.user_id == claims.user_id && session.expires_at.0 > now)
             .map(|session| Caller {
@@ -241,7 +261,7 @@ impl Accounts {
     /// The database's.
     pub async fn users(&self, ids: &[Uuid]) -> Result<Vec<user::Model>, DbErr> {
         user::Entity::find()
-            .filter(user::Column::Id.is_in(ids.iter().copied()))
+            .filter(user::Column::Id.is_in(padded(ids)))
             .all(&self.database)
             .await
     }

@@ -15,7 +15,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::ambient::{Clock, Random};
+use crate::{
+    ambient::{Clock, Random},
+    gather::padded,
+};
 
 /// With its jitter and the query, less than the five seconds that sockets are promised.
 const LOOK_INTERVAL: Duration = Duration::from_secs(4);
@@ -137,16 +140,6 @@ impl SessionWatch {
     }
 }
 
-/// `ids`, the last repeated up to a power of two: a dozen statements to prepare instead of one for
-/// each number of sessions.
-fn padded(ids: &[Uuid]) -> Vec<Uuid> {
-    let mut padded = ids.to_vec();
-    if let Some(last) = ids.last() {
-        padded.resize(ids.len().next_power_of_two(), *last);
-    }
-    padded
-}
-
 /// Deletes the rows of sessions that have expired.
 async fn prune(database: &DatabaseConnection, clock: &dyn Clock) -> Result<(), DbErr> {
     loop {
@@ -209,15 +202,5 @@ mod tests {
         drop(before);
         assert_eq!(watch.sessions().len(), 1);
         drop(after);
-    }
-
-    #[test]
-    fn chunks_are_padded_to_few_sizes() {
-        let ids = |count: u128| (0..count).map(Uuid::from_u128).collect::<Vec<_>>();
-        assert_eq!(padded(&[]).len(), 0);
-        assert_eq!(padded(&ids(1)).len(), 1);
-        assert_eq!(padded(&ids(5)).len(), 8);
-        assert_eq!(padded(&ids(1024)).len(), 1024);
-        assert_eq!(padded(&ids(5)).last(), ids(5).last());
     }
 }

@@ -176,12 +176,16 @@ impl App {
             connections: connections.clone(),
             operations,
         };
-        let mut schema = graphql::schema(services.clone());
-        if !config.introspection {
-            schema = schema.disable_introspection().disable_suggestions();
-        }
+        let schema = || {
+            let schema = graphql::schema(services.clone());
+            if config.introspection {
+                schema
+            } else {
+                schema.disable_introspection().disable_suggestions()
+            }
+        };
         let service = Service {
-            executor: GatewayExecutor::new(schema.finish(), connections),
+            executor: GatewayExecutor::new(schema),
             authenticator: Arc::new(accounts),
             readiness: readiness(database.clone()),
             random,

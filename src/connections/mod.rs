@@ -9,7 +9,10 @@ use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError};
+use crate::{
+    gather::padded,
+    intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
+};
 use single_flight::SingleFlight;
 
 /// The project's API that lists a user's expense claims.
@@ -70,7 +73,7 @@ impl Connections {
         users: &[Uuid],
     ) -> Result<HashMap<Uuid, connection::Model>, DbErr> {
         let found = connection::Entity::find()
-            .filter(connection::Column::UserId.is_in(users.iter().copied()))
+            .filter(connection::Column::UserId.is_in(padded(users)))
             .filter(connection::Column::Service.eq(Service::OrangeHrm))
             .all(&self.database)
             .await?;

@@ -1,12 +1,12 @@
 //! Connections, as clients see them.
 
-use async_graphql::{Context, Enum, ID, Object, dataloader::DataLoader};
+use async_graphql::{Context, Enum, ID, Object};
 use entity::connection;
 use uuid::Uuid;
 
 use super::{
     error::{ApiError, OrFail},
-    loaders::{self, ConnectionOf, UserConnections},
+    loaders::{self, UserConnections},
     scalars::{Json, Timestamp},
 };
 use crate::{connections::Connections, intuned::AuthSessionStatus};
@@ -17,8 +17,8 @@ pub(super) struct Connection(connection::Model);
 impl Connection {
     /// The user's connection; none when not connected.
     pub(super) async fn of(context: &Context<'_>, user_id: Uuid) -> Result<Option<Self>, ApiError> {
-        let connections = context.data_unchecked::<DataLoader<UserConnections>>();
-        let found = connections.load_one(ConnectionOf(user_id)).await;
+        let connections = context.data_unchecked::<UserConnections>();
+        let found = connections.0.one(user_id).await;
         Ok(found.or_fail(context)?.map(Self))
     }
 

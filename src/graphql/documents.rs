@@ -1,7 +1,10 @@
 //! Query documents: parsed, held against [`DocumentLimits`], and kept for the next request with the
 //! same text.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_graphql::parser::{
     self, parse_query,
@@ -30,12 +33,36 @@ pub struct Documents {
 }
 
 /// A document within bounds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Document {
     /// For [`async_graphql::Request::set_parsed_query`].
     pub executable: ExecutableDocument,
     /// Whether any of it reads claims, which takes long.
     pub reads_claims: bool,
+    /// Whether it was found valid against the schema, which nothing that comes with a request changes.
+    valid: AtomicBool,
+}
+
+/// Given to the executor with a request whose document was found valid before.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundValid;
+
+impl Document {
+    /// Whether validating it again would find nothing.
+    pub fn was_found_valid(&self) -> bool {
+        self.valid.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it passed validation. Validating one with variables looks at their values too, and
+    /// with several operations at the one that is meant: of these it says nothing about the next time.
+    pub fn found_valid(&self) {
+        let mut operations = self.executable.operations.iter();
+        if let (Some((_, operation)), None) = (operations.next(), operations.next())
+            && operation.node.variable_definitions.is_empty()
+        {
+            self.valid.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A document within bounds, and which of its operations is to run.
@@ -121,6 +148,7 @@ impl Documents {
         let document = Arc::new(Document {
             executable,
             reads_claims: findings.reads_claims,
+            valid: AtomicBool::new(false),
         });
         if !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH {
             self.cache.insert(text.into(), Arc::clone(&document));

@@ -1,7 +1,6 @@
 //! The one table of error codes: what each thing that can go wrong is called in
 //! `extensions.code`, and what its reader is told to do.
 
-use std::sync::Arc;
 
 use async_graphql::{Context, ErrorExtensions};
 use sea_orm::DbErr;
@@ -214,12 +213,6 @@ impl IntoApiError for StoreError {
 }
 
 impl IntoApiError for DbErr {
-    fn into_api_error(self, request_id: &str) -> ApiError {
-        database_failed(&self, request_id)
-    }
-}
-
-impl IntoApiError for Arc<DbErr> {
     fn into_api_error(self, request_id: &str) -> ApiError {
         database_failed(&self, request_id)
     }

@@ -16,7 +16,7 @@ mod subscription;
 mod user;
 
 use async_graphql::{
-    OutputType, Schema, SchemaBuilder, SubscriptionType, dataloader::DataLoader,
+    OutputType, Schema, SchemaBuilder, SubscriptionType,
     parser::types::OperationType, registry::Registry,
 };
 
@@ -46,11 +46,9 @@ pub struct Services {
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
 pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscriptions> {
-    let users = DataLoader::new(Users(services.accounts.clone()), tokio::spawn);
-    let connections = UserConnections(services.connections.clone());
     bare_schema()
-        .data(users)
-        .data(DataLoader::new(connections, tokio::spawn))
+        .data(Users::new(services.accounts.clone()))
+        .data(UserConnections::new(services.connections.clone()))
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)

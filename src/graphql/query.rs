@@ -1,12 +1,12 @@
 //! `Query`.
 
-use async_graphql::{Context, ID, Object, dataloader::DataLoader};
+use async_graphql::{Context, ID, Object};
 use uuid::Uuid;
 
 use super::{
     context::{caller, require_caller},
     error::{ApiError, OrFail},
-    loaders::{UserId, Users},
+    loaders::Users,
     operation::Operation,
     user::User,
 };
@@ -23,8 +23,7 @@ impl Query {
         let Some(caller) = caller(context) else {
             return Ok(None);
         };
-        let users = context.data_unchecked::<DataLoader<Users>>();
-        let user = users.load_one(UserId(caller.user_id)).await;
+        let user = context.data_unchecked::<Users>().0.one(caller.user_id).await;
         Ok(user.or_fail(context)?.map(User))
     }
 

@@ -29,7 +29,9 @@ use super::{
 use crate::{
     accounts::{AccountError, Caller},
     graphql::{
-        PeerAddress, RequestId, documents::Documents, limits::DocumentError,
+        PeerAddress, RequestId,
+        documents::{Document, Documents, FoundValid},
+        limits::DocumentError,
         session_cookie::SessionCookie,
     },
     metrics::{HttpMetrics, OpenStream, RequestSeries, Running, StreamEnd, StreamWatch},
@@ -65,7 +67,7 @@ pub(crate) struct Operation {
     series: Arc<RequestSeries>,
     pub(crate) kind: OperationType,
     pub(crate) name: Option<String>,
-    reads_claims: bool,
+    document: Arc<Document>,
 }
 
 impl Operation {
@@ -127,15 +129,17 @@ impl<E: Executor> Gateway<E> {
             .data(origin.request_id.clone())
             .data(origin.peer);
         request.operation_name.clone_from(&checked.name);
-        let reads_claims = checked.document.reads_claims;
-        request.set_parsed_query(Arc::unwrap_or_clone(checked.document).executable);
+        if checked.document.was_found_valid() {
+            request = request.data(FoundValid);
+        }
+        request.set_parsed_query(checked.document.executable.clone());
         Ok(Operation {
             request,
             request_id: origin.request_id.clone(),
             series,
             kind: checked.operation,
             name: checked.name,
-            reads_claims,
+            document: checked.document,
         })
     }
 
@@ -145,7 +149,7 @@ impl<E: Executor> Gateway<E> {
             OperationType::Mutation => self.settings.mutation_timeout,
             _ => self.settings.query_timeout,
         };
-        if operation.reads_claims {
+        if operation.document.reads_claims {
             limit += self.settings.claims_timeout;
         }
         let mut running = operation.series.begin();
@@ -156,7 +160,12 @@ impl<E: Executor> Gateway<E> {
             Err(_) => Err(Refusal::ExecutionTimeout),
         };
         match &executed {
-            Ok(answer) => running.answered(answer.error_code()),
+            Ok(answer) => {
+                if !answer.is_request_error() {
+                    operation.document.found_valid();
+                }
+                running.answered(answer.error_code());
+            }
             Err(refusal) => running.answered(Some(refusal.code())),
         }
         executed

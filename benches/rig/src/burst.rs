@@ -35,7 +35,10 @@ pub(crate) async fn run() {
         let directory = TempDir::new().unwrap();
         let url = match database {
             "Postgres" => seed::postgres("bench_burst").await,
-            _ => format!("sqlite://{}/bench.sqlite?mode=rwc", directory.path().display()),
+            _ => format!(
+                "sqlite://{}/bench.sqlite?mode=rwc",
+                directory.path().display()
+            ),
         };
         let people = {
             let database = seed::open(&url).await;
@@ -73,8 +76,16 @@ pub(crate) async fn run() {
     ];
     table::print(&header, &rows);
     for (database, accepted, heard) in verdicts {
-        table::at_most(&format!("p99 of the answer on {database}, ms"), accepted, 100.0);
-        table::at_most(&format!("p99 from Intuned to the follower on {database}, ms"), heard, 10.0);
+        table::at_most(
+            &format!("p99 of the answer on {database}, ms"),
+            accepted,
+            100.0,
+        );
+        table::at_most(
+            &format!("p99 from Intuned to the follower on {database}, ms"),
+            heard,
+            10.0,
+        );
     }
 }
 

@@ -128,7 +128,9 @@ fn parse(bytes: &[u8]) -> Option<(Answer, usize)> {
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 /// The bytes of a POST of JSON.
@@ -177,7 +179,12 @@ pub(crate) async fn load(
             while Instant::now() < deadline {
                 let request = &requests[(number + count * connections) % requests.len()];
                 let answer = connection.exchange(request).await.expect("an answer");
-                assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.body));
+                assert_eq!(
+                    answer.status,
+                    200,
+                    "{:?}",
+                    String::from_utf8_lossy(&answer.body)
+                );
                 count += 1;
             }
             count as u64

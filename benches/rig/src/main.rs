@@ -13,11 +13,13 @@
 
 mod burst;
 mod http;
+mod metrics;
 mod poller;
 mod process;
 mod reads;
 mod seed;
 mod servers;
+mod soak;
 mod socket;
 mod sockets;
 mod start;
@@ -35,6 +37,7 @@ async fn main() {
         "poller" => poller::run().await,
         "burst" => burst::run().await,
         "start" => start::run().await,
+        "soak" => soak::run().await,
         other => panic!("there is no part {other:?}"),
     }
 }

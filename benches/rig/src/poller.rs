@@ -1,24 +1,23 @@
 //! Ten thousand operations in flight, each asked about every second, and fifty thousand at the slower
 //! pace of long ones.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::{
-    process::Server,
+    metrics,
+    process::{Server, free_address},
     seed::{self, Driver},
     servers::gateway,
-    table::{self, percentile},
+    table,
     upstream::Upstream,
 };
 
 /// Taking over is spread over this long; then they are polled evenly.
 const SETTLE: Duration = Duration::from_secs(12);
 const MEASURE: Duration = Duration::from_secs(10);
-/// Waits between two polls are spread by so much, so that operations do not gather.
-const JITTER: f64 = 0.1;
+const LATENESS: &str = "intuned_gateway_operation_poll_lateness_seconds";
 
 struct Measured {
     core_share: f64,
@@ -66,7 +65,10 @@ async fn measure(count: usize, interval: &str) -> Measured {
     let url = seed::postgres("bench_poller").await;
     let database = seed::open(&url).await;
     let people = seed::people(&database, count).await;
-    let recipe = gateway("gateway", &url, upstream.url()).env("INTUNED_POLL_INTERVAL", interval);
+    let metrics_address = free_address();
+    let recipe = gateway("gateway", &url, upstream.url())
+        .env("INTUNED_POLL_INTERVAL", interval)
+        .env("METRICS_ADDR", metrics_address.to_string());
     // One that has polled a little already: what is made once is made.
     let (first, rest) = people.split_at(100);
     seed::operations(&database, first, Driver::Nobody).await;
@@ -78,17 +80,18 @@ async fn measure(count: usize, interval: &str) -> Measured {
 
     let written = writes(&url).await;
     upstream.polls();
+    let late_before = metrics::histogram(metrics_address, LATENESS).await;
     let (cpu, begun) = (server.cpu(), Instant::now());
     sleep(MEASURE).await;
     let (cpu, elapsed) = (server.cpu() - cpu, begun.elapsed());
     let polls = upstream.polls();
-    let interval: f64 = interval.trim_end_matches('s').parse().unwrap();
+    let late_after = metrics::histogram(metrics_address, LATENESS).await;
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
     let measured = Measured {
         core_share: cpu.as_secs_f64() / elapsed.as_secs_f64(),
         kib_each: grown(&server, memory) / rest.len() as f64,
-        polls_each_second: polls.len() as f64 / elapsed.as_secs_f64(),
-        late_p99: percentile(&mut lateness(&polls, interval), 99),
+        polls_each_second: polls as f64 / elapsed.as_secs_f64(),
+        late_p99: metrics::percentile(&late_before, &late_after, 99.0) * 1000.0,
         writes: writes(&url).await - written,
     };
     server.stop().await;
@@ -98,21 +101,6 @@ async fn measure(count: usize, interval: &str) -> Measured {
 #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
 fn grown(server: &Server, before: u64) -> f64 {
     server.memory().saturating_sub(before) as f64 / 1024.0
-}
-
-/// By how many milliseconds each poll came later than the longest pause after the one before it. As the
-/// pauses are spread evenly, those beyond the longest are what being late adds to the latest of them.
-fn lateness(polls: &[(Uuid, Instant)], interval: f64) -> Vec<f64> {
-    let longest = interval * (1.0 + JITTER);
-    let mut last = HashMap::new();
-    let mut late = Vec::new();
-    for (id, at) in polls {
-        if let Some(before) = last.insert(*id, *at) {
-            let pause = (*at - before).as_secs_f64();
-            late.push((pause - longest).max(0.0) * 1000.0);
-        }
-    }
-    late
 }
 
 /// Rows that have been written to the tables of operations so far.

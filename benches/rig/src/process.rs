@@ -108,7 +108,7 @@ async fn is_ready(address: SocketAddr, path: Option<&str>) -> bool {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address")
 }

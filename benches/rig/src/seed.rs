@@ -71,7 +71,7 @@ pub(crate) async fn people(database: &DatabaseConnection, count: usize) -> Vec<P
         users.push(user::ActiveModel {
             id: Set(user),
             email: Set(format!("user-{number}@example.com")),
-            password_hash: Set(String::from("$argon2id$none")),
+            password_hash: Set(user::PasswordHash(String::from("$argon2id$none"))),
             created_at: Set(Millis(now)),
         });
         sessions.push(session::ActiveModel {

@@ -33,7 +33,9 @@ pub(crate) fn peer(name: &'static str, database_url: &str, upstream: &str) -> Re
 
 /// Does nothing but what cannot be left out; answers with `answer`.
 pub(crate) fn bare(name: &'static str, answer: &str) -> Recipe {
-    let program = env::current_exe().expect("this program").with_file_name("bare");
+    let program = env::current_exe()
+        .expect("this program")
+        .with_file_name("bare");
     Recipe::new(name, program.display().to_string())
         .env("ANSWER", answer)
         .ready_path("/health/ready")

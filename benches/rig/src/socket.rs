@@ -26,7 +26,8 @@ impl Socket {
         let answer = connection.exchange(handshake.as_bytes()).await?;
         assert_eq!(answer.status, 101, "the handshake is completed");
         let mut socket = Self { connection };
-        let init = format!(r#"{{"type":"connection_init","payload":{{"authorization":"{token}"}}}}"#);
+        let init =
+            format!(r#"{{"type":"connection_init","payload":{{"authorization":"{token}"}}}}"#);
         socket.send(TEXT, init.as_bytes()).await?;
         let answer = socket.receive().await?;
         assert!(answer.contains("connection_ack"), "{answer}");
@@ -85,7 +86,10 @@ impl Socket {
 fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let opcode = *bytes.first()?;
     let (start, length) = match *bytes.get(1)? {
-        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
+        ),
         127 => panic!("a message over 64 KiB"),
         length => (2, usize::from(length)),
     };

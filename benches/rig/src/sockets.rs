@@ -83,7 +83,7 @@ async fn measure_all(follow: Follow) {
     };
     let recipes = [
         bare("bare", ""),
-        gateway("gateway", &url, upstream.url()).env("MAX_STREAMS_PER_USER", "20000"),
+        gateway("gateway", &url, upstream.url()).env("MAX_USER_STREAMS", "20000"),
         peer("yoga", &url, upstream.url()),
         peer("apollo", &url, upstream.url()),
         peer("mercurius", &url, upstream.url()),
@@ -132,7 +132,10 @@ async fn measure(
         polls += 1;
         let cpu = server.cpu();
         let mut delays = listeners
-            .hear(people.len(), broadcast(&server, database, people, follow, polls))
+            .hear(
+                people.len(),
+                broadcast(&server, database, people, follow, polls),
+            )
             .await;
         sleep(PAUSE).await;
         event_micros.push(micros(server.cpu() - cpu, people.len()));
@@ -273,9 +276,8 @@ async fn broadcast(
 }
 
 fn report(follow: Follow, names: &[&str], rounds: &HashMap<&str, Vec<Measured>>) {
-    let middle = |name: &str, value: fn(&Measured) -> f64| {
-        median(rounds[name].iter().map(value).collect())
-    };
+    let middle =
+        |name: &str, value: fn(&Measured) -> f64| median(rounds[name].iter().map(value).collect());
     let rows: Vec<_> = names
         .iter()
         .map(|name| {
@@ -310,11 +312,19 @@ fn report(follow: Follow, names: &[&str], rounds: &HashMap<&str, Vec<Measured>>)
             table::at_most("KiB each", middle("gateway", |m| m.kib_each), 10.0);
             let accepted = 1.0 / against_bare(|m| m.open_micros);
             table::at_least("accepted against bare", accepted, 0.8);
-            table::at_most("CPU of an event against bare", against_bare(|m| m.event_micros), 1.5);
+            table::at_most(
+                "CPU of an event against bare",
+                against_bare(|m| m.event_micros),
+                1.5,
+            );
             table::at_most("p99 of an event against bare", against_bare(|m| m.p99), 1.6);
         }
         Follow::One => {
-            table::at_most("CPU of an event against bare", against_bare(|m| m.event_micros), 1.2);
+            table::at_most(
+                "CPU of an event against bare",
+                against_bare(|m| m.event_micros),
+                1.2,
+            );
         }
     }
 }

@@ -53,9 +53,15 @@ pub(crate) async fn run() {
     }
     let header = ["start", "ms until ready", "MiB resident at rest"];
     table::print(&header, &rows);
-    let program = fs::metadata(env::var("GATEWAY_BIN").unwrap()).unwrap().len();
+    let program = fs::metadata(env::var("GATEWAY_BIN").unwrap())
+        .unwrap()
+        .len();
     let console = size_of_files("web/dist");
-    println!("program: {} MiB, of it the console {} MiB", mib(program), mib(console));
+    println!(
+        "program: {} MiB, of it the console {} MiB",
+        mib(program),
+        mib(console)
+    );
     table::at_most("ms until ready on a new SQLite file", sqlite.0, 150.0);
     table::at_most("MiB resident at rest", sqlite.1, 30.0);
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -33,7 +36,7 @@ struct Seen {
     started: Mutex<HashMap<Uuid, Instant>>,
     /// When a poll was first answered that the creation is done.
     told_done: Mutex<HashMap<Uuid, Instant>>,
-    polls: Mutex<Vec<(Uuid, Instant)>>,
+    polls: AtomicU64,
 }
 
 impl Upstream {
@@ -44,7 +47,10 @@ impl Upstream {
         let project = Router::new()
             .route("/auth-sessions/create", post(create))
             .route("/auth-sessions/create/{id}/result", get(result))
-            .route("/auth-sessions/{id}", get(session).delete(async || StatusCode::NO_CONTENT))
+            .route(
+                "/auth-sessions/{id}",
+                get(session).delete(async || StatusCode::NO_CONTENT),
+            )
             .with_state(Arc::clone(&seen));
         let app = Router::new().nest("/{workspace}/projects/{project}", project);
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -62,12 +68,23 @@ impl Upstream {
 
     /// When the poll was answered that told of the end of the creation for the first time.
     pub(crate) fn told_done(&self, upstream_id: Uuid) -> Option<Instant> {
-        self.seen.told_done.lock().unwrap().get(&upstream_id).copied()
+        self.seen
+            .told_done
+            .lock()
+            .unwrap()
+            .get(&upstream_id)
+            .copied()
+    }
+
+    /// Forgets the creation, so that another may have its name.
+    pub(crate) fn forget(&self, upstream_id: Uuid) {
+        self.seen.started.lock().unwrap().remove(&upstream_id);
+        self.seen.told_done.lock().unwrap().remove(&upstream_id);
     }
 
     /// The polls since this was last asked.
-    pub(crate) fn polls(&self) -> Vec<(Uuid, Instant)> {
-        std::mem::take(&mut *self.seen.polls.lock().unwrap())
+    pub(crate) fn polls(&self) -> u64 {
+        self.seen.polls.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -86,7 +103,7 @@ async fn result(
     Path((_, _, id)): Path<(String, String, Uuid)>,
 ) -> Response {
     let now = Instant::now();
-    seen.polls.lock().unwrap().push((id, now));
+    seen.polls.fetch_add(1, Ordering::Relaxed);
     let begun = seen.started.lock().unwrap().get(&id).copied();
     let delay = *seen.done_after.lock().unwrap();
     if let (Some(begun), Some(delay)) = (begun, delay)
