@@ -2,7 +2,7 @@
 //! in one statement when it is their turn. Whoever is alone does not wait.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     hash::Hash,
     mem,
@@ -105,8 +105,13 @@ where
         // Those who have gone need no answer.
         batch.retain(|(_, asking)| !asking.is_closed());
         let mut keys: Vec<K> = Vec::with_capacity(batch.len());
-        let mut known = std::collections::HashSet::with_capacity(batch.len());
-        keys.extend(batch.iter().map(|(key, _)| *key).filter(|key| known.insert(*key)));
+        let mut known = HashSet::with_capacity(batch.len());
+        keys.extend(
+            batch
+                .iter()
+                .map(|(key, _)| *key)
+                .filter(|key| known.insert(*key)),
+        );
         if keys.is_empty() {
             continue;
         }
@@ -187,17 +192,25 @@ mod tests {
             let gather = gather.clone();
             async move { gather.one(key).await.unwrap() }
         });
-        let answers = tokio::spawn(join_all(asked));
+        let under_way = [6, 8].map(|key| {
+            let gather = gather.clone();
+            tokio::spawn(async move { gather.one(key).await })
+        });
         while batches.lock().unwrap().len() < AT_ONCE {
             tokio::task::yield_now().await;
         }
-        gate.add_permits(10);
+        let answers = tokio::spawn(join_all(asked));
+        while gather.0.lock().waiting.len() < 6 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(AT_ONCE + 1);
         let answers = answers.await.unwrap();
         assert_eq!(answers, [None, Some(20), None, Some(40), Some(40), None]);
+        for (asked, answer) in under_way.into_iter().zip([60, 80]) {
+            assert_eq!(asked.await.unwrap().unwrap(), Some(answer));
+        }
         let batches = batches.lock().unwrap();
-        let asked_for: usize = batches.iter().map(Vec::len).sum();
-        assert!(batches.len() <= AT_ONCE + 1, "{batches:?}");
-        assert_eq!(asked_for, 5, "{batches:?}");
+        assert_eq!(*batches, [vec![6], vec![8], vec![1, 2, 3, 4, 5]]);
     }
 
     #[tokio::test]
@@ -206,9 +219,15 @@ mod tests {
             assert!(keys != [13], "a panic that the test asks for");
             Err::<HashMap<u32, u32>, _>(DbErr::Custom(String::from("broken")))
         });
-        assert_eq!(gather.one(1).await.unwrap_err().to_string(), "Custom Error: broken");
+        assert_eq!(
+            gather.one(1).await.unwrap_err().to_string(),
+            "Custom Error: broken"
+        );
         assert!(gather.one(13).await.is_err());
-        assert_eq!(gather.one(1).await.unwrap_err().to_string(), "Custom Error: broken");
+        assert_eq!(
+            gather.one(1).await.unwrap_err().to_string(),
+            "Custom Error: broken"
+        );
     }
 
     #[test]

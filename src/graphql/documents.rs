@@ -3,12 +3,12 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_graphql::parser::{
     self, parse_query,
-    types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
+    types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet},
 };
 use moka::sync::Cache;
 
@@ -19,6 +19,9 @@ const CACHED_TEXT_BYTES: u64 = 512 * 1024;
 
 /// Longer texts are not cached: a few of them would push out all others.
 const CACHED_TEXT_LENGTH: usize = 16 * 1024;
+
+/// Numbers documents.
+static WAYS: AtomicU64 = AtomicU64::new(0);
 
 const TYPENAME: &str = "__typename";
 
@@ -41,7 +44,14 @@ pub struct Document {
     pub reads_claims: bool,
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
+    /// A number of its own, where what it selects from an event is the same whoever asks: when no
+    /// variable is used below the root.
+    pub way: Option<u64>,
 }
+
+/// Given to the executor with a subscription whose events may be rendered once for all followers.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedWay(pub u64);
 
 /// Given to the executor with a request whose document was found valid before.
 #[derive(Clone, Copy, Debug)]
@@ -146,15 +156,56 @@ impl Documents {
         let executable = parse_query(text).map_err(|error| parse_error(&error))?;
         let findings = check_document(&executable, &self.limits)?;
         let document = Arc::new(Document {
-            executable,
             reads_claims: findings.reads_claims,
             valid: AtomicBool::new(false),
+            way: selects_alike(&executable).then(|| WAYS.fetch_add(1, Ordering::Relaxed)),
+            executable,
         });
         if !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH {
             self.cache.insert(text.into(), Arc::clone(&document));
         }
         Ok(document)
     }
+}
+
+/// Whether the document is one subscription to one field, below which no variable is used.
+fn selects_alike(document: &ExecutableDocument) -> bool {
+    let mut operations = document.operations.iter();
+    let (Some((_, operation)), None) = (operations.next(), operations.next()) else {
+        return false;
+    };
+    let [root] = operation.node.selection_set.node.items.as_slice() else {
+        return false;
+    };
+    let Selection::Field(root) = &root.node else {
+        return false;
+    };
+    let mut fragments = document.fragments.values();
+    operation.node.ty == OperationType::Subscription
+        && operation.node.directives.is_empty()
+        && root.node.directives.is_empty()
+        && uses_no_variable(&root.node.selection_set.node)
+        && fragments.all(|fragment| {
+            fragment.node.directives.is_empty()
+                && uses_no_variable(&fragment.node.selection_set.node)
+        })
+}
+
+/// Directives are taken to use some: they are rare.
+fn uses_no_variable(set: &SelectionSet) -> bool {
+    set.items.iter().all(|selection| {
+        selection.node.directives().is_empty()
+            && match &selection.node {
+                Selection::Field(field) => {
+                    field.node.arguments.is_empty()
+                        && uses_no_variable(&field.node.selection_set.node)
+                }
+                Selection::InlineFragment(fragment) => {
+                    uses_no_variable(&fragment.node.selection_set.node)
+                }
+                Selection::FragmentSpread(_) => true,
+            }
+    })
 }
 
 fn find_operation(

@@ -1,7 +1,6 @@
 //! The one table of error codes: what each thing that can go wrong is called in
 //! `extensions.code`, and what its reader is told to do.
 
-
 use async_graphql::{Context, ErrorExtensions};
 use sea_orm::DbErr;
 

@@ -12,12 +12,13 @@ mod operation;
 mod query;
 mod scalars;
 pub(crate) mod session_cookie;
+mod shared_event;
 mod subscription;
 mod user;
 
 use async_graphql::{
-    OutputType, Schema, SchemaBuilder, SubscriptionType,
-    parser::types::OperationType, registry::Registry,
+    OutputType, Schema, SchemaBuilder, SubscriptionType, parser::types::OperationType,
+    registry::Registry,
 };
 
 pub use context::{PeerAddress, RequestId};

@@ -217,7 +217,10 @@ pub(super) struct OperationEvent {
 }
 
 impl From<Update> for OperationEvent {
-    fn from(Update { event, operation }: Update) -> Self {
+    fn from(update: Update) -> Self {
+        let Update {
+            event, operation, ..
+        } = update;
         Self {
             kind: event.kind.into(),
             sequence: event.sequence,

@@ -23,7 +23,11 @@ impl Query {
         let Some(caller) = caller(context) else {
             return Ok(None);
         };
-        let user = context.data_unchecked::<Users>().0.one(caller.user_id).await;
+        let user = context
+            .data_unchecked::<Users>()
+            .0
+            .one(caller.user_id)
+            .await;
         Ok(user.or_fail(context)?.map(User))
     }
 

@@ -7,7 +7,7 @@ use super::{
     context::{request_id, require_caller},
     error::{ApiError, IntoApiError, OrFail},
     mutation::operation_id as parse_operation_id,
-    operation::OperationEvent,
+    shared_event::SharedEvent,
 };
 use crate::operations::Operations;
 
@@ -27,7 +27,7 @@ impl Subscriptions {
         context: &Context<'_>,
         operation_id: ID,
         after_sequence: Option<i32>,
-    ) -> Result<impl Stream<Item = Result<OperationEvent, ApiError>> + use<>, ApiError> {
+    ) -> Result<impl Stream<Item = Result<SharedEvent, ApiError>> + use<>, ApiError> {
         let caller = require_caller(context)?;
         let id = parse_operation_id(&operation_id)?;
         let operations = context.data_unchecked::<Operations>();
@@ -38,7 +38,7 @@ impl Subscriptions {
         let request_id = request_id(context).to_owned();
         Ok(updates.map(move |update| {
             update
-                .map(OperationEvent::from)
+                .map(SharedEvent::from)
                 .map_err(|error| error.into_api_error(&request_id))
         }))
     }

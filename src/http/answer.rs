@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use async_graphql::{ErrorExtensionValues, Name, Response, ServerError, Value};
 use axum::http::HeaderMap;
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeMap},
+};
 
 use super::refusal::Refusal;
 
@@ -21,7 +25,7 @@ const QUOTES: [&str; 2] = [", found ", " does not contain the value "];
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<Value>,
+    pub(crate) data: Option<Selected>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<ServerError>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -31,7 +35,64 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
 }
 
+/// What an operation selected.
+#[derive(Debug)]
+pub(crate) enum Selected {
+    /// Values, as they were resolved.
+    Values(Value),
+    /// One field, whose JSON was made for several followers at once.
+    Rendered {
+        /// What the client calls it.
+        field: Name,
+        /// Its value.
+        json: Bytes,
+    },
+}
+
+impl From<Value> for Selected {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Object(mut fields) if fields.len() == 1 => match fields.pop() {
+                Some((field, Value::Binary(json))) => Self::Rendered { field, json },
+                Some((field, other)) => {
+                    fields.insert(field, other);
+                    Self::Values(Value::Object(fields))
+                }
+                None => Self::Values(Value::Object(fields)),
+            },
+            value => Self::Values(value),
+        }
+    }
+}
+
+impl Serialize for Selected {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Values(value) => value.serialize(serializer),
+            Self::Rendered { field, json } => {
+                let value: Value = serde_json::from_slice(json).map_err(S::Error::custom)?;
+                let mut fields = serializer.serialize_map(Some(1))?;
+                fields.serialize_entry(field, &value)?;
+                fields.end()
+            }
+        }
+    }
+}
+
 impl Answer {
+    /// The one field that was selected and its JSON, where that was made for several followers and
+    /// nothing else is to be said.
+    pub(crate) fn rendered(&self) -> Option<(&Name, &Bytes)> {
+        match &self.data {
+            Some(Selected::Rendered { field, json })
+                if self.errors.is_empty() && self.extensions.is_empty() =>
+            {
+                Some((field, json))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the operation was not executed at all.
     pub(crate) fn is_request_error(&self) -> bool {
         self.data.is_none()
@@ -71,7 +132,7 @@ impl From<Response> for Answer {
         };
         let errors = response.errors.into_iter().take(MAX_ERRORS);
         Self {
-            data: executed.then_some(response.data),
+            data: executed.then(|| Selected::from(response.data)),
             errors: errors.map(|error| complete(error, code)).collect(),
             extensions: response.extensions,
             headers: response.http_headers,

@@ -30,7 +30,7 @@ use crate::{
     accounts::{AccountError, Caller},
     graphql::{
         PeerAddress, RequestId,
-        documents::{Document, Documents, FoundValid},
+        documents::{Document, Documents, FoundValid, SharedWay},
         limits::DocumentError,
         session_cookie::SessionCookie,
     },
@@ -75,6 +75,17 @@ impl Operation {
     /// HTTP can set one.
     pub(crate) fn with_cookie(mut self, cookie: SessionCookie) -> Self {
         self.request = self.request.data(cookie);
+        self
+    }
+}
+
+impl Operation {
+    /// Has events rendered once for all who follow the same operation with the same selection, where
+    /// that is possible: for a transport that sends [`Answer::rendered`] as it is.
+    pub(crate) fn sharing_events(mut self) -> Self {
+        if let Some(way) = self.document.way {
+            self.request = self.request.data(SharedWay(way));
+        }
         self
     }
 }

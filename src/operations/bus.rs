@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     model::{Event, EventKind, Operation},
+    renderings::Renderings,
     state::Status,
 };
 
@@ -22,6 +23,8 @@ pub(super) struct Signal {
     pub(super) operation: Arc<Operation>,
     /// What happened; none when that is to be read from the table.
     pub(super) event: Option<Event>,
+    /// For what several followers would each make of the event; none when there is one only.
+    pub(super) renderings: Option<Arc<Renderings>>,
 }
 
 /// Hands the latest event of each operation to those who follow it. It keeps no queue: a follower
@@ -119,6 +122,7 @@ impl Bus {
             sender.send_replace(Some(Signal {
                 operation: Arc::new(operation.clone()),
                 event,
+                renderings: (sender.receiver_count() > 1).then(Arc::default),
             }));
         }
     }
@@ -223,6 +227,7 @@ impl Receiver {
                     *latest = Some(Signal {
                         operation: operation.clone(),
                         event: None,
+                        renderings: None,
                     });
                 }
                 false

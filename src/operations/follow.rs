@@ -10,6 +10,7 @@ use super::{
     bus::{Bus, Receiver},
     error::OperationError,
     model::{Event, EventKind, Operation},
+    renderings::Renderings,
     store::{Store, StoreError},
 };
 
@@ -26,6 +27,8 @@ pub struct Update {
     pub event: Event,
     /// The operation, as far as this replica knows.
     pub operation: Arc<Operation>,
+    /// What others made of the same event; none when nobody else follows it.
+    pub renderings: Option<Arc<Renderings>>,
 }
 
 /// Follows an operation of the user's until it ends: from a snapshot of its state, or from the
@@ -59,7 +62,7 @@ pub(super) async fn follow(
     let snapshot = follower.snapshot();
     follower.receiver.seed(&follower.operation);
     match after {
-        None => follower.due.push_back(snapshot),
+        None => follower.due.push_back((snapshot, None)),
         Some(after) if after < 0 || after > follower.operation.sequence => {
             return Err(OperationError::UnknownSequence {
                 last: follower.operation.sequence,
@@ -83,7 +86,7 @@ struct Follower {
     /// Number of the last change that was told.
     told: i32,
     /// What is to be told next.
-    due: VecDeque<Event>,
+    due: VecDeque<(Event, Option<Arc<Renderings>>)>,
     /// Whether the table may have changes that are not in `due`.
     behind: bool,
 }
@@ -91,10 +94,11 @@ struct Follower {
 impl Follower {
     async fn next(&mut self) -> Result<Option<Update>, StoreError> {
         loop {
-            if let Some(event) = self.due.pop_front() {
+            if let Some((event, renderings)) = self.due.pop_front() {
                 return Ok(Some(Update {
                     event,
                     operation: self.operation.clone(),
+                    renderings,
                 }));
             }
             if self.operation.state.has_ended() && self.told >= self.operation.sequence {
@@ -131,7 +135,7 @@ impl Follower {
         if event.sequence == next {
             self.told = next;
             self.operation = signal.operation;
-            self.due.push_back(event);
+            self.due.push_back((event, signal.renderings));
         } else {
             // A gap; what is older was told already.
             self.behind = event.sequence > next;
@@ -155,7 +159,8 @@ impl Follower {
         if let Some(last) = changes.last() {
             self.told = last.sequence;
         }
-        self.due.extend(changes);
+        self.due
+            .extend(changes.into_iter().map(|event| (event, None)));
         // The table may be ahead of the row that was read before it.
         if self.told > self.operation.sequence
             && let Some(operation) = self.store.get(self.operation.id).await?

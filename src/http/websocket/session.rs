@@ -265,6 +265,7 @@ impl<E: Executor> Session<E> {
         }
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
+                let operation = operation.sharing_events();
                 let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
                 self.operations.insert(id, answers);
                 Ok(())
@@ -289,7 +290,7 @@ impl<E: Executor> Session<E> {
     }
 
     async fn send(&mut self, message: &ServerMessage<'_>) -> Flow {
-        let text = serde_json::to_string(message).map_err(|_| End::Gone)?;
+        let text = message.to_text().map_err(|_| End::Gone)?;
         self.write(Message::Text(text.into())).await
     }
 
