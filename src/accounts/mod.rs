@@ -7,6 +7,7 @@ mod config;
 mod email;
 mod error;
 mod passwords;
+mod sessions;
 mod tokens;
 mod tries;
 mod watch;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 use self::{
     passwords::Passwords,
+    sessions::Standing,
     tokens::Tokens,
     tries::{Tries, Trying},
     watch::SessionWatch,
@@ -38,6 +40,8 @@ use crate::{
 };
 
 pub use self::{config::AccountsConfig, error::AccountError, tries::TryLimits};
+pub use sessions::Profile;
+
 pub use argon2::Params as PasswordParams;
 
 /// Who sent a request: the holder of a valid session token.
@@ -70,7 +74,7 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
-    sessions: Gather<Uuid, session::Model>,
+    sessions: Gather<Uuid, Standing>,
     watch: Arc<SessionWatch>,
     clock: Arc<dyn Clock>,
     random: Random,
@@ -80,23 +84,6 @@ impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts").finish_non_exhaustive()
     }
-}
-
-/// Sessions by id.
-fn sessions(database: DatabaseConnection) -> Gather<Uuid, session::Model> {
-    Gather::new(move |ids: Vec<Uuid>| {
-        let database = database.clone();
-        async move {
-            let sessions = session::Entity::find()
-                .filter(session::Column::Id.is_in(padded(&ids)))
-                .all(&database)
-                .await?;
-            Ok(sessions
-                .into_iter()
-                .map(|session| (session.id, session))
-                .collect())
-        }
-    })
 }
 
 impl Accounts {
@@ -130,7 +117,7 @@ impl Accounts {
             ),
             tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),
-            sessions: sessions(database.clone()),
+            sessions: sessions::reader(database.clone()),
             watch: Arc::default(),
             database,
             clock,
@@ -238,19 +225,32 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::InvalidToken`], or the database failed.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
+        let (caller, _) = self.visit(token).await?;
+        Ok(caller)
+    }
+
+    /// As [`Accounts::authenticate`], with the user as they are now.
+    ///
+    /// # Errors
+    /// [`AccountError::InvalidToken`], or the database failed.
+    pub async fn visit(&self, token: &str) -> Result<(Caller, Arc<Profile>), AccountError> {
         let now = self.clock.now();
         let claims = self
             .tokens
             .verify(token, now)
             .ok_or(AccountError::InvalidToken)?;
-        self.sessions
-            .one(claims.session_id)
-            .await?
-            .filter(|session| session.user_id == claims.user_id && session.expires_at.0 > now)
-            .map(|session| Caller {
-                user_id: session.user_id,
-                session_id: session.id,
-                expires_at: session.expires_at.0,
+        let session = self.sessions.one(claims.session_id).await?;
+        session
+            .filter(|session| {
+                session.profile.user_id == claims.user_id && session.expires_at.0 > now
+            })
+            .map(|session| {
+                let caller = Caller {
+                    user_id: claims.user_id,
+                    session_id: claims.session_id,
+                    expires_at: session.expires_at.0,
+                };
+                (caller, session.profile)
             })
             .ok_or(AccountError::InvalidToken)
     }

@@ -14,6 +14,12 @@ use crate::{connections::Connections, intuned::AuthSessionStatus};
 /// A user's connection to OrangeHRM.
 pub(super) struct Connection(connection::Model);
 
+impl From<connection::Model> for Connection {
+    fn from(connection: connection::Model) -> Self {
+        Self(connection)
+    }
+}
+
 impl Connection {
     /// The user's connection; none when not connected.
     pub(super) async fn of(context: &Context<'_>, user_id: Uuid) -> Result<Option<Self>, ApiError> {

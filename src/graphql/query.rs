@@ -1,5 +1,7 @@
 //! `Query`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ use super::{
     operation::Operation,
     user::User,
 };
-use crate::operations::Operations;
+use crate::{accounts::Profile, operations::Operations};
 
 /// What can be read.
 pub struct Query;
@@ -23,12 +25,12 @@ impl Query {
         let Some(caller) = caller(context) else {
             return Ok(None);
         };
-        let user = context
-            .data_unchecked::<Users>()
-            .0
-            .one(caller.user_id)
-            .await;
-        Ok(user.or_fail(context)?.map(User))
+        if let Some(profile) = context.data_opt::<Arc<Profile>>() {
+            return Ok(Some((&**profile).into()));
+        }
+        let users = context.data_unchecked::<Users>();
+        let user = users.0.one(caller.user_id).await;
+        Ok(user.or_fail(context)?.map(User::from))
     }
 
     /// One of the caller's own operations; null when there is none of that id, or it is someone else's.

@@ -1,8 +1,9 @@
 //! Users and their sessions, as clients see them.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
-use entity::user;
+use entity::{connection, user};
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use super::{
     connection::Connection,
@@ -10,31 +11,62 @@ use super::{
     operation::Operation,
     scalars::Timestamp,
 };
-use crate::{accounts::SignedIn, operations::Operations};
+use crate::{
+    accounts::{Profile, SignedIn},
+    operations::Operations,
+};
 
 /// Someone who may sign in to the gateway.
-pub(super) struct User(pub(super) user::Model);
+pub(super) struct User {
+    id: Uuid,
+    email: String,
+    /// The connection, where it was read with the user just now.
+    connection: Option<Option<connection::Model>>,
+}
+
+impl From<user::Model> for User {
+    fn from(user: user::Model) -> Self {
+        Self {
+            id: user.id,
+            email: user.email,
+            connection: None,
+        }
+    }
+}
+
+impl From<&Profile> for User {
+    fn from(profile: &Profile) -> Self {
+        Self {
+            id: profile.user_id,
+            email: profile.email.clone(),
+            connection: Some(profile.connection.clone()),
+        }
+    }
+}
 
 /// Someone who may sign in to the gateway.
 #[Object]
 impl User {
     async fn id(&self) -> ID {
-        self.0.id.into()
+        self.id.into()
     }
 
     async fn email(&self) -> &str {
-        &self.0.email
+        &self.email
     }
 
     /// The caller's OrangeHRM connection; null when not connected.
     async fn connection(&self, context: &Context<'_>) -> Result<Option<Connection>, ApiError> {
-        Connection::of(context, self.0.id).await
+        match &self.connection {
+            Some(connection) => Ok(connection.clone().map(Connection::from)),
+            None => Connection::of(context, self.id).await,
+        }
     }
 
     /// The operation in flight, so that a page that was reloaded can pick it up; null when there is none.
     async fn active_operation(&self, context: &Context<'_>) -> Result<Option<Operation>, ApiError> {
         let operations = context.data_unchecked::<Operations>();
-        let active = operations.in_flight(self.0.id).await.or_fail(context)?;
+        let active = operations.in_flight(self.id).await.or_fail(context)?;
         Ok(active.map(Operation::from))
     }
 }
@@ -70,7 +102,7 @@ impl From<SignedIn> for SessionPayload {
         Self {
             token: signed_in.token.expose_secret().to_owned(),
             expires_at: signed_in.expires_at.into(),
-            user: User(signed_in.user),
+            user: signed_in.user.into(),
         }
     }
 }

@@ -1,16 +1,26 @@
 //! Who is calling: session tokens as the transports carry them, and what tells whose they are.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::accounts::{AccountError, Accounts, Caller};
+use crate::accounts::{AccountError, Accounts, Caller, Profile};
 
 /// Tells whose session a token is, and when that session ends.
 pub trait Authenticator: Send + Sync + 'static {
     /// Whose session the token is. [`AccountError::InvalidToken`] means nobody's; any other error, that
     /// it cannot be told now.
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>>;
+
+    /// As [`Authenticator::authenticate`], with the user as they are now, where that costs nothing more.
+    fn visit<'a>(
+        &'a self,
+        token: &'a str,
+    ) -> BoxFuture<'a, Result<(Caller, Option<Arc<Profile>>), AccountError>> {
+        Box::pin(async move { Ok((self.authenticate(token).await?, None)) })
+    }
 
     /// Resolves once the caller's session has expired or was ended.
     fn session_ended(&self, caller: Caller) -> BoxFuture<'static, ()>;
@@ -19,6 +29,16 @@ pub trait Authenticator: Send + Sync + 'static {
 impl Authenticator for Accounts {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>> {
         Box::pin(self.authenticate(token))
+    }
+
+    fn visit<'a>(
+        &'a self,
+        token: &'a str,
+    ) -> BoxFuture<'a, Result<(Caller, Option<Arc<Profile>>), AccountError>> {
+        Box::pin(async move {
+            let (caller, profile) = self.visit(token).await?;
+            Ok((caller, Some(profile)))
+        })
     }
 
     fn session_ended(&self, caller: Caller) -> BoxFuture<'static, ()> {

@@ -27,7 +27,7 @@ use super::{
     settings::HttpSettings,
 };
 use crate::{
-    accounts::{AccountError, Caller},
+    accounts::{AccountError, Caller, Profile},
     graphql::{
         PeerAddress, RequestId,
         documents::{Document, Documents, FoundValid, SharedWay},
@@ -80,6 +80,14 @@ impl Operation {
 }
 
 impl Operation {
+    /// Spares a query that runs at once from reading the user again.
+    pub(crate) fn with_profile(mut self, profile: Option<Arc<Profile>>) -> Self {
+        if let (OperationType::Query, Some(profile)) = (self.kind, profile) {
+            self.request = self.request.data(profile);
+        }
+        self
+    }
+
     /// Has events rendered once for all who follow the same operation with the same selection, where
     /// that is possible: for a transport that sends [`Answer::rendered`] as it is.
     pub(crate) fn sharing_events(mut self) -> Self {
@@ -96,12 +104,21 @@ impl<E: Executor> Gateway<E> {
         &self,
         token: Option<SecretString>,
     ) -> Result<Option<Caller>, Refusal> {
+        let (caller, _) = self.visitor(token).await?;
+        Ok(caller)
+    }
+
+    /// The same, with the user as they are now.
+    pub(crate) async fn visitor(
+        &self,
+        token: Option<SecretString>,
+    ) -> Result<(Option<Caller>, Option<Arc<Profile>>), Refusal> {
         let Some(token) = token else {
-            return Ok(None);
+            return Ok((None, None));
         };
-        match self.authenticator.authenticate(token.expose_secret()).await {
-            Ok(caller) => Ok(Some(caller)),
-            Err(AccountError::InvalidToken) => Ok(None),
+        match self.authenticator.visit(token.expose_secret()).await {
+            Ok((caller, profile)) => Ok((Some(caller), profile)),
+            Err(AccountError::InvalidToken) => Ok((None, None)),
             Err(reason) => {
                 error!(%reason, "a session could not be looked up");
                 Err(Refusal::Unavailable)

@@ -141,10 +141,11 @@ impl Call {
     ) -> Result<(Operation, Option<Caller>, Media), Refusal> {
         let allowed_origins = &gateway.settings.allowed_origins;
         let token = cookie::session_token(&self.headers, allowed_origins)?;
-        let caller = gateway.caller(token).await?;
+        let (caller, profile) = gateway.visitor(token).await?;
         // Parsed values take many times the room of their text: only now, and not for long.
         let operation = gateway
             .prepare(parameters()?, caller, &self.origin)?
+            .with_profile(profile)
             .with_cookie(cookie::session_cookie(&self.headers));
         if let Some(name) = &operation.name {
             Span::current().record("operation", shorten(name));

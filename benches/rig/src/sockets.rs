@@ -25,6 +25,7 @@ use crate::{
     upstream::Upstream,
 };
 
+/// Unless told otherwise.
 const SOCKETS: usize = 10_000;
 /// Sockets that are being opened at the same time.
 const OPENING: usize = 64;
@@ -73,13 +74,15 @@ async fn measure_all(follow: Follow) {
     let upstream = Upstream::start().await;
     let url = seed::postgres("bench_sockets").await;
     let database = seed::open(&url).await;
-    let people = seed::people(&database, SOCKETS).await;
+    let count = std::env::args().nth(2).and_then(|text| text.parse().ok());
+    let count = count.unwrap_or(SOCKETS);
+    let people = seed::people(&database, count).await;
     let elsewhere = Driver::Elsewhere(Uuid::new_v4());
     seed::operations(&database, &people, elsewhere).await;
 
     let people = match follow {
         Follow::Own => people,
-        Follow::One => vec![people[0].clone(); SOCKETS],
+        Follow::One => vec![people[0].clone(); count],
     };
     let recipes = [
         bare("bare", ""),
@@ -120,7 +123,7 @@ async fn measure(
     let open_cpu = server.cpu() - cpu;
 
     let cpu = server.cpu();
-    let listeners = subscribe(sockets, people).await;
+    let listeners = subscribe(&server, sockets, people).await;
     let subscribe_cpu = server.cpu() - cpu;
     // Until what goes on after a subscription, announcements to other replicas say, is over.
     sleep(PAUSE * 4).await;
@@ -157,7 +160,7 @@ async fn measure(
 }
 
 /// Opens a socket for each, some at a time.
-pub(crate) async fn open(server: &Server, people: &[Person]) -> Vec<Socket> {
+async fn open(server: &Server, people: &[Person]) -> Vec<Socket> {
     let at_once = Arc::new(Semaphore::new(OPENING));
     let mut opening = JoinSet::new();
     for (number, person) in people.iter().enumerate() {
@@ -175,7 +178,8 @@ pub(crate) async fn open(server: &Server, people: &[Person]) -> Vec<Socket> {
 }
 
 /// Sockets that wait for events.
-pub(crate) struct Listeners {
+struct Listeners {
+    server: &'static str,
     heard: Arc<Heard>,
     _tasks: JoinSet<()>,
 }
@@ -187,7 +191,7 @@ struct Heard {
 }
 
 /// Subscribes each socket, some at a time, and leaves them to wait for events.
-pub(crate) async fn subscribe(sockets: Vec<Socket>, people: &[Person]) -> Listeners {
+async fn subscribe(server: &Server, sockets: Vec<Socket>, people: &[Person]) -> Listeners {
     let at_once = Arc::new(Semaphore::new(OPENING));
     let mut subscribing = JoinSet::new();
     for (mut socket, person) in sockets.into_iter().zip(people) {
@@ -213,6 +217,7 @@ pub(crate) async fn subscribe(sockets: Vec<Socket>, people: &[Person]) -> Listen
         });
     }
     Listeners {
+        server: server.name,
         heard,
         _tasks: tasks,
     }
@@ -220,7 +225,7 @@ pub(crate) async fn subscribe(sockets: Vec<Socket>, people: &[Person]) -> Listen
 
 impl Listeners {
     /// How many milliseconds after `cause` each of `count` events was heard.
-    pub(crate) async fn hear(&self, count: usize, cause: impl Future<Output = ()>) -> Vec<f64> {
+    async fn hear(&self, count: usize, cause: impl Future<Output = ()>) -> Vec<f64> {
         self.heard.at.lock().unwrap().clear();
         let begun = Instant::now();
         let all = async {
@@ -231,7 +236,10 @@ impl Listeners {
         let patience = timeout(Duration::from_secs(30), async { tokio::join!(all, cause) });
         if patience.await.is_err() {
             let heard = self.heard.at.lock().unwrap().len();
-            panic!("only {heard} of {count} events were heard");
+            panic!(
+                "only {heard} of {count} events of {} were heard",
+                self.server
+            );
         }
         let heard = self.heard.at.lock().unwrap();
         heard
@@ -293,8 +301,8 @@ fn report(follow: Follow, names: &[&str], rounds: &HashMap<&str, Vec<Measured>>)
         })
         .collect();
     let title = match follow {
-        Follow::Own => "10,000 subscriptions, each to its own operation",
-        Follow::One => "10,000 subscriptions to one operation",
+        Follow::Own => "subscriptions, each to its own operation",
+        Follow::One => "subscriptions to one operation",
     };
     let header = [
         title,

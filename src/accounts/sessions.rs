@@ -1,0 +1,117 @@
+//! Sessions as requests are checked against them. One statement reads a session with its user and the
+//! user's connection, which is what most requests ask for next, and reads those of all requests that
+//! wait at the same time.
+
+use std::sync::Arc;
+
+use entity::{Millis, connection, connection::Service, session, user};
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter,
+    QuerySelect,
+    sea_query::{Expr, ExprTrait, IntoCondition},
+};
+use uuid::Uuid;
+
+use crate::gather::{Gather, padded};
+
+/// A user, as of the moment at which their session was checked.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The address in lower case.
+    pub email: String,
+    /// The user's `OrangeHRM` connection.
+    pub connection: Option<connection::Model>,
+}
+
+/// A session that stands.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) expires_at: Millis,
+    pub(super) profile: Arc<Profile>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    expires_at: Millis,
+    email: String,
+    connection_id: Option<Uuid>,
+    auth_session_id: Option<String>,
+    created_at: Option<Millis>,
+    connected_at: Option<Millis>,
+}
+
+/// Reads sessions by id.
+pub(super) fn reader(database: DatabaseConnection) -> Gather<Uuid, Standing> {
+    Gather::new(move |ids: Vec<Uuid>| {
+        let database = database.clone();
+        async move {
+            let rows = read(&database, &ids).await?;
+            Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+        }
+    })
+}
+
+async fn read(database: &DatabaseConnection, ids: &[Uuid]) -> Result<Vec<Row>, DbErr> {
+    let user = session::Entity::belongs_to(user::Entity)
+        .from(session::Column::UserId)
+        .to(user::Column::Id);
+    let connection = session::Entity::belongs_to(connection::Entity)
+        .from(session::Column::UserId)
+        .to(connection::Column::UserId)
+        .on_condition(|_, connection| {
+            Expr::col((connection, connection::Column::Service))
+                .eq(Service::OrangeHrm)
+                .into_condition()
+        });
+    session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .column(session::Column::UserId)
+        .column(session::Column::ExpiresAt)
+        .column(user::Column::Email)
+        .column_as(connection::Column::Id, "connection_id")
+        .column(connection::Column::AuthSessionId)
+        .column(connection::Column::CreatedAt)
+        .column(connection::Column::ConnectedAt)
+        .join(JoinType::InnerJoin, user.into())
+        .join(JoinType::LeftJoin, connection.into())
+        .filter(session::Column::Id.is_in(padded(ids)))
+        .into_model()
+        .all(database)
+        .await
+}
+
+impl From<Row> for Standing {
+    fn from(row: Row) -> Self {
+        let connection = match (
+            row.connection_id,
+            row.auth_session_id,
+            row.created_at,
+            row.connected_at,
+        ) {
+            (Some(id), Some(auth_session_id), Some(created_at), Some(connected_at)) => {
+                Some(connection::Model {
+                    id,
+                    user_id: row.user_id,
+                    service: Service::OrangeHrm,
+                    auth_session_id,
+                    created_at,
+                    connected_at,
+                })
+            }
+            _ => None,
+        };
+        Self {
+            expires_at: row.expires_at,
+            profile: Arc::new(Profile {
+                user_id: row.user_id,
+                email: row.email,
+                connection,
+            }),
+        }
+    }
+}
