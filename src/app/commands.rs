@@ -197,6 +197,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             allowed_origins: server.allowed_origins,
             ..limits
         },
+        trusted_documents: server.trusted_documents,
         introspection: server.introspection,
     }
 }

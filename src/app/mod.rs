@@ -2,7 +2,7 @@
 
 mod commands;
 
-use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use sea_orm::DatabaseConnection;
@@ -15,7 +15,10 @@ use crate::{
     ambient::{Clock, Random},
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
-    graphql::{self, GatewayExecutor, Services},
+    graphql::{
+        self, GatewayExecutor, Services,
+        trusted::{ManifestError, TrustedDocuments},
+    },
     http::{HttpSettings, Readiness, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
     operations::{Operations, OperationsConfig, StoreError},
@@ -45,6 +48,8 @@ pub struct AppConfig {
     pub intuned: IntunedConfig,
     /// Transports and their limits.
     pub http: HttpSettings,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// Whether clients may ask for the schema.
     pub introspection: bool,
 }
@@ -70,6 +75,9 @@ pub enum AppError {
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
+    /// The list of trusted documents is of no use.
+    #[error(transparent)]
+    TrustedDocuments(#[from] ManifestError),
     /// The address cannot be had.
     #[error("cannot listen on {address}")]
     Listen {
@@ -105,6 +113,10 @@ impl App {
         routes: Router,
     ) -> Result<Self, AppError> {
         let Ambient { clock, random } = ambient;
+        let trusted = match &config.trusted_documents {
+            Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
+            None => None,
+        };
         let address = config.listen;
         let server = Server::bind(address, config.http)
             .await
@@ -149,6 +161,7 @@ impl App {
             authenticator: Arc::new(accounts),
             readiness: readiness(database.clone()),
             random,
+            trusted,
             extra: routes,
         };
         let address = server.local_addr();

@@ -47,6 +47,8 @@ pub struct HttpSettings {
     pub shutdown_timeout: Duration,
     /// Web origins, such as `https://app.example.com`, whose pages may call the gateway.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Bytes of query texts that are kept for clients that send their hashes; 0 for none.
+    pub persisted_bytes: u64,
     /// What a query document may ask for.
     pub documents: DocumentLimits,
 }
@@ -72,6 +74,7 @@ impl Default for HttpSettings {
             keep_alive: Duration::from_secs(25),
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),
+            persisted_bytes: 1024 * 1024,
             documents: DocumentLimits::default(),
         }
     }

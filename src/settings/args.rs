@@ -7,6 +7,8 @@
     reason = "comments and names of fields are the help text and the settings' names, as they are"
 )]
 
+use std::path::PathBuf;
+
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
@@ -179,6 +181,10 @@ pub(super) struct ServerArgs {
     /// commas; pages that the gateway serves itself always may
     #[arg(long, env, value_name = "ORIGINS")]
     pub(super) allowed_origins: Option<String>,
+    /// File of the only operations that may run: Apollo's persisted query manifest, or a JSON object
+    /// from ids to documents; without it, any may
+    #[arg(long, env, value_name = "FILE")]
+    pub(super) trusted_documents: Option<PathBuf>,
     /// Whether to serve GraphiQL, an editor for queries; in demo mode it is served unless switched off
     #[arg(long, env, value_name = "SWITCH",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]

@@ -233,6 +233,7 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
     Some(ServerSettings {
         listen: listen?,
         allowed_origins: allowed_origins?,
+        trusted_documents: args.trusted_documents.clone(),
         graphiql: graphiql?,
         introspection: introspection?,
     })

@@ -9,7 +9,13 @@ mod problem;
 mod reader;
 mod upstream;
 
-use std::{ffi::OsString, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use clap::FromArgMatches;
@@ -157,6 +163,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// Whether to serve `GraphiQL`.
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
