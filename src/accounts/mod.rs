@@ -23,6 +23,7 @@ use self::{passwords::Passwords, tokens::Tokens, watch::SessionWatch};
 use crate::{
     ambient::{Clock, Random},
     database,
+    metrics::PasswordMetrics,
 };
 
 pub use argon2::Params as PasswordParams;
@@ -89,6 +90,8 @@ pub struct AccountsConfig {
     pub password_params: PasswordParams,
     /// How many passwords may be hashed at the same time; each keeps one core busy.
     pub password_threads: usize,
+    /// What is counted of that.
+    pub password_metrics: PasswordMetrics,
 }
 
 impl AccountsConfig {
@@ -100,6 +103,7 @@ impl AccountsConfig {
             session_lifetime,
             password_params: PasswordParams::default(),
             password_threads: thread::available_parallelism().map_or(1, NonZero::get),
+            password_metrics: PasswordMetrics::default(),
         }
     }
 }
@@ -145,7 +149,11 @@ impl Accounts {
         Self {
             session_lifetime: TimeDelta::from_std(config.session_lifetime)
                 .unwrap_or(TimeDelta::MAX),
-            passwords: Passwords::new(config.password_params.clone(), config.password_threads),
+            passwords: Passwords::new(
+                config.password_params.clone(),
+                config.password_threads,
+                config.password_metrics.clone(),
+            ),
             tokens: Arc::new(Tokens::new(&config.secret)),
             watch: Arc::default(),
             database,

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::AccountError;
+use crate::metrics::PasswordMetrics;
 
 /// In characters, not bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
@@ -21,6 +22,7 @@ pub(super) struct Passwords {
     /// Checked for unknown addresses: as costly as a real hash, and the hash of no password.
     dummy: Arc<str>,
     threads: Arc<Semaphore>,
+    metrics: PasswordMetrics,
 }
 
 /// Whether a new password is neither too short nor too long.
@@ -35,7 +37,7 @@ pub(super) fn check_length(password: &SecretString) -> Result<(), AccountError> 
 
 impl Passwords {
     /// At most `threads` (at least one) passwords are worked on at the same time.
-    pub(super) fn new(params: Params, threads: usize) -> Self {
+    pub(super) fn new(params: Params, threads: usize, metrics: PasswordMetrics) -> Self {
         let dummy = format!(
             "$argon2id$v=19$m={},t={},p={}${}${}",
             params.m_cost(),
@@ -48,6 +50,7 @@ impl Passwords {
             argon2: Argon2::from(params),
             dummy: dummy.into(),
             threads: Arc::new(Semaphore::new(threads.max(1))),
+            metrics,
         }
     }
 
@@ -91,6 +94,7 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, password_hash::Error> + Send + 'static,
     ) -> Result<T, AccountError> {
+        let _pending = self.metrics.begin();
         let place = self
             .threads
             .clone()
@@ -114,7 +118,11 @@ mod tests {
     use super::*;
 
     fn cheap() -> Passwords {
-        Passwords::new(Params::new(Params::MIN_M_COST, 1, 1, None).unwrap(), 1)
+        Passwords::new(
+            Params::new(Params::MIN_M_COST, 1, 1, None).unwrap(),
+            1,
+            PasswordMetrics::default(),
+        )
     }
 
     #[rstest]
@@ -131,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_default_is_what_owasp_recommends() {
-        let passwords = Passwords::new(Params::default(), 1);
+        let passwords = Passwords::new(Params::default(), 1, PasswordMetrics::default());
         let hash = passwords.hash("password".into(), [1; 16]).await.unwrap();
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),

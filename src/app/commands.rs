@@ -173,6 +173,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
     } = settings;
     AppConfig {
         listen: server.listen,
+        metrics: server.metrics,
         database_url: database.url.clone(),
         database_connections: database.max_connections,
         accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::parser::{
     self, parse_query,
-    types::{DocumentOperations, ExecutableDocument, OperationType},
+    types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
 };
 use moka::sync::Cache;
 
@@ -28,6 +28,7 @@ const PERSISTED_OVERHEAD: usize = 200;
 /// The prefix of ids that are SHA-256 hashes, which is left out where ids are compared.
 /// <https://github.com/graphql/graphql-over-http/blob/main/spec/Appendix%20A%20--%20Persisted%20Documents.md>
 const HASH_PREFIX: &str = "sha256:";
+const TYPENAME: &str = "__typename";
 
 /// Parses and checks documents. Clones share one cache.
 ///
@@ -82,6 +83,27 @@ pub struct CheckedDocument {
 }
 
 impl CheckedDocument {
+    /// The one field of the schema's root that the operation selects, besides `__typename`; none when
+    /// there are several, or fragments.
+    pub fn root_field(&self) -> Option<&str> {
+        let operation = match (&self.document.executable.operations, &self.name) {
+            (DocumentOperations::Single(operation), _) => operation,
+            (DocumentOperations::Multiple(operations), name) => operations.get(name.as_deref()?)?,
+        };
+        let mut root_field = None;
+        for selection in &operation.node.selection_set.node.items {
+            let Selection::Field(field) = &selection.node else {
+                return None;
+            };
+            match (field.node.name.node.as_str(), root_field) {
+                (TYPENAME, _) => {}
+                (name, None) => root_field = Some(name),
+                (_, Some(_)) => return None,
+            }
+        }
+        Some(root_field.unwrap_or(TYPENAME))
+    }
+
     /// Whether an operation of the document declares the variable.
     pub fn declares(&self, variable: &str) -> bool {
         let mut operations = self.document.executable.operations.iter();
@@ -330,6 +352,17 @@ mod tests {
     ) {
         let refused = by_text(&documents(), query, wanted);
         assert_eq!(refused.expect_err("refused"), expected);
+    }
+
+    #[rstest]
+    #[case("{ me { id } }", Some("me"))]
+    #[case("query Q { mine: me { id } __typename }", Some("me"))]
+    #[case("{ __typename }", Some("__typename"))]
+    #[case("{ me { id } operation { id } }", None)]
+    #[case("{ ...F } fragment F on Query { me { id } }", None)]
+    fn the_root_field_is_found(#[case] query: &str, #[case] field: Option<&str>) {
+        let checked = by_text(&documents(), query, None).expect("fine");
+        assert_eq!(checked.root_field(), field);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
-    observe::observe,
+    observe::{Observer, observe},
     origin,
 };
 use crate::ambient::Random;
@@ -22,6 +22,10 @@ pub(crate) fn build<E: Executor>(
     extra: Router,
 ) -> Router {
     let health = health::routes(readiness, gateway.shutdown.clone());
+    let observer = Observer {
+        random,
+        metrics: gateway.metrics.clone(),
+    };
     let cors = origin::cors(&gateway.settings.allowed_origins);
     let graphql = routing::get(handlers::get::<E>)
         .post(handlers::post::<E>)
@@ -33,5 +37,5 @@ pub(crate) fn build<E: Executor>(
         .merge(extra)
         .fallback(handlers::unknown_path)
         .layer(option_layer(cors))
-        .layer(middleware::from_fn_with_state(random, observe))
+        .layer(middleware::from_fn_with_state(observer, observe))
 }

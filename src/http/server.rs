@@ -28,6 +28,7 @@ use super::{
 use crate::{
     ambient::Random,
     graphql::{documents::Documents, trusted::TrustedDocuments},
+    metrics::HttpMetrics,
 };
 
 /// Bytes of a request's head, and of what is read ahead of its body.
@@ -48,6 +49,8 @@ pub struct Service<E> {
     pub random: Random,
     /// The only documents that may run; none for any.
     pub trusted: Option<TrustedDocuments>,
+    /// What is counted.
+    pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
     /// headers that they set themselves stay.
     pub extra: Router,
@@ -98,6 +101,7 @@ impl Server {
             bodies: Bodies::new(&self.settings),
             seats: Seats::default(),
             settings: self.settings.clone(),
+            metrics: service.metrics,
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });

@@ -177,6 +177,10 @@ pub(super) struct ServerArgs {
     /// Address and port to serve at
     #[arg(long, env, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(super) listen_addr: String,
+    /// Address and port where Prometheus reads metrics, such as 127.0.0.1:9464; unset, there are none.
+    /// It is not for the public
+    #[arg(long, env, value_name = "ADDRESS")]
+    pub(super) metrics_addr: Option<String>,
     /// Web origins, such as https://app.example.com, whose pages may call the gateway, separated by
     /// commas; pages that the gateway serves itself always may
     #[arg(long, env, value_name = "ORIGINS")]

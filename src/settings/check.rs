@@ -223,6 +223,10 @@ fn claims(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<ClaimsSetting
 
 fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<ServerSettings> {
     let listen = address(reader, "LISTEN_ADDR", &args.listen_addr);
+    let metrics = match &args.metrics_addr {
+        Some(text) => address(reader, "METRICS_ADDR", text).map(Some),
+        None => Some(None),
+    };
     let allowed_origins = origins(reader, args.allowed_origins.as_deref().unwrap_or_default());
     let mut switch = |setting, text: &Option<String>| match text {
         Some(text) => reader.switch(setting, text),
@@ -232,6 +236,7 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
     let introspection = switch("INTROSPECTION", &args.introspection);
     Some(ServerSettings {
         listen: listen?,
+        metrics: metrics?,
         allowed_origins: allowed_origins?,
         trusted_documents: args.trusted_documents.clone(),
         graphiql: graphiql?,

@@ -161,6 +161,8 @@ pub struct ClaimsSettings {
 pub struct ServerSettings {
     /// Where to serve.
     pub listen: SocketAddr,
+    /// Where Prometheus reads metrics; none for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
     /// File of the only documents that may run; none for any.

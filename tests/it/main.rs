@@ -23,6 +23,7 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod leases;
+mod metrics;
 mod migrations;
 mod notifications;
 mod operations;

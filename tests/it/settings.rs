@@ -181,6 +181,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("INTUNED_PROXY", "socks5://user:canary@host:1"),
         ("ALLOW_USER_PROXY", "perhaps"),
         ("LISTEN_ADDR", "8080"),
+        ("METRICS_ADDR", "9464"),
         ("ALLOWED_ORIGINS", "https://a.example,*"),
         ("GRAPHIQL", "2"),
         ("MAX_DEPTH", "0"),
