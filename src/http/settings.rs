@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 
+use super::forwarded::TrustedProxies;
 use crate::graphql::limits::DocumentLimits;
 
 /// Limits and waits of the transports. The defaults are what the gateway runs with.
@@ -49,6 +50,8 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<HeaderValue>,
     /// Bytes of query texts that are kept for clients that send their hashes; 0 for none.
     pub persisted_bytes: u64,
+    /// Reverse proxies that tell who a client is.
+    pub trusted_proxies: TrustedProxies,
     /// What a query document may ask for.
     pub documents: DocumentLimits,
 }
@@ -75,6 +78,7 @@ impl Default for HttpSettings {
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),
             persisted_bytes: 1024 * 1024,
+            trusted_proxies: TrustedProxies::default(),
             documents: DocumentLimits::default(),
         }
     }
