@@ -14,6 +14,7 @@ mod faults;
 mod http_connections;
 mod http_cookies;
 mod http_logs;
+mod http_multipart;
 mod http_persisted;
 mod http_requests;
 mod http_streams;
