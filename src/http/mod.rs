@@ -29,7 +29,7 @@ mod websocket;
 pub use crate::graphql::RequestId;
 pub use caller::Authenticator;
 pub use gateway::PeerAddress;
-pub use health::Readiness;
+pub use health::{Problem, Readiness};
 pub use pages::{ConsoleFacts, DemoAccountFacts, pages};
 pub use server::{Server, Service};
 pub use settings::HttpSettings;

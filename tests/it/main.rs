@@ -10,6 +10,7 @@
 mod accounts;
 mod connections;
 mod faults;
+mod health;
 mod http_connections;
 mod http_cookies;
 mod http_logs;
