@@ -20,7 +20,7 @@ use async_graphql::{
     parser::types::OperationType, registry::Registry,
 };
 
-pub use context::RequestId;
+pub use context::{PeerAddress, RequestId};
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;
 use loaders::{UserConnections, Users};

@@ -1,7 +1,6 @@
 //! What all transports share: preparing an operation and running it.
 
 use std::{
-    net::IpAddr,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
@@ -30,14 +29,11 @@ use super::{
 use crate::{
     accounts::{AccountError, Caller},
     graphql::{
-        RequestId, documents::Documents, limits::DocumentError, session_cookie::SessionCookie,
+        PeerAddress, RequestId, documents::Documents, limits::DocumentError,
+        session_cookie::SessionCookie,
     },
     metrics::{HttpMetrics, OpenStream, RequestSeries, Running, StreamEnd, StreamWatch},
 };
-
-/// The address at the other end of the connection; resolvers find it in their context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress(pub IpAddr);
 
 /// What the handlers need.
 pub(crate) struct Gateway<E> {

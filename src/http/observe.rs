@@ -11,8 +11,12 @@ use axum::{
 use tokio::time::Instant;
 use tracing::{Instrument, field, info, info_span};
 
-use super::gateway::{Origin, PeerAddress};
-use crate::{ambient::Random, graphql::RequestId, metrics::HttpMetrics};
+use super::gateway::Origin;
+use crate::{
+    ambient::Random,
+    graphql::{PeerAddress, RequestId},
+    metrics::HttpMetrics,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -7,6 +7,7 @@ use axum::{Router, middleware, routing};
 use tower::util::option_layer;
 
 use super::{
+    forwarded,
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
@@ -27,6 +28,7 @@ pub(crate) fn build<E: Executor>(
         metrics: gateway.metrics.clone(),
     };
     let cors = origin::cors(&gateway.settings.allowed_origins);
+    let proxies = gateway.settings.trusted_proxies.clone();
     let graphql = routing::get(handlers::get::<E>)
         .post(handlers::post::<E>)
         .fallback(handlers::other);
@@ -38,4 +40,5 @@ pub(crate) fn build<E: Executor>(
         .fallback(handlers::unknown_path)
         .layer(option_layer(cors))
         .layer(middleware::from_fn_with_state(observer, observe))
+        .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }

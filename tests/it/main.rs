@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails on the spot"
 )]
 
+mod account_limits;
 mod accounts;
 mod connections;
 mod faults;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use intuned_gateway::{
-    accounts::{AccountsConfig, PasswordParams},
+    accounts::{AccountsConfig, PasswordParams, TryLimits},
     ambient::{Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
@@ -234,6 +234,13 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
         database_connections: 5,
         accounts: AccountsConfig {
             password_params: PasswordParams::new(8, 1, 1, None).unwrap(),
+            passwords_waiting: 1_000_000,
+            // All of a test's users come from one client.
+            tries: TryLimits {
+                for_each_address: 1_000_000,
+                for_each_client: 1_000_000,
+                ..TryLimits::default()
+            },
             ..AccountsConfig::new(
                 "a secret for tests, thirty-two bytes".into(),
                 Duration::from_hours(1),
