@@ -11,6 +11,7 @@ mod account_limits;
 mod accounts;
 mod connections;
 mod faults;
+mod health;
 mod http_connections;
 mod http_cookies;
 mod http_logs;
