@@ -32,6 +32,10 @@ use crate::{
 };
 
 /// What there is to write.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost all events are answers, and none is kept"
+)]
 pub(crate) enum Event {
     /// An answer.
     Answer(Answer),
