@@ -4,6 +4,8 @@
 //! so signing out works on every replica at once.
 
 mod email;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod passwords;
 mod tokens;
 mod watch;

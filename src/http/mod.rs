@@ -8,6 +8,8 @@ mod answer;
 mod caller;
 mod connection;
 mod cookie;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod gateway;
 mod handlers;
 mod health;

@@ -7,6 +7,8 @@ mod bus;
 mod error;
 mod exchange;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod model;
 mod note;
 mod pace;
