@@ -18,6 +18,7 @@ pub mod fuzzing;
 pub mod graphql;
 pub mod http;
 pub mod intuned;
+pub mod metrics;
 pub mod operations;
 pub mod settings;
 pub mod simulator;

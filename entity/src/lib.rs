@@ -4,11 +4,13 @@
 //! order them alike. Enumerations are stored as the names that GraphQL shows.
 
 pub mod connection;
+pub mod known_client;
 pub mod operation;
 pub mod operation_event;
 pub mod replica;
 pub mod session;
 pub mod session_removal;
+pub mod tries;
 pub mod user;
 
 pub use sea_orm::entity::prelude::ChronoUnixTimestampMillis as Millis;

@@ -12,7 +12,7 @@ use crate::{
     accounts::AccountsConfig,
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
-    graphql::{self, limits::DocumentLimits},
+    graphql,
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
@@ -24,8 +24,6 @@ type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// From the signal on, everything must have ended after this long.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// What a query may take beyond the claims that it reads.
-const QUERY_MARGIN: Duration = Duration::from_secs(30);
 /// Pause before the first look for a session whose creation was not confirmed.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// After this long an answer that Intuned goes on asking for counts as lost.
@@ -175,9 +173,13 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
     } = settings;
     AppConfig {
         listen: server.listen,
+        metrics: server.metrics,
         database_url: database.url.clone(),
         database_connections: database.max_connections,
-        accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
+        accounts: AccountsConfig {
+            tries: accounts.tries,
+            ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
+        },
         operations: OperationsConfig {
             pace: pace(&operations, intuned.request_timeout),
             timeout: operations.timeout,
@@ -195,19 +197,10 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         },
         intuned,
         http: HttpSettings {
-            body_limit: limits.body_bytes,
-            query_timeout: claims.timeout + QUERY_MARGIN,
-            socket_init_timeout: limits.socket_init_timeout,
+            claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,
-            documents: DocumentLimits {
-                depth: limits.depth,
-                complexity: limits.complexity,
-                aliases: limits.aliases,
-                directives: limits.directives,
-                tokens: limits.tokens,
-                ..DocumentLimits::default()
-            },
-            ..HttpSettings::default()
+            trusted_proxies: server.trusted_proxies,
+            ..limits
         },
         introspection: server.introspection,
     }

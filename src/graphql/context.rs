@@ -1,6 +1,10 @@
 //! What the transports hand to resolvers with each request.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use async_graphql::Context;
 
@@ -22,6 +26,16 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The address of the client that sent the request; resolvers find it in their context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
+
+/// The address of the client, for limits.
+pub(super) fn client(context: &Context<'_>) -> IpAddr {
+    let peer = context.data_opt::<PeerAddress>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
 }
 
 /// The id of the request at hand.

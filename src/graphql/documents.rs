@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::parser::{
     self, parse_query,
-    types::{DocumentOperations, ExecutableDocument, OperationType},
+    types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
 };
 use moka::sync::Cache;
 
@@ -17,6 +17,8 @@ const CACHED_TEXT_BYTES: u64 = 512 * 1024;
 /// Longer texts are not cached: a few of them would push out all others.
 const CACHED_TEXT_LENGTH: usize = 16 * 1024;
 
+const TYPENAME: &str = "__typename";
+
 /// Parses and checks documents. Clones share one cache.
 ///
 /// Only a document that takes all of its values from variables is kept: a value that is written into
@@ -24,14 +26,23 @@ const CACHED_TEXT_LENGTH: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Documents {
     limits: DocumentLimits,
-    cache: Cache<Arc<str>, Arc<ExecutableDocument>>,
+    cache: Cache<Arc<str>, Arc<Document>>,
+}
+
+/// A document within bounds.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// For [`async_graphql::Request::set_parsed_query`].
+    pub executable: ExecutableDocument,
+    /// Whether any of it reads claims, which takes long.
+    pub reads_claims: bool,
 }
 
 /// A document within bounds, and which of its operations is to run.
 #[derive(Clone, Debug)]
 pub struct CheckedDocument {
-    /// For [`async_graphql::Request::set_parsed_query`].
-    pub document: Arc<ExecutableDocument>,
+    /// The document.
+    pub document: Arc<Document>,
     /// Query, mutation or subscription.
     pub operation: OperationType,
     /// What the operation is called, where it has a name.
@@ -39,9 +50,30 @@ pub struct CheckedDocument {
 }
 
 impl CheckedDocument {
+    /// The one field of the schema's root that the operation selects, besides `__typename`; none when
+    /// there are several, or fragments.
+    pub fn root_field(&self) -> Option<&str> {
+        let operation = match (&self.document.executable.operations, &self.name) {
+            (DocumentOperations::Single(operation), _) => operation,
+            (DocumentOperations::Multiple(operations), name) => operations.get(name.as_deref()?)?,
+        };
+        let mut root_field = None;
+        for selection in &operation.node.selection_set.node.items {
+            let Selection::Field(field) = &selection.node else {
+                return None;
+            };
+            match (field.node.name.node.as_str(), root_field) {
+                (TYPENAME, _) => {}
+                (name, None) => root_field = Some(name),
+                (_, Some(_)) => return None,
+            }
+        }
+        Some(root_field.unwrap_or(TYPENAME))
+    }
+
     /// Whether an operation of the document declares the variable.
     pub fn declares(&self, variable: &str) -> bool {
-        let mut operations = self.document.operations.iter();
+        let mut operations = self.document.executable.operations.iter();
         operations.any(|(_, operation)| {
             let mut declared = operation.node.variable_definitions.iter();
             declared.any(|definition| definition.node.name.node == variable)
@@ -71,7 +103,7 @@ impl Documents {
         operation_name: Option<&str>,
     ) -> Result<CheckedDocument, DocumentError> {
         let document = self.document(text)?;
-        let (operation, name) = find_operation(&document, operation_name)?;
+        let (operation, name) = find_operation(&document.executable, operation_name)?;
         Ok(CheckedDocument {
             document,
             operation,
@@ -79,14 +111,17 @@ impl Documents {
         })
     }
 
-    fn document(&self, text: &str) -> Result<Arc<ExecutableDocument>, DocumentError> {
+    fn document(&self, text: &str) -> Result<Arc<Document>, DocumentError> {
         if let Some(document) = self.cache.get(text) {
             return Ok(document);
         }
         check_text(text, &self.limits)?;
-        let document = parse_query(text).map_err(|error| parse_error(&error))?;
-        let findings = check_document(&document, &self.limits)?;
-        let document = Arc::new(document);
+        let executable = parse_query(text).map_err(|error| parse_error(&error))?;
+        let findings = check_document(&executable, &self.limits)?;
+        let document = Arc::new(Document {
+            executable,
+            reads_claims: findings.reads_claims,
+        });
         if !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH {
             self.cache.insert(text.into(), Arc::clone(&document));
         }
@@ -200,6 +235,17 @@ mod tests {
     ) {
         let refused = documents().check(query, wanted);
         assert_eq!(refused.expect_err("refused"), expected);
+    }
+
+    #[rstest]
+    #[case("{ me { id } }", Some("me"))]
+    #[case("query Q { mine: me { id } __typename }", Some("me"))]
+    #[case("{ __typename }", Some("__typename"))]
+    #[case("{ me { id } operation { id } }", None)]
+    #[case("{ ...F } fragment F on Query { me { id } }", None)]
+    fn the_root_field_is_found(#[case] query: &str, #[case] field: Option<&str>) {
+        let checked = documents().check(query, None).expect("fine");
+        assert_eq!(checked.root_field(), field);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    context::require_caller,
+    context::{client, require_caller},
     error::{ApiError, OrFail},
     operation::Operation,
     session_cookie,
@@ -29,8 +29,8 @@ impl Mutation {
         input: SignUpInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_up(&input.email, input.password).await;
-        let signed_in = signed_in.or_fail(context)?;
+        let signed_in = accounts.sign_up(&input.email, input.password, client(context));
+        let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
     }
@@ -42,8 +42,8 @@ impl Mutation {
         input: SignInInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_in(&input.email, input.password).await;
-        let signed_in = signed_in.or_fail(context)?;
+        let signed_in = accounts.sign_in(&input.email, input.password, client(context));
+        let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
     }

@@ -7,10 +7,13 @@
     reason = "a fuzz target tells what is wrong by a panic"
 )]
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use async_graphql::{BatchRequest, BatchResponse, Data, Executor, Request, Response, Value};
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, extract::ConnectInfo};
 use chrono::DateTime;
 use futures_util::{
     FutureExt, StreamExt,
@@ -29,17 +32,17 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::{
-    caller::{Authenticator, Seats},
-    gateway::Gateway,
-    router,
-    settings::HttpSettings,
+    caller::Authenticator, forwarded::TrustedProxies, server::Service, settings::HttpSettings,
 };
 use crate::{
     accounts::{AccountError, Caller},
     ambient::Random,
     fuzzing::{CANARY, assert_no_canary},
-    graphql::documents::Documents,
+    metrics::HttpMetrics,
 };
+
+/// Where all connections come from: a proxy that is trusted to say where they came from before.
+const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The one token that is somebody's.
 const TOKEN: &str = "alice";
@@ -306,20 +309,19 @@ impl Bench {
             .unwrap_or_else(|error| panic!("no runtime: {error}"));
         let settings = HttpSettings {
             body_limit: 64 * 1024,
+            trusted_proxies: TrustedProxies(vec![PROXY.into()]),
             ..HttpSettings::default()
         };
-        let gateway = Arc::new(Gateway {
+        let service = Service {
             executor: Echo,
             authenticator: Arc::new(Alice),
-            documents: Documents::new(settings.documents),
-            seats: Seats::new(settings.streams_per_user),
-            settings,
-            shutdown: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        });
-        let ready = Arc::new(|| future::ready(Vec::new()).boxed());
+            readiness: Arc::new(|| future::ready(Vec::new()).boxed()),
+            random: Random::from_seed(1),
+            metrics: HttpMetrics::default(),
+            extra: Router::new(),
+        };
         Self {
-            router: router::build(gateway, ready, Random::from_seed(1), Router::new()),
+            router: service.into_router(&settings, &CancellationToken::new(), &TaskTracker::new()),
             runtime,
         }
     }
@@ -340,7 +342,9 @@ fn exchange(input: Vec<u8>) -> Vec<u8> {
 }
 
 async fn serve(stream: DuplexStream, router: Router) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let peer = ConnectInfo(SocketAddr::new(PROXY, 1));
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()

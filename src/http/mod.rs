@@ -4,10 +4,13 @@
 //! cases of their protocols wrongly. [`Server::bind`] takes an address, [`Server::run`] serves a
 //! [`Service`] on it.
 
+mod admission;
 mod answer;
+mod body;
 mod caller;
 mod connection;
 mod cookie;
+mod forwarded;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod gateway;
@@ -20,14 +23,15 @@ mod pages;
 mod parameters;
 mod refusal;
 mod router;
+mod seats;
 mod server;
 mod settings;
 mod sse;
 mod websocket;
 
-pub use crate::graphql::RequestId;
+pub use crate::graphql::{PeerAddress, RequestId};
 pub use caller::Authenticator;
-pub use gateway::PeerAddress;
+pub use forwarded::TrustedProxies;
 pub use health::Readiness;
 pub use pages::{ConsoleFacts, DemoAccountFacts, pages};
 pub use server::{Server, Service};

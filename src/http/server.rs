@@ -15,17 +15,20 @@ use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use super::{
-    caller::{Authenticator, Seats},
+    admission::{Admission, Place, turn_away},
+    body::Bodies,
+    caller::Authenticator,
     connection::Connection,
     gateway::Gateway,
     health::Readiness,
     router,
+    seats::Seats,
     settings::HttpSettings,
 };
-use crate::{ambient::Random, graphql::documents::Documents};
+use crate::{ambient::Random, graphql::documents::Documents, metrics::HttpMetrics};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
-const READ_BUFFER: usize = 64 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
 
 /// Pause after a connection could not be accepted, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,9 +43,34 @@ pub struct Service<E> {
     pub readiness: Readiness,
     /// For request ids.
     pub random: Random,
+    /// What is counted.
+    pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
     /// headers that they set themselves stay.
     pub extra: Router,
+}
+
+impl<E: Executor> Service<E> {
+    /// All routes. `tasks` is what must end before the server has stopped.
+    pub(super) fn into_router(
+        self,
+        settings: &HttpSettings,
+        shutdown: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Router {
+        let gateway = Arc::new(Gateway {
+            executor: self.executor,
+            authenticator: self.authenticator,
+            documents: Documents::new(settings.documents),
+            bodies: Bodies::new(settings),
+            seats: Seats::default(),
+            settings: settings.clone(),
+            metrics: self.metrics,
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        });
+        router::build(gateway, self.readiness, self.random, self.extra)
+    }
 }
 
 /// A server that holds its address already.
@@ -79,24 +107,21 @@ impl Server {
     pub async fn run<E: Executor>(self, service: Service<E>, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
-        let gateway = Arc::new(Gateway {
-            executor: service.executor,
-            authenticator: service.authenticator,
-            documents: Documents::new(self.settings.documents),
-            seats: Seats::new(self.settings.streams_per_user),
-            settings: self.settings.clone(),
-            shutdown: shutdown.clone(),
-            tasks: tasks.clone(),
-        });
         let connections = Connections {
-            router: router::build(gateway, service.readiness, service.random, service.extra),
+            router: service.into_router(&self.settings, &shutdown, &tasks),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),
         };
+        let admission = Admission::new(&self.settings);
         info!(address = %self.address, "listening");
         while let Some((stream, peer)) = accept(&self.listener, &shutdown).await {
-            tasks.spawn(connections.clone().serve(stream, peer));
+            match admission.admit(peer.ip()) {
+                Some(place) => {
+                    tasks.spawn(connections.clone().serve(stream, peer, place));
+                }
+                None => turn_away(stream),
+            }
         }
         drop(self.listener);
         tasks.close();
@@ -130,6 +155,18 @@ async fn accept(
     }
 }
 
+/// Sends small messages at once, and has the kernel give up on a peer that acknowledges nothing for
+/// `patience`: one that is gone without a word would be sent to for a quarter of an hour.
+fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_user_timeout(
+        stream,
+        u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+    )?;
+    Ok(())
+}
+
 #[derive(Clone)]
 struct Connections {
     router: Router,
@@ -140,11 +177,11 @@ struct Connections {
 
 impl Connections {
     /// Serves one connection to its end, or to where it becomes a WebSocket.
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "TCP_NODELAY could not be set");
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        if let Err(error) = prepare(&stream, self.settings.write_timeout) {
+            debug!(%error, "a connection's options could not be set");
         }
-        let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout));
+        let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout, place));
         let router = self.router;
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));

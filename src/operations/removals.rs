@@ -98,7 +98,10 @@ pub(super) async fn begin_disconnection(
     user_id: Uuid,
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
-    retry(|| begin_disconnection_once(store, user_id, &polls)).await
+    retry(&store.metrics, || {
+        begin_disconnection_once(store, user_id, &polls)
+    })
+    .await
 }
 
 async fn begin_disconnection_once(

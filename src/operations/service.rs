@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     bus::Bus,
+    counts,
     error::OperationError,
     exchange::Exchange,
     follow::{self, Update},
@@ -29,6 +30,7 @@ use crate::{
     ambient::{Clock, Random},
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
+    metrics::OperationMetrics,
 };
 
 const COMMANDS: usize = 1024;
@@ -59,6 +61,7 @@ pub struct OperationsConfig {
 pub struct Operations {
     store: Store,
     bus: Bus,
+    heart: Heart,
     intuned: IntunedClient,
     remover: Remover,
     commands: mpsc::Sender<Command>,
@@ -78,6 +81,7 @@ impl Operations {
         database: DatabaseConnection,
         intuned: IntunedClient,
         (clock, random): (Arc<dyn Clock>, Random),
+        metrics: OperationMetrics,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -87,6 +91,7 @@ impl Operations {
             timeout: TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX),
             clock,
             random,
+            metrics,
         };
         let bus = Bus::default();
         let heart = Heart::new(config.lease);
@@ -107,7 +112,7 @@ impl Operations {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let replica = Replica {
             store: store.clone(),
-            heart,
+            heart: heart.clone(),
             bus: bus.clone(),
             poller: commands.clone(),
         };
@@ -121,6 +126,7 @@ impl Operations {
         Ok(Self {
             store,
             bus,
+            heart,
             intuned,
             remover,
             commands,
@@ -158,6 +164,7 @@ impl Operations {
                 Inserted::Repeat(operation) => Ok(operation),
                 Inserted::New(operation, event) => {
                     crash::at(Point::AfterRow);
+                    counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials));
@@ -340,6 +347,20 @@ impl Operations {
         follow::follow(self.store.clone(), &self.bus, user_id, id, after).await
     }
 
+    /// How many operations this replica drives, by status.
+    pub fn driven(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        let driven = self.bus.driven_by_status();
+        counts::IN_FLIGHT.into_iter().map(move |status| {
+            let count = driven.get(&status).copied().unwrap_or_default();
+            (counts::status(status), count)
+        })
+    }
+
+    /// How long ago this replica last gave a sign of life; none before the first.
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.heart.age()
+    }
+
     /// Writes down what a user's command changes.
     async fn change(
         &self,
@@ -367,6 +388,7 @@ impl Operations {
 
     async fn tell_followers(&self, operation: &Operation, event: super::model::Event) {
         self.bus.publish(operation, event);
+        counts::ended(&self.store.metrics, operation);
         if operation.state.has_ended() {
             self.remover.noted.notify_one();
         }

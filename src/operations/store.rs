@@ -36,6 +36,7 @@ use crate::{
     ambient::{Clock, Random},
     crash::{self, Point},
     database,
+    metrics::OperationMetrics,
 };
 
 /// A repeat with the same idempotency key counts as one for this long.
@@ -96,6 +97,7 @@ pub(super) struct Store {
     pub(super) timeout: TimeDelta,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
+    pub(super) metrics: OperationMetrics,
 }
 
 impl Store {
@@ -107,7 +109,10 @@ impl Store {
         idempotency_key: Option<&str>,
     ) -> Result<Inserted, StoreError> {
         let id = self.random.uuid_at(self.clock.now());
-        retry(|| self.insert_once(id, user_id, idempotency_key)).await
+        retry(&self.metrics, || {
+            self.insert_once(id, user_id, idempotency_key)
+        })
+        .await
     }
 
     async fn insert_once(
@@ -201,7 +206,7 @@ impl Store {
         guard: Guard,
     ) -> Result<(Operation, Event), StoreError> {
         let is_doubtful = AtomicBool::new(false);
-        let applied = retry(|| async {
+        let applied = retry(&self.metrics, || async {
             let applied = self.apply_once(current, state.clone(), guard).await;
             if matches!(&applied, Err(error) if error.is_transient()) {
                 is_doubtful.store(true, Ordering::Relaxed);
@@ -391,7 +396,10 @@ impl Store {
 }
 
 /// Tries again what the database could not do for a reason that passes.
-pub(super) async fn retry<T, F>(attempt: impl FnMut() -> F) -> Result<T, StoreError>
+pub(super) async fn retry<T, F>(
+    metrics: &OperationMetrics,
+    attempt: impl FnMut() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -404,6 +412,7 @@ where
                 .with_jitter(),
         )
         .when(|error: &StoreError| error.is_transient() && begun.elapsed() < RETRY_FOR)
+        .notify(|_, _| metrics.retried())
         .await
 }
 

@@ -1,9 +1,11 @@
 //! Every setting of the gateway: its flag, its environment variable, its default, and what it must
 //! be. Nothing else reads the environment.
 
+mod accounts;
 mod args;
 mod check;
 mod demo;
+mod limits;
 mod problem;
 mod reader;
 mod upstream;
@@ -16,7 +18,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
+    accounts::TryLimits,
     ambient::Random,
+    http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
     simulator::SimulatedGeneration,
 };
@@ -51,8 +55,8 @@ pub struct Settings {
     pub claims: ClaimsSettings,
     /// Serving HTTP.
     pub server: ServerSettings,
-    /// What a request may ask for.
-    pub limits: LimitSettings,
+    /// What a request may ask for, how much there may be at once, and how long it may take.
+    pub limits: HttpSettings,
     /// The log.
     pub log: LogSettings,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
@@ -113,6 +117,8 @@ pub struct AccountSettings {
     pub secret: SecretString,
     /// How long a session lasts; a second or more.
     pub session_lifetime: Duration,
+    /// How often a password may be tried.
+    pub tries: TryLimits,
 }
 
 /// Where the data is.
@@ -153,31 +159,16 @@ pub struct ClaimsSettings {
 pub struct ServerSettings {
     /// Where to serve.
     pub listen: SocketAddr,
+    /// Where Prometheus reads metrics; none for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// The reverse proxies whose word for a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
     /// Whether to serve `GraphiQL`.
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
     pub introspection: bool,
-}
-
-/// What a request may ask for.
-#[derive(Clone, Copy, Debug)]
-pub struct LimitSettings {
-    /// Fields within fields.
-    pub depth: usize,
-    /// Fields.
-    pub complexity: usize,
-    /// Fields that are given another name.
-    pub aliases: usize,
-    /// Directives.
-    pub directives: usize,
-    /// Lexical tokens.
-    pub tokens: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: usize,
-    /// How long a new WebSocket may take to send `connection_init`.
-    pub socket_init_timeout: Duration,
 }
 
 /// How the log is written.
@@ -266,6 +257,9 @@ pub fn load(
     random: &Random,
 ) -> Result<Task, SettingsError> {
     let mut command = args::command();
+    if let Some(problems) = args::unreadable(&command) {
+        return Err(problems.into());
+    }
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = args::Cli::from_arg_matches(&matches)?;
     let task = match cli.command {

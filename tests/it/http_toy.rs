@@ -23,6 +23,7 @@ use intuned_gateway::{
     accounts::{AccountError, Caller},
     ambient::Random,
     http::{Authenticator, HttpSettings, PeerAddress, RequestId, Server, Service},
+    metrics::HttpMetrics,
 };
 use sea_orm::DbErr;
 use serde_json::Value;
@@ -156,6 +157,12 @@ impl Query {
         future::pending().await
     }
 
+    /// Takes a while, as claims do.
+    async fn claims(&self) -> i32 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        0
+    }
+
     async fn node(&self) -> Node {
         Node {
             name: "node".into(),
@@ -191,6 +198,14 @@ impl Subscriptions {
 
     async fn never(&self) -> impl Stream<Item = i32> {
         stream::pending()
+    }
+
+    /// One number, after a while.
+    async fn late(&self) -> impl Stream<Item = i32> {
+        stream::once(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            1
+        })
     }
 
     /// One number, then silence.
@@ -260,6 +275,7 @@ impl Toy {
             axum::routing::get(async || ([("cache-control", "max-age=60")], "extra")),
         );
         let service = Service {
+            metrics: HttpMetrics::default(),
             executor: schema,
             authenticator,
             readiness: Arc::new(move || Box::pin(future::ready(failing.clone()))),

@@ -20,6 +20,7 @@ use tokio_stream::{StreamMap, StreamNotifyClose};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 use tungstenite::Error as SocketError;
+use uuid::Uuid;
 
 use super::{
     close::{self, Close},
@@ -29,11 +30,12 @@ use crate::{
     accounts::Caller,
     http::{
         answer::Answer,
-        caller::Seat,
         gateway::{Gateway, Origin},
         parameters::Parameters,
         refusal::Refusal,
+        seats::Seat,
     },
+    metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
 };
 
 /// Why a session is over.
@@ -52,6 +54,18 @@ impl From<Close> for End {
     }
 }
 
+impl End {
+    /// What is counted: why the subscriptions end, and why the socket does.
+    fn told(&self) -> (StreamEnd, &'static str) {
+        match self {
+            Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
+            Self::Close(close) => (StreamEnd::Closed, close.name()),
+            Self::Closed => (StreamEnd::Client, "client"),
+            Self::Gone => (StreamEnd::Client, "lost"),
+        }
+    }
+}
+
 type Flow = Result<(), End>;
 
 /// How far the socket has got.
@@ -64,7 +78,7 @@ enum Phase {
     Open {
         caller: Option<Caller>,
         session_ended: BoxFuture<'static, ()>,
-        _seat: Option<Seat>,
+        _seat: Seat<Option<Uuid>>,
     },
 }
 
@@ -88,6 +102,8 @@ pub(super) struct Session<E> {
     keep_alive: Interval,
     /// Whether anything has come since the last sign of life was asked for.
     alive: bool,
+    watch: StreamWatch,
+    metrics: OpenSocket,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -109,6 +125,8 @@ impl<E: Executor> Session<E> {
             operations: StreamMap::new(),
             keep_alive,
             alive: true,
+            watch: StreamWatch::new(Transport::WebSocket),
+            metrics: gateway.metrics.socket(),
             shutdown: Box::pin(gateway.shutdown.clone().cancelled_owned()),
             gateway,
         }
@@ -122,6 +140,9 @@ impl<E: Executor> Session<E> {
                 break end;
             }
         };
+        let (streams, reason) = end.told();
+        self.watch.ends(streams);
+        self.metrics.ends(reason);
         self.operations.clear();
         match end {
             End::Close(close) => {
@@ -181,7 +202,8 @@ impl<E: Executor> Session<E> {
     }
 
     async fn receive(&mut self, text: &str) -> Flow {
-        match ClientMessage::parse(text).ok_or(Close::Invalid)? {
+        let limit = self.gateway.settings.value_limit;
+        match ClientMessage::parse(text, limit).ok_or(Close::Invalid)? {
             ClientMessage::Init(credentials) => self.init(credentials),
             ClientMessage::Ping(payload) => self.send(&ServerMessage::Pong { payload }).await,
             ClientMessage::Pong => Ok(()),
@@ -216,13 +238,10 @@ impl<E: Executor> Session<E> {
     }
 
     async fn open(&mut self, caller: Option<Caller>) -> Flow {
-        let (session_ended, seat) = match caller {
-            Some(caller) => {
-                let seat = self.gateway.seats.take(caller.user_id);
-                let seat = seat.ok_or(Close::TooManySockets)?;
-                (self.gateway.authenticator.session_ended(caller), Some(seat))
-            }
-            None => (future::pending().boxed(), None),
+        let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
+        let session_ended = match caller {
+            Some(caller) => self.gateway.authenticator.session_ended(caller),
+            None => future::pending().boxed(),
         };
         self.phase = Phase::Open {
             caller,
@@ -246,11 +265,14 @@ impl<E: Executor> Session<E> {
         }
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
-                let answers = StreamNotifyClose::new(self.gateway.stream(operation));
+                let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
                 self.operations.insert(id, answers);
                 Ok(())
             }
-            Err(error) => self.answer(&id, &Answer::from(&error.into())).await,
+            Err(error) => {
+                self.gateway.metrics.refused(error.code());
+                self.answer(&id, &Answer::from(&error.into())).await
+            }
         }
     }
 
