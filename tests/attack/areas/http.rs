@@ -84,8 +84,8 @@ fn media() -> Vec<Case> {
         let headers = format!("{json}Accept: {accept}\n");
         cases.push(case(format!("Accept: {accept:?}"), sent("POST", &headers, SIGN_OUT), Due::OneOf(&[400, 406])));
     }
-    let many = format!("{json}Accept: {}*/*\n", "a/b;q=0.1,".repeat(2000));
-    cases.push(case("2,000 media ranges", sent("POST", &many, query), Due::Data(json!({ "__typename": "Query" }))));
+    let many = format!("{json}Accept: {}*/*\n", "a/b;q=0.1,".repeat(1000));
+    cases.push(case("1,000 media ranges", sent("POST", &many, query), Due::Data(json!({ "__typename": "Query" }))));
     let gzip = format!("{json}Content-Encoding: gzip\n");
     cases.push(case("a compressed body", sent("POST", &gzip, "\u{1f}\u{8b}"), Due::Error(400, "BAD_REQUEST")));
     cases
@@ -122,7 +122,7 @@ fn bodies() -> Vec<Case> {
     invalid.extend(b"{\"query\":\"\xff\xfe\"}");
     cases.push(case("invalid UTF-8", Send::Bytes(invalid), Due::Error(400, "BAD_REQUEST")));
     let keys = format!("{{{}\"query\":\"{{ __typename }}\"}}", "\"a\":1,".repeat(50_000));
-    cases.push(case("50,000 unknown keys", post_body("", &keys), Due::Data(json!({ "__typename": "Query" }))));
+    cases.push(case("50,000 unknown keys", post_body("", &keys), Due::Error(400, "BAD_REQUEST")));
     for key in ["query", "operationName", "variables", "extensions"] {
         let get = format!("GET /graphql?query=%7B__typename%7D&{key}=%7B%7D&{key}=%7B%7D HTTP/1.1\nHost: {{host}}\nConnection: close\n\n");
         cases.push(case(format!("{key} twice in a URL"), Send::Text(get), Due::Error(400, "BAD_REQUEST")));

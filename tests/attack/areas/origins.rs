@@ -85,8 +85,8 @@ fn cookies() -> Vec<Case> {
         with("a planted cookie beside the secure one", "Cookie: intuned_gateway_session={bob}; __Host-intuned_gateway_session={alice}\n", alice()),
         with("a bad header beside a good cookie", "Authorization: Bearer canary-x\nCookie: intuned_gateway_session={alice}\n", nobody()),
         with("a header of another scheme beside a good cookie", "Authorization: Basic Y2FuYXJ5\nCookie: intuned_gateway_session={alice}\n", nobody()),
-        with("10,000 cookies", &format!("Cookie: {}\n", "a=b; ".repeat(10_000)), nobody()),
-        with("a cookie of 50,000 bytes", &format!("Cookie: intuned_gateway_session={}\n", "a".repeat(50_000)), nobody()),
+        with("2,000 cookies", &format!("Cookie: {}\n", "a=b; ".repeat(2000)), nobody()),
+        with("a cookie of 50,000 bytes", &format!("Cookie: intuned_gateway_session={}\n", "a".repeat(50_000)), Due::Status(431)),
         with("a cookie with line ends encoded", "Cookie: intuned_gateway_session=%0d%0aSet-Cookie:canary-x\n", nobody()),
         with("a cookie that asks to be kept", "X-Session: cookie\nCookie: intuned_gateway_session=canary-x\n", nobody()),
     ]

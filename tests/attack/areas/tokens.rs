@@ -73,7 +73,7 @@ fn shapes(alice: &str) -> Vec<Case> {
         refused("in other letters", &alice.to_uppercase()),
         refused("in quotes", &format!("\"{alice}\"")),
         refused("of 1 letter", "x"),
-        refused("of 40,000 letters", &"x".repeat(40_000)),
+        refused("of 10,000 letters", &"x".repeat(10_000)),
         refused("of 10,000 dots", &".".repeat(10_000)),
         refused("null", "null"),
         refused("undefined", "undefined"),
