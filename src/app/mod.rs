@@ -70,6 +70,9 @@ pub enum AppError {
     /// The client for Intuned could not be built.
     #[error("the client for Intuned could not be built")]
     Intuned(#[source] reqwest::Error),
+    /// The client for the identity provider could not be built.
+    #[error("the client for the identity provider could not be built")]
+    Provider(#[source] reqwest::Error),
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
@@ -145,7 +148,8 @@ impl App {
             },
             clock.clone(),
             random.clone(),
-        );
+        )
+        .map_err(AppError::Provider)?;
         let connections = Connections::new(config.connections, database.clone(), intuned.clone());
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();

@@ -17,6 +17,8 @@ mod http_logs;
 mod http_requests;
 mod http_streams;
 mod http_toy;
+mod identity_provider;
+mod identity_tokens;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
