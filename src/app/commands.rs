@@ -204,6 +204,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             trusted_proxies: server.trusted_proxies,
             ..limits
         },
+        trusted_documents: server.trusted_documents,
         introspection: server.introspection,
     }
 }
