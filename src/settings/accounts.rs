@@ -42,19 +42,19 @@ pub(super) fn accounts(
             window: window?,
         },
         allow_sign_up: allow_sign_up?,
-        provider: provider?,
+        provider,
     })
 }
 
-/// All three of its settings, or none.
-fn provider(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<Option<ProviderConfig>> {
+/// All three of its settings, or none. None also when something is wrong with them, which is noted.
+fn provider(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ProviderConfig> {
     let settings = [
         ("OIDC_ISSUER", &args.oidc_issuer),
         ("OIDC_AUDIENCE", &args.oidc_audience),
         ("OIDC_JWKS_URL", &args.oidc_jwks_url),
     ];
     if settings.iter().all(|(_, text)| text.is_none()) {
-        return Some(None);
+        return None;
     }
     for (setting, text) in settings {
         if text.is_none() {
@@ -83,11 +83,11 @@ fn provider(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<Option<Provid
             })
         })
     });
-    Some(Some(ProviderConfig {
+    Some(ProviderConfig {
         issuer: issuer?,
         audience: audience?,
         jwks_url: jwks_url?,
-    }))
+    })
 }
 
 pub(super) fn required_secret(

@@ -42,7 +42,7 @@ struct KeySet {
 struct Key {
     id: String,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    checking: DecodingKey,
 }
 
 /// There are no keys to go by: the provider cannot be asked.
@@ -170,7 +170,7 @@ impl Keys {
 impl KeySet {
     fn find(&self, id: &str, algorithm: Algorithm) -> Option<DecodingKey> {
         let fits = |key: &&Key| key.id == id && key.algorithms.contains(&algorithm);
-        self.keys.iter().find(fits).map(|key| key.key.clone())
+        self.keys.iter().find(fits).map(|key| key.checking.clone())
     }
 }
 
@@ -192,7 +192,7 @@ impl Key {
         }
         Some(Self {
             id: common.key_id.clone()?,
-            key: DecodingKey::from_jwk(&jwk).ok()?,
+            checking: DecodingKey::from_jwk(&jwk).ok()?,
             algorithms,
         })
     }
