@@ -15,6 +15,7 @@ mod health;
 mod http_connections;
 mod http_cookies;
 mod http_logs;
+mod http_multipart;
 mod http_persisted;
 mod http_requests;
 mod http_streams;
