@@ -15,7 +15,7 @@ use async_graphql::parser::{
 };
 
 use crate::graphql::{
-    documents::Documents,
+    documents::{Documents, Wanted},
     limits::{DocumentError, DocumentLimits},
 };
 
@@ -54,9 +54,10 @@ pub fn document(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
+    let wanted = Wanted::Text(text.to_owned());
     let limits = DocumentLimits::default();
-    let documents = Documents::new(limits);
-    let first = documents.check(text, None);
+    let documents = Documents::new(limits, 0, None);
+    let first = documents.check(&wanted, None);
     match &first {
         Ok(checked) => assert_within(&checked.document.executable, &limits),
         Err(error) => {
@@ -64,16 +65,16 @@ pub fn document(data: &[u8]) {
             assert!(!error.code().is_empty());
         }
     }
-    let again = documents.check(text, None);
+    let again = documents.check(&wanted, None);
     // Of several things that are wrong, any may be found first.
     assert_eq!(again.is_ok(), first.is_ok(), "the cache answers otherwise");
-    let unknown = documents.check(text, Some(CANARY));
+    let unknown = documents.check(&wanted, Some(CANARY));
     if let Err(error) = unknown {
         assert_no_canary(&error.to_string());
     } else {
         assert!(text.contains(CANARY));
     }
-    if let Err(DocumentError::Syntax(_)) = documents.check(text, None) {
+    if let Err(DocumentError::Syntax(_)) = documents.check(&wanted, None) {
         assert!(parse_query(text).is_err(), "it parses");
     }
 }

@@ -8,7 +8,9 @@ mod email;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
+mod keyed;
 mod passwords;
+mod provider;
 mod tokens;
 mod tries;
 mod watch;
@@ -25,10 +27,12 @@ use sea_orm::{
     IntoActiveModel, QueryFilter, TransactionTrait,
 };
 use secrecy::SecretString;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use self::{
     passwords::Passwords,
+    provider::Provider,
     tokens::Tokens,
     tries::{Tries, Trying},
     watch::SessionWatch,
@@ -38,8 +42,12 @@ use crate::{
     database,
 };
 
-pub use self::{config::AccountsConfig, error::AccountError, tries::TryLimits};
+pub use self::{
+    config::AccountsConfig, error::AccountError, provider::ProviderConfig, tries::TryLimits,
+};
 pub use argon2::Params as PasswordParams;
+
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Who sent a request: the holder of a valid session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +79,8 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
+    allow_sign_up: bool,
+    provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
     clock: Arc<dyn Clock>,
     random: Random,
@@ -92,13 +102,35 @@ impl Accounts {
         random: Random,
     ) -> Self {
         let config = AccountsConfig::new(secret.clone(), lifetime);
-        Self::with_config(database, &config, clock, random)
+        Self::build(database, &config, None, clock, random)
     }
 
-    /// As [`Accounts::new`], with passwords hashed as `config` says.
+    /// As [`Accounts::new`], with all that `config` says.
+    ///
+    /// # Errors
+    /// The client that fetches the provider's keys could not be built.
     pub fn with_config(
         database: DatabaseConnection,
         config: &AccountsConfig,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Result<Self, reqwest::Error> {
+        let provider = match config.provider.clone() {
+            Some(provider) => {
+                let database = database.clone();
+                let random = random.clone();
+                let provider = Provider::new(provider, database, &config.secret, random)?;
+                Some(Arc::new(provider))
+            }
+            None => None,
+        };
+        Ok(Self::build(database, config, provider, clock, random))
+    }
+
+    fn build(
+        database: DatabaseConnection,
+        config: &AccountsConfig,
+        provider: Option<Arc<Provider>>,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
@@ -113,6 +145,8 @@ impl Accounts {
             ),
             tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),
+            allow_sign_up: config.allow_sign_up,
+            provider,
             watch: Arc::default(),
             database,
             clock,
@@ -123,7 +157,7 @@ impl Accounts {
     /// Opens an account and signs it in. `client` is who asks, for the limit on tries.
     ///
     /// # Errors
-    /// [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
+    /// [`AccountError::SignUpClosed`], [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
     /// [`AccountError::TooManyTries`], [`AccountError::Busy`], [`AccountError::EmailTaken`], or that
     /// hashing, signing or the database failed.
     pub async fn sign_up(
@@ -132,6 +166,9 @@ impl Accounts {
         password: SecretString,
         client: IpAddr,
     ) -> Result<SignedIn, AccountError> {
+        if !self.allow_sign_up {
+            return Err(AccountError::SignUpClosed);
+        }
         let email = email::normalize(email).ok_or(AccountError::InvalidEmail)?;
         passwords::check_length(&password)?;
         let place = self.passwords.place()?;
@@ -146,6 +183,9 @@ impl Accounts {
             email,
             password_hash: PasswordHash(password_hash),
             created_at: now.into(),
+            issuer: None,
+            subject: None,
+            contact_email: None,
         };
 
         let transaction = self.database.begin().await?;
@@ -191,7 +231,8 @@ impl Accounts {
             }
             None => None,
         };
-        let hash = user.as_ref().map(|user| user.password_hash.0.clone());
+        let hash = user.as_ref().and_then(|user| user.password_hash.as_phc());
+        let hash = hash.map(str::to_owned);
         let matches = self.passwords.verify(place, password, hash).await?;
         let user = user
             .filter(|_| matches)
@@ -207,24 +248,29 @@ impl Accounts {
     /// # Errors
     /// The database failed; the session stands.
     pub async fn sign_out(&self, caller: Caller) -> Result<(), AccountError> {
-        session::Entity::delete_by_id(caller.session_id)
+        let transaction = database::begin(&self.database).await?;
+        let deleted = session::Entity::delete_by_id(caller.session_id)
             .filter(session::Column::UserId.eq(caller.user_id))
-            .exec(&self.database)
+            .exec(&transaction)
             .await?;
+        if deleted.rows_affected == 1 {
+            provider::revoke_session(&transaction, caller, self.clock.now()).await?;
+        }
+        transaction.commit().await?;
         self.watch.end(caller.session_id);
         Ok(())
     }
 
-    /// Whose session the token is.
+    /// Whose session the token is: one of the gateway's own, or one of the identity provider's.
     ///
     /// # Errors
-    /// [`AccountError::InvalidToken`], or the database failed.
+    /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
         let now = self.clock.now();
-        let claims = self
-            .tokens
-            .verify(token, now)
-            .ok_or(AccountError::InvalidToken)?;
+        let Some(claims) = self.tokens.verify(token, now) else {
+            let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
+            return provider.authenticate(token, now).await;
+        };
         session::Entity::find_by_id(claims.session_id)
             .one(&self.database)
             .await?
@@ -268,8 +314,23 @@ impl Accounts {
         let clock = &*self.clock;
         tokio::join!(
             self.watch.run(&self.database, clock, &self.random),
-            self.tries.run(clock),
+            self.prune(),
         );
+    }
+
+    /// Deletes what is of no more use, from time to time.
+    async fn prune(&self) {
+        loop {
+            let now = self.clock.now();
+            let pruned = async {
+                self.tries.prune(now).await?;
+                provider::prune(&self.database, now).await
+            };
+            if let Err(error) = pruned.await {
+                tracing::warn!(%error, "rows that are of no more use could not be deleted; trying again");
+            }
+            sleep(PRUNE_INTERVAL).await;
+        }
     }
 
     async fn open_session(

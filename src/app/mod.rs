@@ -1,8 +1,9 @@
 //! The composition root: builds every part and hands it what it needs.
 
 mod commands;
+mod watch;
 
-use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use sea_orm::DatabaseConnection;
@@ -15,10 +16,13 @@ use crate::{
     ambient::{Clock, Random},
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
-    graphql::{self, GatewayExecutor, Services},
-    http::{HttpSettings, Readiness, Server, Service},
+    graphql::{
+        self, GatewayExecutor, Services,
+        trusted::{ManifestError, TrustedDocuments},
+    },
+    http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
-    metrics::{self, DatabaseMetrics, Metrics, MetricsServer, Registry},
+    metrics::{Metrics, MetricsServer, Registry},
     operations::{Operations, OperationsConfig, StoreError},
 };
 
@@ -48,6 +52,8 @@ pub struct AppConfig {
     pub intuned: IntunedConfig,
     /// Transports and their limits.
     pub http: HttpSettings,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// Whether clients may ask for the schema.
     pub introspection: bool,
 }
@@ -70,9 +76,15 @@ pub enum AppError {
     /// The client for Intuned could not be built.
     #[error("the client for Intuned could not be built")]
     Intuned(#[source] reqwest::Error),
+    /// The client for the identity provider could not be built.
+    #[error("the client for the identity provider could not be built")]
+    Provider(#[source] reqwest::Error),
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
+    /// The list of trusted documents is of no use.
+    #[error(transparent)]
+    TrustedDocuments(#[from] ManifestError),
     /// The address for metrics cannot be had.
     #[error("cannot show metrics on {address} (METRICS_ADDR)")]
     Metrics {
@@ -118,9 +130,13 @@ impl App {
         routes: Router,
     ) -> Result<Self, AppError> {
         let Ambient { clock, random } = ambient;
+        let trusted = match &config.trusted_documents {
+            Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
+            None => None,
+        };
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, &graphql::root_fields());
-        let metrics_server = bind_metrics(config.metrics).await?;
+        let metrics_server = watch::bind(config.metrics).await?;
         let address = config.listen;
         let server = Server::bind(address, config.http)
             .await
@@ -145,7 +161,8 @@ impl App {
             },
             clock.clone(),
             random.clone(),
-        );
+        )
+        .map_err(AppError::Provider)?;
         let connections = Connections::new(config.connections, database.clone(), intuned.clone());
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
@@ -164,10 +181,12 @@ impl App {
 
         let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
         if let Some(server) = metrics_server {
-            metrics::register_process(&mut registry, clock.now());
-            metrics::watch_pool(&mut registry, database.clone());
-            watch_operations(&mut registry, operations.clone());
-            tasks.spawn(probe(metrics.database, database.clone(), shutdown.clone()));
+            tasks.spawn(watch::probe(
+                metrics.database,
+                database.clone(),
+                shutdown.clone(),
+            ));
+            let registry = watch::complete(registry, &clock, &database, &operations);
             tasks.spawn(server.run(registry, shutdown.clone()));
         }
 
@@ -183,8 +202,9 @@ impl App {
         let service = Service {
             executor: GatewayExecutor::new(schema.finish(), connections),
             authenticator: Arc::new(accounts),
-            readiness: readiness(database.clone()),
+            readiness: watch::readiness(database.clone(), services.operations.clone()),
             random,
+            trusted,
             metrics: metrics.http,
             extra: routes,
         };
@@ -244,61 +264,6 @@ impl App {
     }
 }
 
-async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsServer>, AppError> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let server = MetricsServer::bind(address).await;
-    server
-        .map(Some)
-        .map_err(|source| AppError::Metrics { address, source })
-}
-
-async fn probe(
-    metrics: DatabaseMetrics,
-    database: DatabaseConnection,
-    shutdown: CancellationToken,
-) {
-    shutdown.run_until_cancelled(metrics.probe(database)).await;
-}
-
-fn watch_operations(registry: &mut Registry, operations: Operations) {
-    let registry = registry.sub_registry_with_prefix(metrics::PREFIX);
-    let heart = operations.clone();
-    registry.register_collector(metrics::sampled(
-        "operations",
-        "Operations in flight that this replica drives, by status",
-        Some("status"),
-        move || {
-            let count = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            operations
-                .driven()
-                .map(move |(status, driven)| (status, count(driven)))
-        },
-    ));
-    registry.register_collector(metrics::sampled(
-        "heartbeat_age_seconds",
-        "Time since this replica last gave a sign of life that the database took",
-        None,
-        move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
-    ));
-}
-
 async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(accounts.run()).await;
-}
-
-fn readiness(database: DatabaseConnection) -> Readiness {
-    Arc::new(move || {
-        let database = database.clone();
-        Box::pin(async move {
-            match database.ping().await {
-                Ok(()) => Vec::new(),
-                Err(error) => {
-                    tracing::warn!(%error, "the database does not answer");
-                    vec!["database"]
-                }
-            }
-        })
-    })
 }

@@ -32,7 +32,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::{
-    caller::Authenticator, forwarded::TrustedProxies, server::Service, settings::HttpSettings,
+    caller::Authenticator, departures::Departures, forwarded::TrustedProxies, server::Service,
+    settings::HttpSettings,
 };
 use crate::{
     accounts::{AccountError, Caller},
@@ -317,11 +318,17 @@ impl Bench {
             authenticator: Arc::new(Alice),
             readiness: Arc::new(|| future::ready(Vec::new()).boxed()),
             random: Random::from_seed(1),
+            trusted: None,
             metrics: HttpMetrics::default(),
             extra: Router::new(),
         };
         Self {
-            router: service.into_router(&settings, &CancellationToken::new(), &TaskTracker::new()),
+            router: service.into_router(
+                &settings,
+                &CancellationToken::new(),
+                &Departures::new(),
+                &TaskTracker::new(),
+            ),
             runtime,
         }
     }

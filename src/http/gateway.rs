@@ -21,6 +21,7 @@ use super::{
     answer::Answer,
     body::Bodies,
     caller::Authenticator,
+    departures::Departures,
     parameters::Parameters,
     refusal::Refusal,
     seats::{Seat, Seats},
@@ -47,6 +48,8 @@ pub(crate) struct Gateway<E> {
     pub(crate) metrics: HttpMetrics,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
+    /// When each socket and event stream leaves then.
+    pub(crate) departures: Departures,
     /// Everything that the server waits for when it stops.
     pub(crate) tasks: TaskTracker,
 }
@@ -113,11 +116,11 @@ impl<E: Executor> Gateway<E> {
         origin: &Origin,
     ) -> Result<Operation, DocumentError> {
         let Parameters {
-            query,
+            document,
             operation_name,
             mut variables,
         } = parameters;
-        let checked = self.documents.check(&query, operation_name.as_deref())?;
+        let checked = self.documents.check(&document, operation_name.as_deref())?;
         let series = self.metrics.series(checked.operation, checked.root_field());
         // Nothing would look at the others, and they would be held for as long as the operation runs.
         variables.retain(|name, _| checked.declares(name));

@@ -19,19 +19,27 @@ use super::{
     body::Bodies,
     caller::Authenticator,
     connection::Connection,
+    departures::Departures,
     gateway::Gateway,
     health::Readiness,
     router,
     seats::Seats,
     settings::HttpSettings,
 };
-use crate::{ambient::Random, graphql::documents::Documents, metrics::HttpMetrics};
+use crate::{
+    ambient::Random,
+    graphql::{documents::Documents, trusted::TrustedDocuments},
+    metrics::HttpMetrics,
+};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
 const READ_BUFFER: usize = 16 * 1024;
 
 /// Pause after a connection could not be accepted, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two goodbyes when the server stops, where there is time for it.
+const EACH_LEAVES_AFTER: Duration = Duration::from_millis(1);
 
 /// What is served.
 pub struct Service<E> {
@@ -43,6 +51,8 @@ pub struct Service<E> {
     pub readiness: Readiness,
     /// For request ids.
     pub random: Random,
+    /// The only documents that may run; none for any.
+    pub trusted: Option<TrustedDocuments>,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
@@ -56,17 +66,19 @@ impl<E: Executor> Service<E> {
         self,
         settings: &HttpSettings,
         shutdown: &CancellationToken,
+        departures: &Departures,
         tasks: &TaskTracker,
     ) -> Router {
         let gateway = Arc::new(Gateway {
             executor: self.executor,
             authenticator: self.authenticator,
-            documents: Documents::new(settings.documents),
+            documents: Documents::new(settings.documents, settings.persisted_bytes, self.trusted),
             bodies: Bodies::new(settings),
             seats: Seats::default(),
             settings: settings.clone(),
             metrics: self.metrics,
             shutdown: shutdown.clone(),
+            departures: departures.clone(),
             tasks: tasks.clone(),
         });
         router::build(gateway, self.readiness, self.random, self.extra)
@@ -107,8 +119,9 @@ impl Server {
     pub async fn run<E: Executor>(self, service: Service<E>, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
+        let departures = Departures::new();
         let connections = Connections {
-            router: service.into_router(&self.settings, &shutdown, &tasks),
+            router: service.into_router(&self.settings, &shutdown, &departures, &tasks),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),
@@ -125,7 +138,10 @@ impl Server {
         }
         drop(self.listener);
         tasks.close();
-        if timeout(self.settings.shutdown_timeout, tasks.wait())
+        let open = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let spread = (EACH_LEAVES_AFTER * open).min(self.settings.reconnect_spread);
+        let ended = async { tokio::join!(departures.begin(spread), tasks.wait()) };
+        if timeout(self.settings.shutdown_timeout, ended)
             .await
             .is_err()
         {

@@ -10,7 +10,13 @@ mod problem;
 mod reader;
 mod upstream;
 
-use std::{ffi::OsString, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use clap::FromArgMatches;
@@ -18,7 +24,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    accounts::TryLimits,
+    accounts::{ProviderConfig, TryLimits},
     ambient::Random,
     http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
@@ -119,6 +125,10 @@ pub struct AccountSettings {
     pub session_lifetime: Duration,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// Whether accounts may be opened here.
+    pub allow_sign_up: bool,
+    /// The identity provider whose tokens are taken as well.
+    pub provider: Option<ProviderConfig>,
 }
 
 /// Where the data is.
@@ -163,6 +173,8 @@ pub struct ServerSettings {
     pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// The reverse proxies whose word for a client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// Whether to serve `GraphiQL`.

@@ -3,10 +3,10 @@
 mod api;
 mod app;
 mod database;
+pub(crate) mod identity_provider;
 mod log;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 pub(crate) mod process;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod proxy;
 pub(crate) mod socket;
 
