@@ -3,6 +3,7 @@
 //! Instants are stored as milliseconds since the Unix epoch, so that both databases compare and
 //! order them alike. Enumerations are stored as the names that GraphQL shows.
 
+pub mod audit_event;
 pub mod connection;
 pub mod operation;
 pub mod operation_event;
@@ -10,5 +11,6 @@ pub mod replica;
 pub mod session;
 pub mod session_removal;
 pub mod user;
+pub mod webhook_delivery;
 
 pub use sea_orm::entity::prelude::ChronoUnixTimestampMillis as Millis;

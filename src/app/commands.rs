@@ -170,6 +170,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         operations,
         claims,
         server,
+        records,
         limits,
         ..
     } = settings;
@@ -210,6 +211,8 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             ..HttpSettings::default()
         },
         introspection: server.introspection,
+        webhooks: records.webhooks,
+        audit_retention: records.audit_retention,
     }
 }
 

@@ -13,12 +13,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::{Accounts, AccountsConfig},
     ambient::{Clock, Random},
+    audit::Trail,
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
     graphql::{self, GatewayExecutor, Services},
     http::{HttpSettings, Readiness, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
     operations::{Operations, OperationsConfig, StoreError},
+    webhooks::{self, WebhooksConfig},
 };
 
 pub use commands::{schema, serve, simulate};
@@ -47,6 +49,10 @@ pub struct AppConfig {
     pub http: HttpSettings,
     /// Whether clients may ask for the schema.
     pub introspection: bool,
+    /// Who is told of connections; none for nobody.
+    pub webhooks: Option<WebhooksConfig>,
+    /// How long audit trails are kept (setting `AUDIT_RETENTION`).
+    pub audit_retention: Duration,
 }
 
 /// What the surroundings provide; tests bring their own.
@@ -67,6 +73,9 @@ pub enum AppError {
     /// The client for Intuned could not be built.
     #[error("the client for Intuned could not be built")]
     Intuned(#[source] reqwest::Error),
+    /// The client for webhooks could not be built.
+    #[error("the client for webhooks could not be built")]
+    Webhooks(#[source] reqwest::Error),
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
@@ -114,20 +123,42 @@ impl App {
         database::migrate(&database).await?;
         let intuned = IntunedClient::new(config.intuned, clock.clone(), random.clone())
             .map_err(AppError::Intuned)?;
+        let tasks = TaskTracker::new();
+        let shutdown = CancellationToken::new();
+        let trail = Trail::start(
+            database.clone(),
+            config.audit_retention,
+            (clock.clone(), random.clone()),
+            &tasks,
+            &shutdown,
+        );
+        let outbox = webhooks::start(
+            config.webhooks,
+            database.clone(),
+            (clock.clone(), random.clone()),
+            &tasks,
+            &shutdown,
+        )
+        .map_err(AppError::Webhooks)?;
         let accounts = Accounts::with_config(
             database.clone(),
             &config.accounts,
             clock.clone(),
             random.clone(),
         );
-        let connections = Connections::new(config.connections, database.clone(), intuned.clone());
-        let tasks = TaskTracker::new();
-        let shutdown = CancellationToken::new();
+        let connections = Connections::new(
+            config.connections,
+            database.clone(),
+            intuned.clone(),
+            clock.clone(),
+            (trail.clone(), outbox.clone()),
+        );
         let operations = Operations::start(
             config.operations,
             database.clone(),
             intuned,
             (clock, random.clone()),
+            (trail.clone(), outbox),
             &tasks,
             &shutdown,
         )
@@ -139,6 +170,7 @@ impl App {
             accounts: accounts.clone(),
             connections: connections.clone(),
             operations,
+            trail,
         };
         let mut schema = graphql::schema(services.clone());
         if !config.introspection {

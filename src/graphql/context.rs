@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_graphql::Context;
 
 use super::error::ApiError;
-use crate::accounts::Caller;
+use crate::{accounts::Caller, audit::Origin, http::PeerAddress};
 
 /// Names a request in answers and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,16 @@ pub(super) fn request_id<'a>(context: &Context<'a>) -> &'a str {
     context
         .data_opt::<RequestId>()
         .map_or("-", RequestId::as_str)
+}
+
+/// Where the request at hand came from, for the audit trail.
+pub(super) fn origin(context: &Context<'_>) -> Origin {
+    let peer = context.data_opt::<PeerAddress>();
+    let id = context.data_opt::<RequestId>();
+    Origin {
+        client_address: peer.map(|peer| peer.0),
+        request_id: id.map(|id| id.0.clone()),
+    }
 }
 
 /// Who sent the request, if it carries a valid session.

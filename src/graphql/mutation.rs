@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    context::require_caller,
+    context::{origin, require_caller},
     error::{ApiError, OrFail},
     operation::Operation,
     session_cookie,
@@ -76,7 +76,12 @@ impl Mutation {
         };
         let operations = context.data_unchecked::<Operations>();
         let operation = operations
-            .connect(caller.user_id, credentials, input.idempotency_key)
+            .connect(
+                caller.user_id,
+                credentials,
+                input.idempotency_key,
+                origin(context),
+            )
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }
@@ -93,7 +98,13 @@ impl Mutation {
         let id = operation_id(&input.operation_id)?;
         let operations = context.data_unchecked::<Operations>();
         let operation = operations
-            .resume(caller.user_id, id, input.info_request_id.0, input.input)
+            .resume(
+                caller.user_id,
+                id,
+                input.info_request_id.0,
+                input.input,
+                origin(context),
+            )
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }
@@ -107,7 +118,7 @@ impl Mutation {
         let caller = require_caller(context)?;
         let id = self::operation_id(&operation_id)?;
         let operations = context.data_unchecked::<Operations>();
-        let operation = operations.cancel(caller.user_id, id).await;
+        let operation = operations.cancel(caller.user_id, id, origin(context)).await;
         operation.or_fail(context).map(OperationPayload::from)
     }
 
@@ -120,7 +131,7 @@ impl Mutation {
         let caller = require_caller(context)?;
         let operations = context.data_unchecked::<Operations>();
         let disconnected = operations
-            .disconnect(caller.user_id)
+            .disconnect(caller.user_id, origin(context))
             .await
             .or_fail(context)?;
         Ok(DisconnectPayload { disconnected })

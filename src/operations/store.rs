@@ -34,8 +34,10 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    audit::{self, Origin, Trail},
     crash::{self, Point},
     database,
+    webhooks::{self, ConnectionEvent, Outbox},
 };
 
 /// A repeat with the same idempotency key counts as one for this long.
@@ -70,11 +72,11 @@ impl StoreError {
 
 /// Who guards a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(super) enum Guard<'a> {
     /// The replica that drives the operation: sequence, owner and epoch must be as they were read.
     Lease,
     /// A user's command, which may come in on any replica: the sequence must be as it was read.
-    Sequence,
+    Sequence(&'a Origin),
 }
 
 /// What became of the wish to start an operation.
@@ -96,6 +98,8 @@ pub(super) struct Store {
     pub(super) timeout: TimeDelta,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
+    pub(super) trail: Trail,
+    pub(super) outbox: Outbox,
 }
 
 impl Store {
@@ -105,9 +109,10 @@ impl Store {
         &self,
         user_id: Uuid,
         idempotency_key: Option<&str>,
+        origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let id = self.random.uuid_at(self.clock.now());
-        retry(|| self.insert_once(id, user_id, idempotency_key)).await
+        retry(|| self.insert_once(id, user_id, idempotency_key, origin)).await
     }
 
     async fn insert_once(
@@ -115,6 +120,7 @@ impl Store {
         id: Uuid,
         user_id: Uuid,
         idempotency_key: Option<&str>,
+        origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         // An earlier try may have been committed without our hearing of it.
         if let Some(operation) = self.get(id).await? {
@@ -131,7 +137,7 @@ impl Store {
             return Ok(Inserted::Repeat(repeated));
         }
         for _ in 0..INSERT_TRIES {
-            match self.insert_row(id, user_id, idempotency_key).await {
+            match self.insert_row(id, user_id, idempotency_key, origin).await {
                 Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {}
                 inserted => return inserted,
             }
@@ -153,6 +159,7 @@ impl Store {
         id: Uuid,
         user_id: Uuid,
         idempotency_key: Option<&str>,
+        origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let now = self.clock.now();
         let transaction = database::begin(&self.database).await?;
@@ -188,6 +195,11 @@ impl Store {
         operation_event::Entity::insert(rows::event_row(&operation, &event))
             .exec_without_returning(&transaction)
             .await?;
+        let started = audit::Event {
+            operation_id: Some(id),
+            ..audit::Event::new(user_id, audit::Kind::ConnectStarted).by(origin)
+        };
+        self.trail.record(&transaction, started).await?;
         transaction.commit().await?;
         Ok(Inserted::New(operation, event))
     }
@@ -198,7 +210,7 @@ impl Store {
         &self,
         current: &Operation,
         state: State,
-        guard: Guard,
+        guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let is_doubtful = AtomicBool::new(false);
         let applied = retry(|| async {
@@ -239,7 +251,7 @@ impl Store {
         &self,
         current: &Operation,
         state: State,
-        guard: Guard,
+        guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let transaction = database::begin(&self.database).await?;
         let changed = self.apply_in(&transaction, current, state, guard).await?;
@@ -252,6 +264,7 @@ impl Store {
         transaction.commit().await?;
         if let State::Done { .. } = state {
             crash::at(Point::AfterCommit);
+            self.outbox.committed();
         }
         Ok(changed)
     }
@@ -262,7 +275,7 @@ impl Store {
         transaction: &DatabaseTransaction,
         current: &Operation,
         state: State,
-        guard: Guard,
+        guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let now = self.clock.now();
         let mut next = Operation {
@@ -300,6 +313,9 @@ impl Store {
         {
             removals::after_failure(transaction, &next, failure).await?;
         }
+        if let Some(event) = rows::audit_event(current, &next, guard) {
+            self.trail.record(transaction, event).await?;
+        }
         exchange::announce(transaction, self.replica, next.id, next.sequence).await?;
         Ok((next, event))
     }
@@ -310,25 +326,40 @@ impl Store {
         transaction: &DatabaseTransaction,
         operation: &Operation,
     ) -> Result<Uuid, DbErr> {
+        let new_id = self.random.uuid_at(operation.updated_at);
         let row = connection::ActiveModel {
-            id: Set(self.random.uuid_at(operation.updated_at)),
+            id: Set(new_id),
             user_id: Set(operation.user_id),
             service: Set(Service::OrangeHrm),
             auth_session_id: Set(operation.auth_session_id.clone()),
             created_at: Set(Millis(operation.updated_at)),
             connected_at: Set(Millis(operation.updated_at)),
+            expired_at: Set(None),
         };
         let one_for_each_service =
             OnConflict::columns([connection::Column::UserId, connection::Column::Service])
                 .update_columns([
                     connection::Column::AuthSessionId,
                     connection::Column::ConnectedAt,
+                    connection::Column::ExpiredAt,
                 ])
                 .to_owned();
         let connection = connection::Entity::insert(row)
             .on_conflict(one_for_each_service)
             .exec_with_returning(transaction)
             .await?;
+        let kind = if connection.id == new_id {
+            webhooks::Kind::Created
+        } else {
+            webhooks::Kind::Renewed
+        };
+        let event = ConnectionEvent {
+            kind,
+            connection_id: connection.id,
+            user_id: operation.user_id,
+            occurred_at: operation.updated_at,
+        };
+        self.outbox.put(transaction, event).await?;
         Ok(connection.id)
     }
 

@@ -55,6 +55,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) server: ServerArgs,
     #[command(flatten)]
+    pub(super) records: RecordArgs,
+    #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
     pub(super) demo: DemoArgs,
@@ -185,6 +187,27 @@ pub(super) struct ServerArgs {
     #[arg(long, env, value_name = "SWITCH",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) introspection: Option<String>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Webhooks and audit trails")]
+pub(super) struct RecordArgs {
+    /// An https address of yours that is told when a connection is made, renewed, found to have
+    /// expired or removed; see docs/webhooks.md. Without it nobody is told
+    #[arg(long, env, value_name = "URL")]
+    pub(super) webhook_url: Option<SecretString>,
+    /// Signs webhooks; 32 bytes or more, the same on every replica; whsec_ and base64, or any other
+    /// text. Several, separated by commas, all sign, for changing from one to another. Make one with:
+    /// echo "whsec_$(openssl rand -base64 32)"
+    #[arg(long, env, value_name = "SECRETS")]
+    pub(super) webhook_secret: Option<SecretString>,
+    /// Whether WEBHOOK_URL may be at a private address, and plain http on this machine
+    #[arg(long, env, value_name = "SWITCH", default_value = "false",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) webhook_allow_private: String,
+    /// How long users' audit trails are kept
+    #[arg(long, env, value_name = "DURATION", default_value = "365d")]
+    pub(super) audit_retention: String,
 }
 
 #[derive(Args)]

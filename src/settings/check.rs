@@ -17,6 +17,7 @@ use super::{
     },
     demo,
     reader::{Reader, SHORTEST},
+    records::records,
     upstream::{delay_scale, upstream, web_url},
 };
 use crate::{ambient::Random, database, simulator::SimulatedGeneration};
@@ -53,6 +54,7 @@ pub(super) fn serve(
     let operations = operations(&mut reader, &args.operations);
     let claims = claims(&mut reader, &args.operations);
     let server = server(&mut reader, &args.server, demo);
+    let records = records(&mut reader, &args.records);
     let limits = limits(&mut reader, &args.limits);
     let log = log(&mut reader, &args.log);
     if demo {
@@ -69,6 +71,7 @@ pub(super) fn serve(
             operations: operations?,
             claims: claims?,
             server: server?,
+            records: records?,
             limits: limits?,
             log: log?,
             notes,

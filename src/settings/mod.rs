@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod problem;
 mod reader;
+mod records;
 mod upstream;
 
 use std::{ffi::OsString, io, net::SocketAddr, path::Path, time::Duration};
@@ -19,6 +20,7 @@ use crate::{
     ambient::Random,
     intuned::{ApiGeneration, IntunedConfig},
     simulator::SimulatedGeneration,
+    webhooks::WebhooksConfig,
 };
 
 pub use problem::{Problem, Problems};
@@ -51,6 +53,8 @@ pub struct Settings {
     pub claims: ClaimsSettings,
     /// Serving HTTP.
     pub server: ServerSettings,
+    /// Webhooks and audit trails.
+    pub records: RecordSettings,
     /// What a request may ask for.
     pub limits: LimitSettings,
     /// The log.
@@ -159,6 +163,15 @@ pub struct ServerSettings {
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
     pub introspection: bool,
+}
+
+/// Webhooks and audit trails.
+#[derive(Clone, Debug)]
+pub struct RecordSettings {
+    /// Who is told of connections; none for nobody.
+    pub webhooks: Option<WebhooksConfig>,
+    /// How long audit trails are kept.
+    pub audit_retention: Duration,
 }
 
 /// What a request may ask for.

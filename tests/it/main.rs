@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod audit;
 mod connections;
 mod faults;
 mod http_connections;
@@ -28,6 +29,7 @@ mod replicas;
 mod secrets;
 mod settings;
 mod support;
+mod webhooks;
 mod websocket_client;
 mod websocket_limits;
 mod websocket_protocol;

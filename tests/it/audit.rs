@@ -1,0 +1,1 @@
+//! Users audit trails.
