@@ -12,7 +12,7 @@ use crate::{
     accounts::AccountsConfig,
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
-    graphql::{self, limits::DocumentLimits},
+    graphql,
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
@@ -24,8 +24,6 @@ type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// From the signal on, everything must have ended after this long.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// What a query may take beyond the claims that it reads.
-const QUERY_MARGIN: Duration = Duration::from_secs(30);
 /// Pause before the first look for a session whose creation was not confirmed.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// After this long an answer that Intuned goes on asking for counts as lost.
@@ -196,19 +194,9 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         },
         intuned,
         http: HttpSettings {
-            body_limit: limits.body_bytes,
-            query_timeout: claims.timeout + QUERY_MARGIN,
-            socket_init_timeout: limits.socket_init_timeout,
+            claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,
-            documents: DocumentLimits {
-                depth: limits.depth,
-                complexity: limits.complexity,
-                aliases: limits.aliases,
-                directives: limits.directives,
-                tokens: limits.tokens,
-                ..DocumentLimits::default()
-            },
-            ..HttpSettings::default()
+            ..limits
         },
         introspection: server.introspection,
         webhooks: records.webhooks,

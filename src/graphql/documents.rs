@@ -24,14 +24,23 @@ const CACHED_TEXT_LENGTH: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Documents {
     limits: DocumentLimits,
-    cache: Cache<Arc<str>, Arc<ExecutableDocument>>,
+    cache: Cache<Arc<str>, Arc<Document>>,
+}
+
+/// A document within bounds.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// For [`async_graphql::Request::set_parsed_query`].
+    pub executable: ExecutableDocument,
+    /// Whether any of it reads claims, which takes long.
+    pub reads_claims: bool,
 }
 
 /// A document within bounds, and which of its operations is to run.
 #[derive(Clone, Debug)]
 pub struct CheckedDocument {
-    /// For [`async_graphql::Request::set_parsed_query`].
-    pub document: Arc<ExecutableDocument>,
+    /// The document.
+    pub document: Arc<Document>,
     /// Query, mutation or subscription.
     pub operation: OperationType,
     /// What the operation is called, where it has a name.
@@ -41,7 +50,7 @@ pub struct CheckedDocument {
 impl CheckedDocument {
     /// Whether an operation of the document declares the variable.
     pub fn declares(&self, variable: &str) -> bool {
-        let mut operations = self.document.operations.iter();
+        let mut operations = self.document.executable.operations.iter();
         operations.any(|(_, operation)| {
             let mut declared = operation.node.variable_definitions.iter();
             declared.any(|definition| definition.node.name.node == variable)
@@ -71,7 +80,7 @@ impl Documents {
         operation_name: Option<&str>,
     ) -> Result<CheckedDocument, DocumentError> {
         let document = self.document(text)?;
-        let (operation, name) = find_operation(&document, operation_name)?;
+        let (operation, name) = find_operation(&document.executable, operation_name)?;
         Ok(CheckedDocument {
             document,
             operation,
@@ -79,14 +88,17 @@ impl Documents {
         })
     }
 
-    fn document(&self, text: &str) -> Result<Arc<ExecutableDocument>, DocumentError> {
+    fn document(&self, text: &str) -> Result<Arc<Document>, DocumentError> {
         if let Some(document) = self.cache.get(text) {
             return Ok(document);
         }
         check_text(text, &self.limits)?;
-        let document = parse_query(text).map_err(|error| parse_error(&error))?;
-        let findings = check_document(&document, &self.limits)?;
-        let document = Arc::new(document);
+        let executable = parse_query(text).map_err(|error| parse_error(&error))?;
+        let findings = check_document(&executable, &self.limits)?;
+        let document = Arc::new(Document {
+            executable,
+            reads_claims: findings.reads_claims,
+        });
         if !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH {
             self.cache.insert(text.into(), Arc::clone(&document));
         }

@@ -14,7 +14,7 @@ pub(super) use self::{measure::check_document, text::check_text};
 
 /// How much a document may ask for. Fields, aliases and directives of a fragment count each time that
 /// it is spread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentLimits {
     /// Lexical tokens, counted before parsing.
     pub tokens: usize,

@@ -1,14 +1,8 @@
 //! Who is calling: session tokens as the transports carry them, and what tells whose they are.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use axum::http::{HeaderMap, header};
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
-use uuid::Uuid;
 
 use crate::accounts::{AccountError, Accounts, Caller};
 
@@ -43,57 +37,4 @@ pub(crate) fn strip_bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// Counts the open sockets and event streams of each user.
-#[derive(Clone, Debug)]
-pub(crate) struct Seats {
-    for_each: usize,
-    taken: Arc<Mutex<HashMap<Uuid, usize>>>,
-}
-
-/// One open socket or event stream of a user, for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    user: Uuid,
-    seats: Seats,
-}
-
-impl Seats {
-    pub(crate) fn new(for_each: usize) -> Self {
-        Self {
-            for_each,
-            taken: Arc::default(),
-        }
-    }
-
-    /// None when the user has as many as allowed.
-    pub(crate) fn take(&self, user: Uuid) -> Option<Seat> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(user).or_default();
-        if *count >= self.for_each {
-            return None;
-        }
-        *count += 1;
-        Some(Seat {
-            user,
-            seats: self.clone(),
-        })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self
-            .seats
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = taken.entry(self.user) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
 }

@@ -9,15 +9,22 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     runtime::Handle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
 
+use super::admission::Place;
+
 /// How long what the peer still sends is read and thrown away.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How much of it at once, and the pause after: the peer's own speed must not set the pace, or an
+/// upload that nobody wants would cost as much as one that somebody does.
+const LINGER_BYTES: usize = 16 * 1024;
+const LINGER_PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection to a client.
 ///
@@ -29,16 +36,18 @@ pub(crate) struct Connection {
     stream: Option<Pin<Box<TimeoutStream<TcpStream>>>>,
     /// Whether the peer has said that it sends no more.
     ended: bool,
+    place: Option<Place>,
 }
 
 impl Connection {
     /// Writing fails once the peer has taken nothing for `write_timeout`.
-    pub(crate) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub(crate) fn new(stream: TcpStream, write_timeout: Duration, place: Place) -> Self {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(write_timeout));
         Self {
             stream: Some(Box::pin(stream)),
             ended: false,
+            place: Some(place),
         }
     }
 
@@ -53,14 +62,21 @@ impl Drop for Connection {
         if let (Some(stream), false, Ok(runtime)) =
             (self.stream.take(), self.ended, Handle::try_current())
         {
-            runtime.spawn(timeout(LINGER, linger(stream)));
+            runtime.spawn(timeout(LINGER, linger(stream, self.place.take())));
         }
     }
 }
 
-async fn linger(mut stream: Pin<Box<TimeoutStream<TcpStream>>>) -> io::Result<u64> {
+async fn linger(
+    mut stream: Pin<Box<TimeoutStream<TcpStream>>>,
+    _place: Option<Place>,
+) -> io::Result<()> {
     stream.shutdown().await?;
-    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    let mut unwanted = vec![0; LINGER_BYTES];
+    while stream.read(&mut unwanted).await? > 0 {
+        sleep(LINGER_PAUSE).await;
+    }
+    Ok(())
 }
 
 impl AsyncRead for Connection {

@@ -10,12 +10,15 @@ use futures_util::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::error;
+use uuid::Uuid;
 
 use super::{
     answer::Answer,
-    caller::{Authenticator, Seats},
+    body::Bodies,
+    caller::Authenticator,
     parameters::Parameters,
     refusal::Refusal,
+    seats::{Seat, Seats},
     settings::HttpSettings,
 };
 use crate::{
@@ -35,7 +38,9 @@ pub(crate) struct Gateway<E> {
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) documents: Documents,
     pub(crate) settings: HttpSettings,
-    pub(crate) seats: Seats,
+    pub(crate) bodies: Bodies,
+    /// The sockets and event streams of each user, and of nobody.
+    pub(crate) seats: Seats<Option<Uuid>>,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
     /// Everything that the server waits for when it stops.
@@ -55,6 +60,7 @@ pub(crate) struct Operation {
     request_id: RequestId,
     pub(crate) kind: OperationType,
     pub(crate) name: Option<String>,
+    reads_claims: bool,
 }
 
 impl Operation {
@@ -85,6 +91,15 @@ impl<E: Executor> Gateway<E> {
         }
     }
 
+    /// A seat for one more socket or event stream.
+    pub(crate) fn seat(&self, caller: Option<Caller>) -> Option<Seat<Option<Uuid>>> {
+        let limit = match caller {
+            Some(_) => self.settings.streams_per_user,
+            None => self.settings.anonymous_streams,
+        };
+        self.seats.take(caller.map(|caller| caller.user_id), limit)
+    }
+
     /// Checks the document and puts together what resolvers are given.
     pub(crate) fn prepare(
         &self,
@@ -106,21 +121,26 @@ impl<E: Executor> Gateway<E> {
             .data(origin.request_id.clone())
             .data(origin.peer);
         request.operation_name.clone_from(&checked.name);
-        request.set_parsed_query(Arc::unwrap_or_clone(checked.document));
+        let reads_claims = checked.document.reads_claims;
+        request.set_parsed_query(Arc::unwrap_or_clone(checked.document).executable);
         Ok(Operation {
             request,
             request_id: origin.request_id.clone(),
             kind: checked.operation,
             name: checked.name,
+            reads_claims,
         })
     }
 
     /// Runs a query or a mutation, for as long as it may take.
     pub(crate) async fn execute(&self, operation: Operation) -> Result<Answer, Refusal> {
-        let limit = match operation.kind {
+        let mut limit = match operation.kind {
             OperationType::Mutation => self.settings.mutation_timeout,
             _ => self.settings.query_timeout,
         };
+        if operation.reads_claims {
+            limit += self.settings.claims_timeout;
+        }
         let execution = AssertUnwindSafe(self.executor.execute(operation.request)).catch_unwind();
         match tokio::time::timeout(limit, execution).await {
             Ok(Ok(response)) => Ok(response.into()),

@@ -6,16 +6,12 @@ use std::sync::Arc;
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Extension,
-    body::{Body, HttpBody},
     extract::{
         RawQuery, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection,
     },
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
 use tracing::Span;
 
 use super::{
@@ -40,7 +36,7 @@ pub(crate) async fn post<E: Executor>(
         return refuse(&Refusal::Accept, Media::Json);
     };
     let body = if is_json_body(&parts.headers) {
-        read(&gateway, body).await
+        gateway.bodies.read(body, &gateway.settings).await
     } else {
         Err(Refusal::ContentType)
     };
@@ -52,7 +48,9 @@ pub(crate) async fn post<E: Executor>(
                 headers: parts.headers,
                 origin,
             };
-            call.answer(&gateway, || Parameters::from_body(&body)).await
+            let limit = gateway.settings.value_limit;
+            call.answer(&gateway, move || Parameters::from_body(&body.bytes, limit))
+                .await
         }
         Err(refusal) => refuse(&refusal, accepted.json()),
     }
@@ -83,7 +81,9 @@ pub(crate) async fn get<E: Executor>(
         origin,
     };
     let query = query.unwrap_or_default();
-    call.answer(&gateway, || Parameters::from_url(&query)).await
+    let limit = gateway.settings.value_limit;
+    call.answer(&gateway, || Parameters::from_url(&query, limit))
+        .await
 }
 
 /// Every other method.
@@ -94,21 +94,6 @@ pub(crate) async fn other() -> Response {
 /// Every other path.
 pub(crate) async fn unknown_path() -> Response {
     refuse(&Refusal::NotFound, Media::Json)
-}
-
-/// Reads the whole body, no more than allowed and no longer than allowed.
-async fn read<E>(gateway: &Gateway<E>, body: Body) -> Result<Bytes, Refusal> {
-    let limit = gateway.settings.body_limit;
-    if HttpBody::size_hint(&body).lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Refusal::BodyLong(limit));
-    }
-    let collecting = Limited::new(body, limit).collect();
-    match timeout(gateway.settings.body_timeout, collecting).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyLong(limit)),
-        Ok(Err(_)) => Err(Refusal::BodyBroken),
-        Err(_) => Err(Refusal::BodySlow),
-    }
 }
 
 /// A request that has been read.
@@ -187,7 +172,7 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
     }
     if matches!(
         refusal,
-        Refusal::BodyLong(_) | Refusal::BodySlow | Refusal::BodyBroken
+        Refusal::BodyLong(_) | Refusal::BodySlow | Refusal::BodyBroken | Refusal::BodiesBusy
     ) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

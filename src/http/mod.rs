@@ -4,7 +4,9 @@
 //! cases of their protocols wrongly. [`Server::bind`] takes an address, [`Server::run`] serves a
 //! [`Service`] on it.
 
+mod admission;
 mod answer;
+mod body;
 mod caller;
 mod connection;
 mod cookie;
@@ -18,6 +20,7 @@ mod pages;
 mod parameters;
 mod refusal;
 mod router;
+mod seats;
 mod server;
 mod settings;
 mod sse;

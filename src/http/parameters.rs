@@ -14,8 +14,11 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// From the body of a POST.
-    pub(crate) fn from_body(body: &[u8]) -> Result<Self, Refusal> {
+    /// From the body of a POST, which may have `limit` values.
+    pub(crate) fn from_body(body: &[u8], limit: usize) -> Result<Self, Refusal> {
+        if has_more_values(body, limit) {
+            return Err(Refusal::Values(limit));
+        }
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => Self::from_object(object),
             Ok(Value::Array(_)) => Err(Refusal::Batch),
@@ -23,15 +26,15 @@ impl Parameters {
         }
     }
 
-    /// From the query part of a GET's URL.
-    pub(crate) fn from_url(query: &str) -> Result<Self, Refusal> {
+    /// From the query part of a GET's URL, whose JSON may have `limit` values.
+    pub(crate) fn from_url(query: &str, limit: usize) -> Result<Self, Refusal> {
         let mut object = Map::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let (key, value) = match key.as_ref() {
                 "query" => ("query", Value::String(value.into_owned())),
                 "operationName" => ("operationName", Value::String(value.into_owned())),
-                "variables" => ("variables", json("variables", &value)?),
-                "extensions" => ("extensions", json("extensions", &value)?),
+                "variables" => ("variables", json("variables", &value, limit)?),
+                "extensions" => ("extensions", json("extensions", &value, limit)?),
                 _ => continue,
             };
             if object.insert(key.to_owned(), value).is_some() {
@@ -67,9 +70,47 @@ impl Parameters {
     }
 }
 
-fn json(name: &'static str, text: &str) -> Result<Value, Refusal> {
+/// Whether the JSON has more than `limit` values. Values in memory take many times the room of their
+/// text, so this is asked before they are parsed.
+pub(crate) fn has_more_values(json: &[u8], limit: usize) -> bool {
+    let (mut values, mut in_string, mut escaped) = (1_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            // Each value but the first of a list or an object comes after a comma.
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values > limit
+}
+
+fn json(name: &'static str, text: &str, limit: usize) -> Result<Value, Refusal> {
+    if has_more_values(text.as_bytes(), limit) {
+        return Err(Refusal::Values(limit));
+    }
     if text.is_empty() {
         return Ok(Value::Null);
     }
     serde_json::from_str(text).map_err(|_| Refusal::Parameter(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("1", 1)]
+    #[case("[]", 2)]
+    #[case("[1,2,3]", 4)]
+    #[case(r#"{"a":1,"b":[1,2]}"#, 5)]
+    #[case(r#"{"a{[,":"{[,\\","b\"{[,":2}"#, 3)]
+    fn values_are_counted(#[case] json: &str, #[case] values: usize) {
+        assert!(!has_more_values(json.as_bytes(), values));
+        assert!(has_more_values(json.as_bytes(), values - 1));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! | status | `extensions.code` | when |
 //! | --- | --- | --- |
-//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, or a batch |
+//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch |
 //! | 400 | those of [`DocumentError`] | the query document is refused |
 //! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
 //! | 404 | `NOT_FOUND` | nothing is served at the path |
@@ -12,7 +12,7 @@
 //! | 413 | `PAYLOAD_TOO_LARGE` | the body is too long |
 //! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON |
 //! | 429 | `TOO_MANY_STREAMS` | the user has too many sockets and event streams open |
-//! | 503 | `SERVICE_UNAVAILABLE` | the caller's session cannot be looked up |
+//! | 503 | `SERVICE_UNAVAILABLE` | the caller's session cannot be looked up; too many long bodies at once |
 //! | 504 | `EXECUTION_TIMEOUT` | the operation ran out of time |
 
 use async_graphql::{ErrorExtensionValues, ServerError};
@@ -33,6 +33,10 @@ pub(crate) enum Refusal {
     Parameter(&'static str),
     #[error("The parameter `{0}` occurs more than once.")]
     Repeated(&'static str),
+    #[error("The request has too many values: at most {0}.")]
+    Values(usize),
+    #[error("Too many long requests are arriving at the moment. Try again later.")]
+    BodiesBusy,
     #[error("The body broke off.")]
     BodyBroken,
     #[error("The body did not arrive in time.")]
@@ -81,6 +85,7 @@ impl Refusal {
             | Self::Query
             | Self::Parameter(_)
             | Self::Repeated(_)
+            | Self::Values(_)
             | Self::BodyBroken
             | Self::Handshake
             | Self::Document(_) => StatusCode::BAD_REQUEST,
@@ -93,7 +98,7 @@ impl Refusal {
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyStreams | Self::TooManyOperations => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::BodiesBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::ExecutionTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -105,6 +110,7 @@ impl Refusal {
             | Self::Query
             | Self::Parameter(_)
             | Self::Repeated(_)
+            | Self::Values(_)
             | Self::BodyBroken
             | Self::Handshake => "BAD_REQUEST",
             Self::Origin => "FORBIDDEN",
@@ -117,7 +123,7 @@ impl Refusal {
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::TooManyOperations => "TOO_MANY_OPERATIONS",
             Self::Internal(_) => "INTERNAL",
-            Self::Unavailable => "SERVICE_UNAVAILABLE",
+            Self::Unavailable | Self::BodiesBusy => "SERVICE_UNAVAILABLE",
             Self::ExecutionTimeout => "EXECUTION_TIMEOUT",
             Self::Document(error) => error.code(),
         }

@@ -15,17 +15,20 @@ use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use super::{
-    caller::{Authenticator, Seats},
+    admission::{Admission, Place, turn_away},
+    body::Bodies,
+    caller::Authenticator,
     connection::Connection,
     gateway::Gateway,
     health::Readiness,
     router,
+    seats::Seats,
     settings::HttpSettings,
 };
 use crate::{ambient::Random, graphql::documents::Documents};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
-const READ_BUFFER: usize = 64 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
 
 /// Pause after a connection could not be accepted, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -83,7 +86,8 @@ impl Server {
             executor: service.executor,
             authenticator: service.authenticator,
             documents: Documents::new(self.settings.documents),
-            seats: Seats::new(self.settings.streams_per_user),
+            bodies: Bodies::new(&self.settings),
+            seats: Seats::default(),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
@@ -94,9 +98,15 @@ impl Server {
             shutdown: shutdown.clone(),
             abort: abort.clone(),
         };
+        let admission = Admission::new(&self.settings);
         info!(address = %self.address, "listening");
         while let Some((stream, peer)) = accept(&self.listener, &shutdown).await {
-            tasks.spawn(connections.clone().serve(stream, peer));
+            match admission.admit(peer.ip()) {
+                Some(place) => {
+                    tasks.spawn(connections.clone().serve(stream, peer, place));
+                }
+                None => turn_away(stream),
+            }
         }
         drop(self.listener);
         tasks.close();
@@ -130,6 +140,18 @@ async fn accept(
     }
 }
 
+/// Sends small messages at once, and has the kernel give up on a peer that acknowledges nothing for
+/// `patience`: one that is gone without a word would be sent to for a quarter of an hour.
+fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_user_timeout(
+        stream,
+        u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+    )?;
+    Ok(())
+}
+
 #[derive(Clone)]
 struct Connections {
     router: Router,
@@ -140,11 +162,11 @@ struct Connections {
 
 impl Connections {
     /// Serves one connection to its end, or to where it becomes a WebSocket.
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "TCP_NODELAY could not be set");
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        if let Err(error) = prepare(&stream, self.settings.write_timeout) {
+            debug!(%error, "a connection's options could not be set");
         }
-        let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout));
+        let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout, place));
         let router = self.router;
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));

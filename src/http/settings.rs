@@ -7,10 +7,12 @@ use axum::http::HeaderValue;
 use crate::graphql::limits::DocumentLimits;
 
 /// Limits and waits of the transports. The defaults are what the gateway runs with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSettings {
     /// The longest request body, in bytes.
     pub body_limit: usize,
+    /// How many values the JSON of a request may have.
+    pub value_limit: usize,
     /// The longest wait for a request's head, and for the next request on an open connection.
     pub head_timeout: Duration,
     /// The longest wait for a request's whole body.
@@ -19,6 +21,8 @@ pub struct HttpSettings {
     pub query_timeout: Duration,
     /// How long a mutation may run.
     pub mutation_timeout: Duration,
+    /// How much longer either may run when it reads claims.
+    pub claims_timeout: Duration,
     /// A connection whose peer takes nothing for so long is closed.
     pub write_timeout: Duration,
     /// The longest wait for a socket's `connection_init`.
@@ -29,6 +33,13 @@ pub struct HttpSettings {
     pub operations_per_socket: usize,
     /// Sockets and event streams that one user may have open at once.
     pub streams_per_user: usize,
+    /// Sockets and event streams of nobody in particular that may be open at once.
+    pub anonymous_streams: usize,
+    /// Connections that may be open at once.
+    pub connections: usize,
+    /// Those of them that may come from one address, other than a loopback or a private one; none for
+    /// any number.
+    pub connections_per_address: Option<usize>,
     /// Pause between two signs of life on a quiet socket or event stream. A socket that shows none
     /// itself from one to the next is closed.
     pub keep_alive: Duration,
@@ -44,15 +55,20 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             body_limit: 1024 * 1024,
+            value_limit: 2_000,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             query_timeout: Duration::from_secs(30),
             mutation_timeout: Duration::from_mins(1),
+            claims_timeout: Duration::from_mins(3),
             write_timeout: Duration::from_secs(30),
             socket_init_timeout: Duration::from_secs(3),
             socket_message_limit: 64 * 1024,
             operations_per_socket: 32,
             streams_per_user: 64,
+            anonymous_streams: 1_000,
+            connections: 50_000,
+            connections_per_address: Some(1_000),
             keep_alive: Duration::from_secs(25),
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),

@@ -40,12 +40,9 @@ pub(crate) fn stream<E: Executor>(
     operation: Operation,
     caller: Option<Caller>,
 ) -> Result<Response, Refusal> {
-    let seat = match caller {
-        Some(caller) if operation.kind == OperationType::Subscription => {
-            let seat = gateway.seats.take(caller.user_id);
-            Some(seat.ok_or(Refusal::TooManyStreams)?)
-        }
-        _ => None,
+    let seat = match operation.kind {
+        OperationType::Subscription => Some(gateway.seat(caller).ok_or(Refusal::TooManyStreams)?),
+        OperationType::Query | OperationType::Mutation => None,
     };
     let session_ended = match caller {
         Some(caller) => gateway.authenticator.session_ended(caller),

@@ -10,6 +10,8 @@
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
+use super::{limits::LimitArgs, records::RecordArgs};
+
 /// A GraphQL gateway with subscriptions in front of Intuned.
 ///
 /// Every setting can be given as a flag, as an environment variable, or in a file `.env` in the
@@ -187,53 +189,6 @@ pub(super) struct ServerArgs {
     #[arg(long, env, value_name = "SWITCH",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) introspection: Option<String>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Webhooks and audit trails")]
-pub(super) struct RecordArgs {
-    /// An https address of yours that is told when a connection is made, renewed, found to have
-    /// expired or removed; see docs/webhooks.md. Without it nobody is told
-    #[arg(long, env, value_name = "URL")]
-    pub(super) webhook_url: Option<SecretString>,
-    /// Signs webhooks; 32 bytes or more, the same on every replica; whsec_ and base64, or any other
-    /// text. Several, separated by commas, all sign, for changing from one to another. Make one with:
-    /// echo "whsec_$(openssl rand -base64 32)"
-    #[arg(long, env, value_name = "SECRETS")]
-    pub(super) webhook_secret: Option<SecretString>,
-    /// Whether WEBHOOK_URL may be at a private address, and plain http on this machine
-    #[arg(long, env, value_name = "SWITCH", default_value = "false",
-          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) webhook_allow_private: String,
-    /// How long users' audit trails are kept
-    #[arg(long, env, value_name = "DURATION", default_value = "365d")]
-    pub(super) audit_retention: String,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Limits")]
-pub(super) struct LimitArgs {
-    /// How deep fields of a query may be nested
-    #[arg(long, env, value_name = "COUNT", default_value = "8")]
-    pub(super) max_depth: String,
-    /// How many fields a query may have, those of its fragments counted each time
-    #[arg(long, env, value_name = "COUNT", default_value = "300")]
-    pub(super) max_complexity: String,
-    /// How many aliases a query may have
-    #[arg(long, env, value_name = "COUNT", default_value = "15")]
-    pub(super) max_aliases: String,
-    /// How many directives a query may have
-    #[arg(long, env, value_name = "COUNT", default_value = "50")]
-    pub(super) max_directives: String,
-    /// How many lexical tokens a query may have
-    #[arg(long, env, value_name = "COUNT", default_value = "2000")]
-    pub(super) max_tokens: String,
-    /// The longest body of a request, in bytes
-    #[arg(long, env, value_name = "BYTES", default_value = "1048576")]
-    pub(super) max_body_bytes: String,
-    /// How long a new WebSocket may take to send connection_init
-    #[arg(long, env, value_name = "DURATION", default_value = "3s")]
-    pub(super) ws_init_timeout: String,
 }
 
 #[derive(Args)]

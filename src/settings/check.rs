@@ -9,13 +9,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    AccountSettings, ClaimsSettings, DatabaseSettings, LimitSettings, LogSettings, MigrateSettings,
+    AccountSettings, ClaimsSettings, DatabaseSettings, LogSettings, MigrateSettings,
     OperationSettings, Problems, ServerSettings, Settings, SimulateSettings, Task,
     args::{
-        DatabaseArgs, LimitArgs, LogArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs,
-        SimulateArgs,
+        DatabaseArgs, LogArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs, SimulateArgs,
     },
     demo,
+    limits::limits,
     reader::{Reader, SHORTEST},
     records::records,
     upstream::{delay_scale, upstream, web_url},
@@ -262,26 +262,6 @@ fn read_origin(text: &str) -> Option<HeaderValue> {
     let origin = url.origin().ascii_serialization();
     let bare = url.as_str().strip_suffix('/') == Some(&origin);
     HeaderValue::from_str(&origin).ok().filter(|_| bare)
-}
-
-fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<LimitSettings> {
-    let mut count = |setting, text| reader.number(setting, text, 1..=1_000_000);
-    let depth = count("MAX_DEPTH", &args.max_depth);
-    let complexity = count("MAX_COMPLEXITY", &args.max_complexity);
-    let aliases = count("MAX_ALIASES", &args.max_aliases);
-    let directives = count("MAX_DIRECTIVES", &args.max_directives);
-    let tokens = count("MAX_TOKENS", &args.max_tokens);
-    let body_bytes = reader.number("MAX_BODY_BYTES", &args.max_body_bytes, 1024..=1 << 30);
-    let socket_init_timeout = reader.duration("WS_INIT_TIMEOUT", &args.ws_init_timeout, SHORTEST);
-    Some(LimitSettings {
-        depth: depth?,
-        complexity: complexity?,
-        aliases: aliases?,
-        directives: directives?,
-        tokens: tokens?,
-        body_bytes: body_bytes?,
-        socket_init_timeout: socket_init_timeout?,
-    })
 }
 
 fn log(reader: &mut Reader<'_>, args: &LogArgs) -> Option<LogSettings> {

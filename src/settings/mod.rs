@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod demo;
+mod limits;
 mod problem;
 mod reader;
 mod records;
@@ -18,12 +19,13 @@ use url::Url;
 
 use crate::{
     ambient::Random,
+    http::HttpSettings,
     intuned::{ApiGeneration, IntunedConfig},
     simulator::SimulatedGeneration,
-    webhooks::WebhooksConfig,
 };
 
 pub use problem::{Problem, Problems};
+pub use records::RecordSettings;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -55,8 +57,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Webhooks and audit trails.
     pub records: RecordSettings,
-    /// What a request may ask for.
-    pub limits: LimitSettings,
+    /// What a request may ask for, how much there may be at once, and how long it may take.
+    pub limits: HttpSettings,
     /// The log.
     pub log: LogSettings,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
@@ -163,34 +165,6 @@ pub struct ServerSettings {
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
     pub introspection: bool,
-}
-
-/// Webhooks and audit trails.
-#[derive(Clone, Debug)]
-pub struct RecordSettings {
-    /// Who is told of connections; none for nobody.
-    pub webhooks: Option<WebhooksConfig>,
-    /// How long audit trails are kept.
-    pub audit_retention: Duration,
-}
-
-/// What a request may ask for.
-#[derive(Clone, Copy, Debug)]
-pub struct LimitSettings {
-    /// Fields within fields.
-    pub depth: usize,
-    /// Fields.
-    pub complexity: usize,
-    /// Fields that are given another name.
-    pub aliases: usize,
-    /// Directives.
-    pub directives: usize,
-    /// Lexical tokens.
-    pub tokens: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: usize,
-    /// How long a new WebSocket may take to send `connection_init`.
-    pub socket_init_timeout: Duration,
 }
 
 /// How the log is written.

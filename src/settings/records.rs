@@ -1,13 +1,14 @@
 //! Who is told of connections, and how long audit trails are kept.
 
+#![expect(clippy::doc_markdown, reason = "comments are the help text, as it is")]
+
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    RecordSettings,
-    args::RecordArgs,
     reader::Reader,
     upstream::{is_loopback, web_url},
 };
@@ -15,6 +16,36 @@ use crate::webhooks::{SigningKey, WebhooksConfig, has_public_host};
 
 /// A trail that is shorter helps nobody.
 const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
+
+#[derive(Args)]
+#[command(next_help_heading = "Webhooks and audit trails")]
+pub(super) struct RecordArgs {
+    /// An https address of yours that is told when a connection is made, renewed, found to have
+    /// expired or removed; see docs/webhooks.md. Without it nobody is told
+    #[arg(long, env, value_name = "URL")]
+    webhook_url: Option<SecretString>,
+    /// Signs webhooks; 32 bytes or more, the same on every replica; whsec_ and base64, or any other
+    /// text. Several, separated by commas, all sign, for changing from one to another. Make one with:
+    /// echo "whsec_$(openssl rand -base64 32)"
+    #[arg(long, env, value_name = "SECRETS")]
+    webhook_secret: Option<SecretString>,
+    /// Whether WEBHOOK_URL may be at a private address, and plain http on this machine
+    #[arg(long, env, value_name = "SWITCH", default_value = "false",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    webhook_allow_private: String,
+    /// How long users' audit trails are kept
+    #[arg(long, env, value_name = "DURATION", default_value = "365d")]
+    audit_retention: String,
+}
+
+/// Webhooks and audit trails.
+#[derive(Clone, Debug)]
+pub struct RecordSettings {
+    /// Who is told of connections; none for nobody.
+    pub webhooks: Option<WebhooksConfig>,
+    /// How long audit trails are kept.
+    pub audit_retention: Duration,
+}
 
 pub(super) fn records(reader: &mut Reader<'_>, args: &RecordArgs) -> Option<RecordSettings> {
     let allow_private = reader.switch("WEBHOOK_ALLOW_PRIVATE", &args.webhook_allow_private);

@@ -23,4 +23,8 @@ pub(crate) struct Args {
     /// asked about each of them
     #[arg(long)]
     pub(crate) pick_up: Option<u32>,
+    /// Instead of all that: so many times the gateway that drives operations is killed while another one
+    /// stands by, and how soon that one drives them on
+    #[arg(long, conflicts_with = "pick_up")]
+    pub(crate) take_over: Option<u32>,
 }

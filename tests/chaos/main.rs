@@ -18,6 +18,7 @@ mod client;
 #[path = "../it/support/database.rs"]
 mod database;
 mod follow;
+mod in_flight;
 mod pick_up;
 mod plan;
 mod postgres;
@@ -31,6 +32,7 @@ mod run;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/socket.rs"]
 mod socket;
+mod take_over;
 mod upstream;
 
 use std::process::ExitCode;
@@ -40,9 +42,10 @@ use clap::Parser;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = args::Args::parse();
-    let all_is_well = match args.pick_up {
-        Some(count) => pick_up::run(count).await,
-        None => run::run(&args).await,
+    let all_is_well = match (args.pick_up, args.take_over) {
+        (Some(count), _) => pick_up::run(count).await,
+        (None, Some(kills)) => take_over::run(kills, args.seed).await,
+        (None, None) => run::run(&args).await,
     };
     if all_is_well {
         ExitCode::SUCCESS

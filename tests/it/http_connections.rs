@@ -150,6 +150,36 @@ async fn shutdown_drops_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_limit_are_turned_away() {
+    let toy = Toy::with(|settings| settings.connections = 1).await;
+    let mut first = connect(&toy, "").await;
+    let mut second = TcpStream::connect(toy.address).await.expect("connected");
+    let answer = rest(&mut second).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let request = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    soon(first.write_all(request.as_bytes()))
+        .await
+        .expect("sent");
+    assert!(rest(&mut first).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_431() {
+    let toy = Toy::start().await;
+    let stream = connect(&toy, "GET /graphql HTTP/1.1\r\nHost: x\r\n").await;
+    let (mut reading, mut writing) = stream.into_split();
+    let header = format!("X-Long: {}\r\n", "x".repeat(1000));
+    let flooding =
+        tokio::spawn(async move { while writing.write_all(header.as_bytes()).await.is_ok() {} });
+    let mut answer = [0; 12];
+    soon(reading.read_exact(&mut answer))
+        .await
+        .expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 431");
+    soon(flooding).await.expect("the rest is cut off");
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_an_error() {
     let toy = Toy::start().await;
     assert!(

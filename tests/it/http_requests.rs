@@ -314,6 +314,81 @@ async fn operations_have_time_limits() {
 }
 
 #[tokio::test]
+async fn claims_may_take_longer_and_subscriptions_for_ever() {
+    let toy = Toy::with(|settings| {
+        settings.query_timeout = std::time::Duration::from_millis(1);
+        settings.mutation_timeout = std::time::Duration::from_millis(1);
+    })
+    .await;
+    let (_, _, answer) = send(toy.post(&query("{ claims }"))).await;
+    assert_eq!(answer, json!({ "data": { "claims": 0 } }));
+    let post = toy.post(&query("subscription { late }"));
+    let response = soon(post.header(ACCEPT, "text/event-stream").send()).await;
+    let text = soon(response.expect("an answer").text()).await;
+    assert!(text.expect("a body").contains(r#"{"data":{"late":1}}"#));
+}
+
+#[tokio::test]
+async fn values_are_counted_before_they_are_parsed() {
+    let toy = Toy::start().await;
+    let flood = format!("[{}]", "0,".repeat(500_000).trim_end_matches(','));
+    let body = format!(r#"{{"query":"{{ me }}","variables":{{"a":{flood}}}}}"#);
+    let post = Client::new()
+        .post(toy.url("/graphql"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(body);
+    let (status, _, answer) = send(post).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        answer["errors"][0]["message"],
+        "The request has too many values: at most 2000."
+    );
+    let variables = format!("[{}0]", "0,".repeat(3_000));
+    let url = toy.get_url(&[("query", "{ me }"), ("variables", &variables)]);
+    let (status, _, answer) = send(Client::new().get(url)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(code(&answer), "BAD_REQUEST");
+}
+
+#[rstest]
+#[case("https://app.example.com", true)]
+#[case("https://app.example.com.evil.example", false)]
+#[case("https://evil-app.example.com", false)]
+#[case("https://sub.app.example.com", false)]
+#[case("https://app.example.co", false)]
+#[case("https://app.example.com:8443", false)]
+#[case("http://app.example.com", false)]
+#[case("https://APP.example.com", false)]
+#[case("https://app.example.com/", false)]
+#[case("https://app.example.com, https://evil.example", false)]
+#[case("null", false)]
+#[case("*", false)]
+#[case("", false)]
+#[tokio::test]
+async fn origins_are_compared_whole(#[case] origin: &str, #[case] allowed: bool) {
+    let toy = Toy::with(|settings| {
+        settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
+    })
+    .await;
+    let preflight = Client::new()
+        .request(Method::OPTIONS, toy.url("/graphql"))
+        .header("access-control-request-method", "POST");
+    for request in [preflight, toy.post(&query("{ me }"))] {
+        let response = soon(request.header(ORIGIN, origin).send()).await;
+        let response = response.expect("an answer");
+        let headers = response.headers();
+        let granted = headers.get("access-control-allow-origin");
+        assert_eq!(granted.is_some_and(|granted| granted == origin), allowed);
+        assert_eq!(granted.is_some(), allowed);
+        // A cookie is never asked for, and a cache must not hand one origin's answer to another.
+        assert!(!headers.contains_key("access-control-allow-credentials"));
+        let vary = headers.get_all("vary").iter();
+        let vary: Vec<_> = vary.filter_map(|vary| vary.to_str().ok()).collect();
+        assert!(vary.join(",").to_lowercase().contains("origin"), "{vary:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_500_with_the_request_id() {
     let toy = Toy::start().await;
     let request = toy.post(&query("{ panic }")).header("x-request-id", "r-1");

@@ -156,6 +156,12 @@ impl Query {
         future::pending().await
     }
 
+    /// Takes a while, as claims do.
+    async fn claims(&self) -> i32 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        0
+    }
+
     async fn node(&self) -> Node {
         Node {
             name: "node".into(),
@@ -191,6 +197,14 @@ impl Subscriptions {
 
     async fn never(&self) -> impl Stream<Item = i32> {
         stream::pending()
+    }
+
+    /// One number, after a while.
+    async fn late(&self) -> impl Stream<Item = i32> {
+        stream::once(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            1
+        })
     }
 
     /// One number, then silence.

@@ -23,6 +23,8 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod leases;
+mod migrations;
+mod notifications;
 mod operations;
 mod processes;
 mod replicas;

@@ -15,6 +15,7 @@ use std::{
 
 use intuned_gateway::{
     ambient::Random,
+    http::HttpSettings,
     intuned::ApiGeneration,
     settings::{self, LogFormat, Settings, SettingsError, Task, Upstream},
 };
@@ -356,7 +357,7 @@ fn the_defaults_in_earnest() {
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
     assert!(settings.server.allowed_origins.is_empty());
     assert!(!settings.server.graphiql && !settings.server.introspection);
-    assert_eq!(settings.limits.body_bytes, 1024 * 1024);
+    assert_eq!(settings.limits, HttpSettings::default());
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.filter, "info");
 }

@@ -95,6 +95,57 @@ async fn more_sockets_than_a_user_may_have_are_refused() {
 }
 
 #[tokio::test]
+async fn sockets_and_streams_of_nobody_are_limited_together() {
+    let toy = Toy::with(|settings| settings.anonymous_streams = 1).await;
+    let first = Client::init(&toy, json!({})).await;
+    let mut second = Client::connect(&toy).await;
+    second.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(second.closed().await, close(4429, "Too many connections"));
+    let post = toy.post(&json!({ "query": "subscription { never }" }));
+    let events = soon(post.header("accept", "text/event-stream").send());
+    assert_eq!(events.await.expect("an answer").status().as_u16(), 429);
+    Client::init(&toy, json!({ "authorization": ALICE })).await;
+    drop(first);
+    retry_init(&toy).await;
+}
+
+/// The gateway notices a moment later that a socket is gone.
+async fn retry_init(toy: &Toy) {
+    loop {
+        let mut client = Client::connect(toy).await;
+        client.send(json!({ "type": "connection_init" })).await;
+        match soon(client.socket.next()).await {
+            Some(Ok(Message::Text(text))) => {
+                return assert_eq!(text.as_str(), r#"{"type":"connection_ack"}"#);
+            }
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn busy_operations_of_a_socket_get_equal_shares() {
+    let toy = Toy::start().await;
+    let mut client = Client::init(&toy, json!({})).await;
+    for id in ["a", "b", "c"] {
+        client
+            .subscribe(id, "subscription { count(to: 1000000) }")
+            .await;
+    }
+    let mut shares = std::collections::HashMap::<String, usize>::new();
+    // Until all of them run, who came first is ahead.
+    while shares.len() < 3 {
+        let message = client.next().await;
+        shares.insert(message["id"].to_string(), 0);
+    }
+    for _ in 0..900 {
+        let message = client.next().await;
+        *shares.entry(message["id"].to_string()).or_default() += 1;
+    }
+    assert!(shares.values().all(|share| *share > 200), "{shares:?}");
+}
+
+#[tokio::test]
 async fn the_end_of_the_session_is_4403() {
     let toy = Toy::start().await;
     let mut anonymous = Client::init(&toy, json!({})).await;

@@ -20,12 +20,17 @@ const INTROSPECTION_LISTS: usize = 2;
 /// Mutations that check a secret: one of them for each request, so that a request is one try.
 const ONCE: [&str; 4] = ["signIn", "signUp", "connectOrangeHrm", "resumeConnection"];
 
+/// The field that runs a browser when it is read.
+const CLAIMS: &str = "claims";
+
 /// What the walk over a parsed document found besides that it is within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::graphql) struct Findings {
     /// Whether the text itself holds values (strings, numbers, enum values), rather than to take all
     /// of them from variables.
     pub(in crate::graphql) holds_values: bool,
+    /// Whether claims are read, which takes long.
+    pub(in crate::graphql) reads_claims: bool,
 }
 
 /// Measures every operation of the document.
@@ -37,6 +42,7 @@ pub(in crate::graphql) fn check_document(
         document,
         fragments: HashMap::new(),
         holds_values: false,
+        reads_claims: false,
     };
     for name in document.fragments.keys() {
         walk.fragment(name)?;
@@ -46,6 +52,7 @@ pub(in crate::graphql) fn check_document(
     }
     Ok(Findings {
         holds_values: walk.holds_values,
+        reads_claims: walk.reads_claims,
     })
 }
 
@@ -135,6 +142,7 @@ struct Walk<'a> {
     /// None while the fragment is being measured.
     fragments: HashMap<&'a str, Option<Measure>>,
     holds_values: bool,
+    reads_claims: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -169,6 +177,7 @@ impl<'a> Walk<'a> {
             let mut measure = match &selection.node {
                 Selection::Field(field) => {
                     self.arguments(&field.node.arguments);
+                    self.reads_claims |= field.node.name.node == CLAIMS;
                     self.selection_set(&field.node.selection_set.node)?
                         .within(&field.node)
                 }
@@ -367,6 +376,18 @@ mod tests {
     #[case("{ a @d(e: 5) }", true)]
     #[case("{ ...F } fragment F on T { a(b: 5) }", true)]
     fn values_in_the_text_are_found(#[case] query: &str, #[case] holds_values: bool) {
-        assert_eq!(document(query), Ok(Findings { holds_values }));
+        let findings = document(query).expect("fine");
+        assert_eq!(findings.holds_values, holds_values);
+    }
+
+    #[rstest]
+    #[case("{ me { connection { claims } } }", true)]
+    #[case(
+        "{ me { ...F } } fragment F on User { connection { all: claims } }",
+        true
+    )]
+    #[case("{ me { claims: email } }", false)]
+    fn what_reads_claims_is_found(#[case] query: &str, #[case] reads_claims: bool) {
+        assert_eq!(document(query).expect("fine").reads_claims, reads_claims);
     }
 }

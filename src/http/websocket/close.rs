@@ -102,3 +102,27 @@ fn already_exists(id: &str) -> String {
     let id = id.get(..end).unwrap_or_default();
     format!("Subscriber for {id} already exists")
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Close::Protocol, 1002, "Protocol error")]
+    #[case(Close::TooBig, 1009, "Message too big")]
+    #[case(Close::Restart, 1012, "Service restart")]
+    #[case(Close::TryAgain, 1013, "Try again later")]
+    #[case(Close::Invalid, 4400, "Invalid message received")]
+    #[case(Close::Unauthorized, 4401, "Unauthorized")]
+    #[case(Close::Forbidden, 4403, "Forbidden")]
+    #[case(Close::Subprotocol, 4406, "Subprotocol not acceptable")]
+    #[case(Close::InitTimeout, 4408, "Connection initialisation timeout")]
+    #[case(Close::Subscriber("7".into()), 4409, "Subscriber for 7 already exists")]
+    #[case(Close::SecondInit, 4429, "Too many initialisation requests")]
+    #[case(Close::TooManySockets, 4429, "Too many connections")]
+    fn codes_and_texts(#[case] close: Close, #[case] code: u16, #[case] reason: &str) {
+        assert_eq!((close.code(), close.reason().as_str()), (code, reason));
+    }
+}

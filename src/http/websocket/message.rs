@@ -5,7 +5,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::http::{answer::Answer, caller::strip_bearer, parameters::Parameters};
+use crate::http::{
+    answer::Answer,
+    caller::strip_bearer,
+    parameters::{Parameters, has_more_values},
+};
 
 /// What a client says. It may hold secrets, so it cannot be printed.
 pub(super) enum ClientMessage {
@@ -45,8 +49,11 @@ enum Type {
 }
 
 impl ClientMessage {
-    /// None when it is no message of the protocol.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// None when it is no message of the protocol, or has more than `limit` values.
+    pub(super) fn parse(text: &str, limit: usize) -> Option<Self> {
+        if has_more_values(text.as_bytes(), limit) {
+            return None;
+        }
         let envelope: Envelope = serde_json::from_str(text).ok()?;
         let id = envelope.id.filter(|id| !id.is_empty());
         Some(match envelope.r#type {

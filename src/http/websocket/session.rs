@@ -20,6 +20,7 @@ use tokio_stream::{StreamMap, StreamNotifyClose};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 use tungstenite::Error as SocketError;
+use uuid::Uuid;
 
 use super::{
     close::{self, Close},
@@ -29,10 +30,10 @@ use crate::{
     accounts::Caller,
     http::{
         answer::Answer,
-        caller::Seat,
         gateway::{Gateway, Origin},
         parameters::Parameters,
         refusal::Refusal,
+        seats::Seat,
     },
 };
 
@@ -64,7 +65,7 @@ enum Phase {
     Open {
         caller: Option<Caller>,
         session_ended: BoxFuture<'static, ()>,
-        _seat: Option<Seat>,
+        _seat: Seat<Option<Uuid>>,
     },
 }
 
@@ -181,7 +182,8 @@ impl<E: Executor> Session<E> {
     }
 
     async fn receive(&mut self, text: &str) -> Flow {
-        match ClientMessage::parse(text).ok_or(Close::Invalid)? {
+        let limit = self.gateway.settings.value_limit;
+        match ClientMessage::parse(text, limit).ok_or(Close::Invalid)? {
             ClientMessage::Init(credentials) => self.init(credentials),
             ClientMessage::Ping(payload) => self.send(&ServerMessage::Pong { payload }).await,
             ClientMessage::Pong => Ok(()),
@@ -216,13 +218,10 @@ impl<E: Executor> Session<E> {
     }
 
     async fn open(&mut self, caller: Option<Caller>) -> Flow {
-        let (session_ended, seat) = match caller {
-            Some(caller) => {
-                let seat = self.gateway.seats.take(caller.user_id);
-                let seat = seat.ok_or(Close::TooManySockets)?;
-                (self.gateway.authenticator.session_ended(caller), Some(seat))
-            }
-            None => (future::pending().boxed(), None),
+        let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
+        let session_ended = match caller {
+            Some(caller) => self.gateway.authenticator.session_ended(caller),
+            None => future::pending().boxed(),
         };
         self.phase = Phase::Open {
             caller,

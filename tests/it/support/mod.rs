@@ -13,7 +13,7 @@ pub(crate) mod socket;
 
 pub(crate) use api::Api;
 pub(crate) use app::{API_KEY, Setup, TestApp, eventually};
-pub(crate) use database::Backend;
+pub(crate) use database::{Backend, TestDatabase};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
