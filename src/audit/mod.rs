@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::ambient::{Clock, Random};
 
 pub use entity::{audit_event::Kind, operation::FailureCode};
-pub use page::{LONGEST_PAGE, Page};
+pub use page::{DEFAULT_PAGE, LONGEST_PAGE, Page};
 
 /// How many noted events may wait to be written.
 const NOTES: usize = 1024;

@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::Trail;
 
 /// The most events that a page has.
-pub const LONGEST_PAGE: u64 = 100;
+pub const LONGEST_PAGE: u16 = 100;
+/// How many it has when nobody says.
+pub const DEFAULT_PAGE: u16 = 20;
 
 /// Some events of a trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl Trail {
     pub async fn page(
         &self,
         user_id: Uuid,
-        first: u64,
+        first: u16,
         after: Option<Uuid>,
     ) -> Result<Page, DbErr> {
         let first = first.min(LONGEST_PAGE);
@@ -37,10 +39,10 @@ impl Trail {
         }
         let mut events = query
             .order_by_desc(audit_event::Column::Id)
-            .limit(first + 1)
+            .limit(u64::from(first) + 1)
             .all(&self.database)
             .await?;
-        let length = usize::try_from(first).unwrap_or(usize::MAX);
+        let length = usize::from(first);
         let has_more = events.len() > length;
         events.truncate(length);
         Ok(Page { events, has_more })

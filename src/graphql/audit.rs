@@ -12,9 +12,6 @@ use super::{
 };
 use crate::audit::{Kind, LONGEST_PAGE, Page, Trail};
 
-/// How many events a page has when the client does not say.
-pub(super) const DEFAULT_PAGE: i32 = 20;
-
 /// A page of the user's trail.
 pub(super) async fn page(
     context: &Context<'_>,
@@ -22,7 +19,7 @@ pub(super) async fn page(
     first: i32,
     after: Option<String>,
 ) -> Result<AuditEventConnection, ApiError> {
-    let length = u64::try_from(first).ok();
+    let length = u16::try_from(first).ok();
     let length = length
         .filter(|length| (1..=LONGEST_PAGE).contains(length))
         .ok_or_else(|| bad_input("first", "give a number from 1 to 100"))?;

@@ -11,7 +11,7 @@ use super::{
     operation::Operation,
     scalars::Timestamp,
 };
-use crate::{accounts::SignedIn, operations::Operations};
+use crate::{accounts::SignedIn, audit::DEFAULT_PAGE, operations::Operations};
 
 /// Someone who may sign in to the gateway.
 pub(super) struct User(pub(super) user::Model);
@@ -44,7 +44,7 @@ impl User {
     async fn audit_trail(
         &self,
         context: &Context<'_>,
-        #[graphql(default_with = "audit::DEFAULT_PAGE")] first: i32,
+        #[graphql(default_with = "i32::from(DEFAULT_PAGE)")] first: i32,
         after: Option<String>,
     ) -> Result<AuditEventConnection, ApiError> {
         audit::page(context, self.0.id, first, after).await
