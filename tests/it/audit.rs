@@ -5,7 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use entity::{Millis, audit_event, user};
 use futures_util::future::join_all;
 use rstest::rstest;
-use sea_orm::{Database, DatabaseConnection, EntityTrait, IntoActiveModel, PaginatorTrait};
+use sea_orm::{
+    ActiveModelTrait, Database, DatabaseConnection, EntityTrait, IntoActiveModel, PaginatorTrait,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
