@@ -425,7 +425,7 @@ mod tests {
         let user = |id| entity::user::ActiveModel {
             id: Set(uuid::Uuid::from_u128(id)),
             email: Set("a@example.com".into()),
-            password_hash: Set(String::new()),
+            password_hash: Set(entity::user::PasswordHash(String::new())),
             created_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
         };
         let insert = async |id| {

@@ -17,6 +17,7 @@ pub mod database;
 pub mod graphql;
 pub mod http;
 pub mod intuned;
+pub mod metrics;
 pub mod operations;
 pub mod settings;
 pub mod simulator;

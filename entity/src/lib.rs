@@ -5,11 +5,13 @@
 
 pub mod audit_event;
 pub mod connection;
+pub mod known_client;
 pub mod operation;
 pub mod operation_event;
 pub mod replica;
 pub mod session;
 pub mod session_removal;
+pub mod tries;
 pub mod user;
 pub mod webhook_delivery;
 

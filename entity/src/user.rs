@@ -1,5 +1,7 @@
 //! People who may sign in to the gateway.
 
+use std::fmt;
+
 use sea_orm::entity::prelude::*;
 
 use crate::Millis;
@@ -14,10 +16,20 @@ pub struct Model {
     /// The address in lower case; unique.
     #[sea_orm(unique)]
     pub email: String,
-    /// Argon2id, as a PHC string.
-    pub password_hash: String,
+    /// What the password is checked against.
+    pub password_hash: PasswordHash,
     /// When the account was opened.
     pub created_at: Millis,
+}
+
+/// Argon2id, as a PHC string. It is not printed.
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+pub struct PasswordHash(pub String);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash")
+    }
 }
 
 /// None that queries use.

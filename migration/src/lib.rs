@@ -7,6 +7,7 @@ pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod m20261121_000001_create_tables;
+mod m20261122_000001_limit_tries;
 mod m20261122_000002_tell_of_connections;
 
 /// Every migration, in order.
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m20261121_000001_create_tables::Migration),
+            Box::new(m20261122_000001_limit_tries::Migration),
             Box::new(m20261122_000002_tell_of_connections::Migration),
         ]
     }

@@ -3,15 +3,21 @@
 //! A session is a row and a signed token that names it. The token is worth nothing without the row,
 //! so signing out works on every replica at once.
 
+mod config;
 mod email;
+mod error;
 mod passwords;
 mod tokens;
+mod tries;
 mod watch;
 
-use std::{fmt, future::Future, num::NonZero, sync::Arc, thread, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use entity::{session, user};
+use entity::{
+    session,
+    user::{self, PasswordHash},
+};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait,
     IntoActiveModel, QueryFilter, TransactionTrait,
@@ -19,12 +25,19 @@ use sea_orm::{
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use self::{passwords::Passwords, tokens::Tokens, watch::SessionWatch};
+use self::{
+    passwords::Passwords,
+    tokens::Tokens,
+    tries::{Tries, Trying},
+    watch::SessionWatch,
+};
 use crate::{
     ambient::{Clock, Random},
+    audit::{self, Origin, Trail},
     database,
 };
 
+pub use self::{config::AccountsConfig, error::AccountError, tries::TryLimits};
 pub use argon2::Params as PasswordParams;
 
 /// Who sent a request: the holder of a valid session token.
@@ -49,69 +62,16 @@ pub struct SignedIn {
     pub user: user::Model,
 }
 
-/// What can go wrong with accounts.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    /// The address is none.
-    #[error("the email address is not valid")]
-    InvalidEmail,
-    /// The password is too short or too long.
-    #[error("a password has 8 to 128 characters")]
-    PasswordLength,
-    /// The address has an account already.
-    #[error("there is an account with this email address")]
-    EmailTaken,
-    /// A wrong password or an unknown address: which of them is not told.
-    #[error("email address or password is wrong")]
-    InvalidCredentials,
-    /// The token is none of ours, expired, or its session has ended: which of them is not told.
-    #[error("the session token is not valid")]
-    InvalidToken,
-    /// Hashing failed.
-    #[error("password hashing failed: {0}")]
-    Hashing(String),
-    /// A token could not be signed.
-    #[error("signing a token failed")]
-    Signing(#[source] jsonwebtoken::errors::Error),
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-}
-
-/// What [`Accounts`] are built with.
-#[derive(Clone, Debug)]
-pub struct AccountsConfig {
-    /// Signs tokens (setting `AUTH_SECRET`).
-    pub secret: SecretString,
-    /// How long a session lasts, in whole seconds (setting `SESSION_LIFETIME`).
-    pub session_lifetime: Duration,
-    /// What a password hash costs: Argon2id's parameters.
-    pub password_params: PasswordParams,
-    /// How many passwords may be hashed at the same time; each keeps one core busy.
-    pub password_threads: usize,
-}
-
-impl AccountsConfig {
-    /// OWASP's parameters for Argon2id (19 MiB, two passes, one lane), and as many threads as there
-    /// are cores.
-    pub fn new(secret: SecretString, session_lifetime: Duration) -> Self {
-        Self {
-            secret,
-            session_lifetime,
-            password_params: PasswordParams::default(),
-            password_threads: thread::available_parallelism().map_or(1, NonZero::get),
-        }
-    }
-}
-
 /// Opens accounts and sessions, and tells whose session a token is. Clones share everything.
 #[derive(Clone)]
 pub struct Accounts {
     database: DatabaseConnection,
     session_lifetime: TimeDelta,
     passwords: Passwords,
+    tries: Arc<Tries>,
     tokens: Arc<Tokens>,
     watch: Arc<SessionWatch>,
+    trail: Option<Trail>,
     clock: Arc<dyn Clock>,
     random: Random,
 }
@@ -145,33 +105,58 @@ impl Accounts {
         Self {
             session_lifetime: TimeDelta::from_std(config.session_lifetime)
                 .unwrap_or(TimeDelta::MAX),
-            passwords: Passwords::new(config.password_params.clone(), config.password_threads),
+            passwords: Passwords::new(
+                config.password_params.clone(),
+                config.password_threads,
+                config.passwords_waiting,
+                config.password_metrics.clone(),
+            ),
+            tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),
             watch: Arc::default(),
+            trail: None,
             database,
             clock,
             random,
         }
     }
 
-    /// Opens an account and signs it in.
+    /// The same, with what is done recorded in `trail`.
+    pub fn with_trail(self, trail: Trail) -> Self {
+        Self {
+            trail: Some(trail),
+            ..self
+        }
+    }
+
+    /// Opens an account and signs it in. `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
     /// [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
-    /// [`AccountError::EmailTaken`], or that hashing, signing or the database failed.
+    /// [`AccountError::TooManyTries`], [`AccountError::Busy`], [`AccountError::EmailTaken`], or that
+    /// hashing, signing or the database failed.
     pub async fn sign_up(
         &self,
         email: &str,
         password: SecretString,
+        origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
+        let origin = origin.into();
         let email = email::normalize(email).ok_or(AccountError::InvalidEmail)?;
         passwords::check_length(&password)?;
-        let password_hash = self.passwords.hash(password, self.random.bytes()).await?;
+        let place = self.passwords.place()?;
+        let now = self.clock.now();
+        let counted = self
+            .tries
+            .count(Trying::SignUp, &email, origin.address(), now);
+        let counted = counted.await?;
+        let salt = self.random.bytes();
+        let password_hash = self.passwords.hash(place, password, salt).await?;
         let now = self.clock.now();
         let user = user::Model {
             id: self.random.uuid_at(now),
             email,
-            password_hash,
+            password_hash: PasswordHash(password_hash),
             created_at: now.into(),
         };
 
@@ -185,20 +170,36 @@ impl Accounts {
                 error => error.into(),
             })?;
         let signed_in = self.open_session(&transaction, user).await?;
+        let opened = audit::Event::new(signed_in.user.id, audit::Kind::AccountOpened).by(&origin);
+        self.record(&transaction, opened).await?;
         transaction.commit().await?;
+        tolerate(self.tries.welcome(&counted, now).await);
         Ok(signed_in)
     }
 
-    /// Signs in. An unknown address costs as much time as a wrong password.
+    /// Signs in. An unknown address costs as much time, and as many tries, as a wrong password.
+    /// `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
-    /// [`AccountError::InvalidCredentials`], or that hashing, signing or the database failed.
+    /// [`AccountError::InvalidCredentials`], [`AccountError::TooManyTries`], [`AccountError::Busy`],
+    /// or that hashing, signing or the database failed.
     pub async fn sign_in(
         &self,
         email: &str,
         password: SecretString,
+        origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
-        let user = match email::normalize(email) {
+        let origin = origin.into();
+        let place = self.passwords.place()?;
+        let normalized = email::normalize(email);
+        let address = normalized.as_deref().unwrap_or(email);
+        let now = self.clock.now();
+        // Before the password is looked at: many at once must not all find the limit unreached.
+        let counted = self
+            .tries
+            .count(Trying::Password, address, origin.address(), now);
+        let counted = counted.await?;
+        let user = match &normalized {
             Some(email) => {
                 user::Entity::find()
                     .filter(user::Column::Email.eq(email))
@@ -207,12 +208,22 @@ impl Accounts {
             }
             None => None,
         };
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let matches = self.passwords.verify(password, hash).await?;
-        match user {
-            Some(user) if matches => self.open_session(&self.database, user).await,
-            _ => Err(AccountError::InvalidCredentials),
+        let hash = user.as_ref().map(|user| user.password_hash.0.clone());
+        let matches = self.passwords.verify(place, password, hash).await?;
+        if let (Some(user), false, Some(trail)) = (&user, matches, &self.trail) {
+            // Written later: it must not take longer than for an address that nobody has.
+            trail.note(audit::Event::new(user.id, audit::Kind::SignInFailed).by(&origin));
         }
+        let user = user
+            .filter(|_| matches)
+            .ok_or(AccountError::InvalidCredentials)?;
+        let signed_in = audit::Event::new(user.id, audit::Kind::SignedIn).by(&origin);
+        let transaction = self.database.begin().await?;
+        self.record(&transaction, signed_in).await?;
+        let signed_in = self.open_session(&transaction, user).await?;
+        transaction.commit().await?;
+        tolerate(self.tries.forgive(&counted, now).await);
+        Ok(signed_in)
     }
 
     /// Ends the session. Its token stops working at once; open sockets hear of it through
@@ -220,13 +231,35 @@ impl Accounts {
     ///
     /// # Errors
     /// The database failed; the session stands.
-    pub async fn sign_out(&self, caller: Caller) -> Result<(), AccountError> {
-        session::Entity::delete_by_id(caller.session_id)
+    pub async fn sign_out(
+        &self,
+        caller: Caller,
+        origin: impl Into<Origin>,
+    ) -> Result<(), AccountError> {
+        let transaction = self.database.begin().await?;
+        let deleted = session::Entity::delete_by_id(caller.session_id)
             .filter(session::Column::UserId.eq(caller.user_id))
-            .exec(&self.database)
+            .exec(&transaction)
             .await?;
+        if deleted.rows_affected > 0 {
+            let signed_out = audit::Event::new(caller.user_id, audit::Kind::SignedOut);
+            self.record(&transaction, signed_out.by(&origin.into()))
+                .await?;
+        }
+        transaction.commit().await?;
         self.watch.end(caller.session_id);
         Ok(())
+    }
+
+    async fn record(
+        &self,
+        transaction: &impl ConnectionTrait,
+        event: audit::Event,
+    ) -> Result<(), DbErr> {
+        match &self.trail {
+            Some(trail) => trail.record(transaction, event).await,
+            None => Ok(()),
+        }
     }
 
     /// Whose session the token is.
@@ -276,12 +309,14 @@ impl Accounts {
         }
     }
 
-    /// Looks for sessions that were ended on other replicas and deletes rows of those that have
-    /// expired, until dropped. Each process runs it once.
+    /// Looks for sessions that were ended on other replicas and deletes rows that have expired, until
+    /// dropped. Each process runs it once.
     pub async fn run(&self) {
-        self.watch
-            .run(&self.database, &*self.clock, &self.random)
-            .await;
+        let clock = &*self.clock;
+        tokio::join!(
+            self.watch.run(&self.database, clock, &self.random),
+            self.tries.run(clock),
+        );
     }
 
     async fn open_session(
@@ -312,5 +347,12 @@ impl Accounts {
             expires_at,
             user,
         })
+    }
+}
+
+/// A count that could not be given back is no reason to turn an owner away.
+fn tolerate(given_back: Result<(), DbErr>) {
+    if let Err(error) = given_back {
+        tracing::warn!(%error, "tries could not be given back");
     }
 }

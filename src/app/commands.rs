@@ -174,9 +174,13 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
     } = settings;
     AppConfig {
         listen: server.listen,
+        metrics: server.metrics,
         database_url: database.url.clone(),
         database_connections: database.max_connections,
-        accounts: AccountsConfig::new(accounts.secret, accounts.session_lifetime),
+        accounts: AccountsConfig {
+            tries: accounts.tries,
+            ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
+        },
         operations: OperationsConfig {
             pace: pace(&operations, intuned.request_timeout),
             timeout: operations.timeout,
@@ -196,6 +200,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         http: HttpSettings {
             claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,
+            trusted_proxies: server.trusted_proxies,
             ..limits
         },
         introspection: server.introspection,

@@ -19,6 +19,7 @@ use crate::{
     graphql::{self, GatewayExecutor, Services},
     http::{HttpSettings, Readiness, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
+    metrics::{self, DatabaseMetrics, Metrics, MetricsServer, Registry},
     operations::{Operations, OperationsConfig, StoreError},
     webhooks::{self, WebhooksConfig},
 };
@@ -33,6 +34,8 @@ const CLOSE_DATABASE_WITHIN: Duration = Duration::from_secs(1);
 pub struct AppConfig {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where Prometheus reads metrics; none for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Where the database is.
     pub database_url: SecretString,
     /// The most connections to Postgres.
@@ -79,6 +82,15 @@ pub enum AppError {
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
+    /// The address for metrics cannot be had.
+    #[error("cannot show metrics on {address} (METRICS_ADDR)")]
+    Metrics {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The address cannot be had.
     #[error("cannot listen on {address}")]
     Listen {
@@ -94,6 +106,7 @@ pub enum AppError {
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
     tasks: TaskTracker,
@@ -114,15 +127,18 @@ impl App {
         routes: Router,
     ) -> Result<Self, AppError> {
         let Ambient { clock, random } = ambient;
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, &graphql::root_fields());
+        let metrics_server = bind_metrics(config.metrics).await?;
         let address = config.listen;
         let server = Server::bind(address, config.http)
             .await
             .map_err(|source| AppError::Listen { address, source })?;
         let lock = database::lock_file(&config.database_url)?;
-        let database = database::connect(&config.database_url, config.database_connections).await?;
+        let mut database =
+            database::connect(&config.database_url, config.database_connections).await?;
+        metrics.database.measure(&mut database);
         database::migrate(&database).await?;
-        let intuned = IntunedClient::new(config.intuned, clock.clone(), random.clone())
-            .map_err(AppError::Intuned)?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
         let trail = Trail::start(
@@ -140,12 +156,23 @@ impl App {
             &shutdown,
         )
         .map_err(AppError::Webhooks)?;
-        let accounts = Accounts::with_config(
-            database.clone(),
-            &config.accounts,
+        let intuned = IntunedClient::with_metrics(
+            config.intuned,
             clock.clone(),
             random.clone(),
-        );
+            metrics.intuned.clone(),
+        )
+        .map_err(AppError::Intuned)?;
+        let accounts = Accounts::with_config(
+            database.clone(),
+            &AccountsConfig {
+                password_metrics: metrics.passwords.clone(),
+                ..config.accounts
+            },
+            clock.clone(),
+            random.clone(),
+        )
+        .with_trail(trail.clone());
         let connections = Connections::new(
             config.connections,
             database.clone(),
@@ -157,14 +184,23 @@ impl App {
             config.operations,
             database.clone(),
             intuned,
-            (clock, random.clone()),
-            (trail.clone(), outbox),
+            (clock.clone(), random.clone()),
+            (trail.clone(), outbox, metrics.operations.clone()),
             &tasks,
             &shutdown,
         )
         .await
         .map_err(AppError::Operations)?;
         tasks.spawn(look_after_sessions(accounts.clone(), shutdown.clone()));
+
+        let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
+        if let Some(server) = metrics_server {
+            metrics::register_process(&mut registry, clock.now());
+            metrics::watch_pool(&mut registry, database.clone());
+            watch_operations(&mut registry, operations.clone());
+            tasks.spawn(probe(metrics.database, database.clone(), shutdown.clone()));
+            tasks.spawn(server.run(registry, shutdown.clone()));
+        }
 
         let services = Services {
             accounts: accounts.clone(),
@@ -181,12 +217,14 @@ impl App {
             authenticator: Arc::new(accounts),
             readiness: readiness(database.clone()),
             random,
+            metrics: metrics.http,
             extra: routes,
         };
         let address = server.local_addr();
         let server = tokio::spawn(server.run(service, shutdown.clone()));
         Ok(Self {
             address,
+            metrics_address,
             shutdown,
             server,
             tasks,
@@ -199,6 +237,11 @@ impl App {
     /// Where it listens, with the port that was chosen.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics are shown, with the port that was chosen; none when they are not.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The services behind the schema.
@@ -231,6 +274,46 @@ impl App {
         }
         in_time
     }
+}
+
+async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsServer>, AppError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let server = MetricsServer::bind(address).await;
+    server
+        .map(Some)
+        .map_err(|source| AppError::Metrics { address, source })
+}
+
+async fn probe(
+    metrics: DatabaseMetrics,
+    database: DatabaseConnection,
+    shutdown: CancellationToken,
+) {
+    shutdown.run_until_cancelled(metrics.probe(database)).await;
+}
+
+fn watch_operations(registry: &mut Registry, operations: Operations) {
+    let registry = registry.sub_registry_with_prefix(metrics::PREFIX);
+    let heart = operations.clone();
+    registry.register_collector(metrics::sampled(
+        "operations",
+        "Operations in flight that this replica drives, by status",
+        Some("status"),
+        move || {
+            let count = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            operations
+                .driven()
+                .map(move |(status, driven)| (status, count(driven)))
+        },
+    ));
+    registry.register_collector(metrics::sampled(
+        "heartbeat_age_seconds",
+        "Time since this replica last gave a sign of life that the database took",
+        None,
+        move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
+    ));
 }
 
 async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {

@@ -7,7 +7,11 @@
 mod notes;
 mod page;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use entity::{Millis, audit_event};
@@ -41,6 +45,24 @@ pub struct Origin {
     pub client_address: Option<IpAddr>,
     /// The request, as the log names it.
     pub request_id: Option<Arc<str>>,
+}
+
+impl Origin {
+    /// The client's address for limits, which take one that is not known for one client.
+    pub fn address(&self) -> IpAddr {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.client_address.unwrap_or(unknown)
+    }
+}
+
+/// From this address, by no request that has a name.
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        Self {
+            client_address: Some(address),
+            request_id: None,
+        }
+    }
 }
 
 /// Something that was done with an account.

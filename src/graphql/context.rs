@@ -1,11 +1,11 @@
 //! What the transports hand to resolvers with each request.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use async_graphql::Context;
 
 use super::error::ApiError;
-use crate::{accounts::Caller, audit::Origin, http::PeerAddress};
+use crate::{accounts::Caller, audit::Origin};
 
 /// Names a request in answers and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,10 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// The address of the client that sent the request; resolvers find it in their context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
+
 /// The id of the request at hand.
 pub(super) fn request_id<'a>(context: &Context<'a>) -> &'a str {
     context
@@ -31,7 +35,7 @@ pub(super) fn request_id<'a>(context: &Context<'a>) -> &'a str {
         .map_or("-", RequestId::as_str)
 }
 
-/// Where the request at hand came from, for the audit trail.
+/// Where the request at hand came from, for limits and for the audit trail.
 pub(super) fn origin(context: &Context<'_>) -> Origin {
     let peer = context.data_opt::<PeerAddress>();
     let id = context.data_opt::<RequestId>();

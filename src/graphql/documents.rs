@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::parser::{
     self, parse_query,
-    types::{DocumentOperations, ExecutableDocument, OperationType},
+    types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
 };
 use moka::sync::Cache;
 
@@ -16,6 +16,8 @@ const CACHED_TEXT_BYTES: u64 = 512 * 1024;
 
 /// Longer texts are not cached: a few of them would push out all others.
 const CACHED_TEXT_LENGTH: usize = 16 * 1024;
+
+const TYPENAME: &str = "__typename";
 
 /// Parses and checks documents. Clones share one cache.
 ///
@@ -48,6 +50,27 @@ pub struct CheckedDocument {
 }
 
 impl CheckedDocument {
+    /// The one field of the schema's root that the operation selects, besides `__typename`; none when
+    /// there are several, or fragments.
+    pub fn root_field(&self) -> Option<&str> {
+        let operation = match (&self.document.executable.operations, &self.name) {
+            (DocumentOperations::Single(operation), _) => operation,
+            (DocumentOperations::Multiple(operations), name) => operations.get(name.as_deref()?)?,
+        };
+        let mut root_field = None;
+        for selection in &operation.node.selection_set.node.items {
+            let Selection::Field(field) = &selection.node else {
+                return None;
+            };
+            match (field.node.name.node.as_str(), root_field) {
+                (TYPENAME, _) => {}
+                (name, None) => root_field = Some(name),
+                (_, Some(_)) => return None,
+            }
+        }
+        Some(root_field.unwrap_or(TYPENAME))
+    }
+
     /// Whether an operation of the document declares the variable.
     pub fn declares(&self, variable: &str) -> bool {
         let mut operations = self.document.executable.operations.iter();
@@ -212,6 +235,17 @@ mod tests {
     ) {
         let refused = documents().check(query, wanted);
         assert_eq!(refused.expect_err("refused"), expected);
+    }
+
+    #[rstest]
+    #[case("{ me { id } }", Some("me"))]
+    #[case("query Q { mine: me { id } __typename }", Some("me"))]
+    #[case("{ __typename }", Some("__typename"))]
+    #[case("{ me { id } operation { id } }", None)]
+    #[case("{ ...F } fragment F on Query { me { id } }", None)]
+    fn the_root_field_is_found(#[case] query: &str, #[case] field: Option<&str>) {
+        let checked = documents().check(query, None).expect("fine");
+        assert_eq!(checked.root_field(), field);
     }
 
     #[test]

@@ -289,6 +289,15 @@ impl IntoApiError for AccountError {
                 "Email address or password is wrong.",
             ),
             Self::InvalidToken => ApiError::unauthenticated(),
+            Self::TooManyTries { retry_after } => {
+                let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+                ApiError::new(
+                    ErrorCode::RateLimited,
+                    "Too many tries. Wait a while before the next.",
+                )
+                .with(RETRY_AFTER, u64::try_from(seconds).unwrap_or(u64::MAX))
+            }
+            Self::Busy => ApiError::busy(),
             Self::Database(error) => error.into_api_error(request_id),
             error @ (Self::Hashing(_) | Self::Signing(_)) => ApiError::internal(&error, request_id),
         }

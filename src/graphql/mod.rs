@@ -16,9 +16,12 @@ pub(crate) mod session_cookie;
 mod subscription;
 mod user;
 
-use async_graphql::{Schema, SchemaBuilder, dataloader::DataLoader};
+use async_graphql::{
+    OutputType, Schema, SchemaBuilder, SubscriptionType, dataloader::DataLoader,
+    parser::types::OperationType, registry::Registry,
+};
 
-pub use context::RequestId;
+pub use context::{PeerAddress, RequestId};
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;
 use loaders::{UserConnections, Users};
@@ -62,16 +65,38 @@ pub fn sdl() -> String {
     bare_schema().finish().sdl()
 }
 
+/// The fields of the schema's roots, which tell requests apart in metrics.
+pub fn root_fields() -> Vec<(OperationType, String)> {
+    let mut registry = Registry::default();
+    let roots = [
+        (OperationType::Query, Query::create_type_info(&mut registry)),
+        (
+            OperationType::Mutation,
+            Mutation::create_type_info(&mut registry),
+        ),
+        (
+            OperationType::Subscription,
+            <Subscriptions as SubscriptionType>::create_type_info(&mut registry),
+        ),
+    ];
+    let fields_of = |name: &str| registry.concrete_type_by_name(name)?.fields();
+    let mut root_fields = Vec::new();
+    for (kind, name) in roots {
+        let fields = fields_of(&name)
+            .into_iter()
+            .flat_map(|fields| fields.keys());
+        root_fields.extend(fields.map(|field| (kind, field.clone())));
+    }
+    root_fields
+}
+
 fn bare_schema() -> SchemaBuilder<Query, Mutation, Subscriptions> {
     Schema::build(Query, Mutation, Subscriptions)
 }
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{
-        OutputType,
-        registry::{MetaInputValue, MetaType, Registry},
-    };
+    use async_graphql::registry::{MetaInputValue, MetaType};
 
     use super::*;
 
@@ -93,11 +118,23 @@ mod tests {
     }
 
     #[test]
+    fn root_fields_are_those_of_the_schema() {
+        let fields = root_fields();
+        for (kind, field) in [
+            (OperationType::Query, "me"),
+            (OperationType::Mutation, "signIn"),
+            (OperationType::Subscription, "operationStatus"),
+        ] {
+            assert!(fields.contains(&(kind, field.to_owned())), "{field}");
+        }
+    }
+
+    #[test]
     fn every_text_is_secret_or_known_not_to_be() {
         let mut registry = Registry::default();
         Query::create_type_info(&mut registry);
         Mutation::create_type_info(&mut registry);
-        <Subscriptions as async_graphql::SubscriptionType>::create_type_info(&mut registry);
+        <Subscriptions as SubscriptionType>::create_type_info(&mut registry);
         let texts: Vec<_> = inputs(&registry)
             .into_iter()
             .filter(|input| input.ty.trim_end_matches('!') == "String")

@@ -29,8 +29,8 @@ impl Mutation {
         input: SignUpInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_up(&input.email, input.password).await;
-        let signed_in = signed_in.or_fail(context)?;
+        let signed_in = accounts.sign_up(&input.email, input.password, origin(context));
+        let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
     }
@@ -42,8 +42,8 @@ impl Mutation {
         input: SignInInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_in(&input.email, input.password).await;
-        let signed_in = signed_in.or_fail(context)?;
+        let signed_in = accounts.sign_in(&input.email, input.password, origin(context));
+        let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
     }
@@ -54,7 +54,8 @@ impl Mutation {
         session_cookie::forget(context);
         let caller = require_caller(context)?;
         let accounts = context.data_unchecked::<Accounts>();
-        accounts.sign_out(caller).await.or_fail(context)?;
+        let signed_out = accounts.sign_out(caller, origin(context)).await;
+        signed_out.or_fail(context)?;
         Ok(SignOutPayload { signed_out: true })
     }
 

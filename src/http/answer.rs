@@ -36,6 +36,15 @@ impl Answer {
     pub(crate) fn is_request_error(&self) -> bool {
         self.data.is_none()
     }
+
+    /// The code of the first error; none when there is no error.
+    pub(crate) fn error_code(&self) -> Option<&str> {
+        let error = self.errors.first()?;
+        match error.extensions.as_ref()?.get("code")? {
+            Value::String(code) => Some(code),
+            _ => None,
+        }
+    }
 }
 
 impl From<&Refusal> for Answer {

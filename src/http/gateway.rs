@@ -1,10 +1,15 @@
 //! What all transports share: preparing an operation and running it.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use async_graphql::{Executor, Request, Response, parser::types::OperationType};
 use futures_util::{
-    FutureExt, StreamExt,
+    FutureExt, Stream, StreamExt,
     stream::{self, BoxStream},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -24,13 +29,11 @@ use super::{
 use crate::{
     accounts::{AccountError, Caller},
     graphql::{
-        RequestId, documents::Documents, limits::DocumentError, session_cookie::SessionCookie,
+        PeerAddress, RequestId, documents::Documents, limits::DocumentError,
+        session_cookie::SessionCookie,
     },
+    metrics::{HttpMetrics, OpenStream, RequestSeries, Running, StreamEnd, StreamWatch},
 };
-
-/// The address at the other end of the connection; resolvers find it in their context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress(pub IpAddr);
 
 /// What the handlers need.
 pub(crate) struct Gateway<E> {
@@ -41,6 +44,7 @@ pub(crate) struct Gateway<E> {
     pub(crate) bodies: Bodies,
     /// The sockets and event streams of each user, and of nobody.
     pub(crate) seats: Seats<Option<Uuid>>,
+    pub(crate) metrics: HttpMetrics,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
     /// Everything that the server waits for when it stops.
@@ -58,6 +62,7 @@ pub(crate) struct Origin {
 pub(crate) struct Operation {
     request: Request,
     request_id: RequestId,
+    series: Arc<RequestSeries>,
     pub(crate) kind: OperationType,
     pub(crate) name: Option<String>,
     reads_claims: bool,
@@ -113,6 +118,7 @@ impl<E: Executor> Gateway<E> {
             mut variables,
         } = parameters;
         let checked = self.documents.check(&query, operation_name.as_deref())?;
+        let series = self.metrics.series(checked.operation, checked.root_field());
         // Nothing would look at the others, and they would be held for as long as the operation runs.
         variables.retain(|name, _| checked.declares(name));
         let mut request = Request::new(String::new())
@@ -126,6 +132,7 @@ impl<E: Executor> Gateway<E> {
         Ok(Operation {
             request,
             request_id: origin.request_id.clone(),
+            series,
             kind: checked.operation,
             name: checked.name,
             reads_claims,
@@ -141,16 +148,27 @@ impl<E: Executor> Gateway<E> {
         if operation.reads_claims {
             limit += self.settings.claims_timeout;
         }
+        let mut running = operation.series.begin();
         let execution = AssertUnwindSafe(self.executor.execute(operation.request)).catch_unwind();
-        match tokio::time::timeout(limit, execution).await {
-            Ok(Ok(response)) => Ok(response.into()),
+        let executed = match tokio::time::timeout(limit, execution).await {
+            Ok(Ok(response)) => Ok(Answer::from(response)),
             Ok(Err(_)) => Err(panicked(&operation.request_id)),
             Err(_) => Err(Refusal::ExecutionTimeout),
+        };
+        match &executed {
+            Ok(answer) => running.answered(answer.error_code()),
+            Err(refusal) => running.answered(Some(refusal.code())),
         }
+        executed
     }
 
-    /// Runs any operation as a stream of answers: one for a query or a mutation.
-    pub(crate) fn stream(self: &Arc<Self>, operation: Operation) -> BoxStream<'static, Answer> {
+    /// Runs any operation as a stream of answers, on the connection that `watch` is of: one answer for
+    /// a query or a mutation.
+    pub(crate) fn stream(
+        self: &Arc<Self>,
+        operation: Operation,
+        watch: &StreamWatch,
+    ) -> BoxStream<'static, Answer> {
         if operation.kind != OperationType::Subscription {
             let gateway = Arc::clone(self);
             let execution = async move {
@@ -162,16 +180,50 @@ impl<E: Executor> Gateway<E> {
         let Operation {
             request,
             request_id,
+            series,
             ..
         } = operation;
         let responses = self.executor.execute_stream(request, None);
-        AssertUnwindSafe(responses)
-            .catch_unwind()
-            .map(move |response: Result<Response, _>| match response {
-                Ok(response) => response.into(),
-                Err(_) => Answer::from(&panicked(&request_id)),
-            })
-            .boxed()
+        let answers =
+            AssertUnwindSafe(responses)
+                .catch_unwind()
+                .map(move |response: Result<Response, _>| match response {
+                    Ok(response) => response.into(),
+                    Err(_) => Answer::from(&panicked(&request_id)),
+                });
+        let counted = Counted {
+            answers,
+            running: series.begin(),
+            open: self.metrics.stream(watch),
+        };
+        counted.boxed()
+    }
+}
+
+/// A subscription's answers, with what is counted of them.
+struct Counted<S> {
+    answers: S,
+    running: Running,
+    open: OpenStream,
+}
+
+impl<S: Stream<Item = Answer> + Unpin> Stream for Counted<S> {
+    type Item = Answer;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let this = self.get_mut();
+        let next = this.answers.poll_next_unpin(cx);
+        match &next {
+            Poll::Ready(Some(answer)) => {
+                this.running.answered(answer.error_code());
+                if answer.is_request_error() {
+                    this.open.ends(StreamEnd::Refused);
+                }
+            }
+            Poll::Ready(None) => this.open.ends(StreamEnd::Complete),
+            Poll::Pending => {}
+        }
+        next
     }
 }
 

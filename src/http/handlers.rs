@@ -24,6 +24,7 @@ use super::{
     refusal::Refusal,
     sse, websocket,
 };
+use crate::accounts::Caller;
 
 /// POST: any operation.
 pub(crate) async fn post<E: Executor>(
@@ -52,7 +53,10 @@ pub(crate) async fn post<E: Executor>(
             call.answer(&gateway, move || Parameters::from_body(&body.bytes, limit))
                 .await
         }
-        Err(refusal) => refuse(&refusal, accepted.json()),
+        Err(refusal) => {
+            gateway.metrics.refused(refusal.code());
+            refuse(&refusal, accepted.json())
+        }
     }
 }
 
@@ -120,6 +124,21 @@ impl Call {
         gateway: &Arc<Gateway<E>>,
         parameters: impl FnOnce() -> Result<Parameters, Refusal>,
     ) -> Result<Response, Refusal> {
+        let understood = self.understand(gateway, parameters).await;
+        let (operation, caller, media) =
+            understood.inspect_err(|refusal| gateway.metrics.refused(refusal.code()))?;
+        match media {
+            Media::EventStream => sse::stream(gateway, operation, caller),
+            media => Ok(respond(&gateway.execute(operation).await?, media)),
+        }
+    }
+
+    /// What is to run, for whom, and what it is answered as.
+    async fn understand<E: Executor>(
+        &self,
+        gateway: &Arc<Gateway<E>>,
+        parameters: impl FnOnce() -> Result<Parameters, Refusal>,
+    ) -> Result<(Operation, Option<Caller>, Media), Refusal> {
         let allowed_origins = &gateway.settings.allowed_origins;
         let token = cookie::session_token(&self.headers, allowed_origins)?;
         let caller = gateway.caller(token).await?;
@@ -130,10 +149,8 @@ impl Call {
         if let Some(name) = &operation.name {
             Span::current().record("operation", shorten(name));
         }
-        match self.transport(&operation)? {
-            Media::EventStream => sse::stream(gateway, operation, caller),
-            media => Ok(respond(&gateway.execute(operation).await?, media)),
-        }
+        let media = self.transport(&operation)?;
+        Ok((operation, caller, media))
     }
 
     /// What the operation is answered as.

@@ -11,9 +11,12 @@ use axum::{
 use tokio::time::Instant;
 use tracing::{Instrument, field, info, info_span};
 
-use super::gateway::{Origin, PeerAddress};
-use crate::ambient::Random;
-use crate::graphql::RequestId;
+use super::gateway::Origin;
+use crate::{
+    ambient::Random,
+    graphql::{PeerAddress, RequestId},
+    metrics::HttpMetrics,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -32,14 +35,23 @@ const DEFAULTS: [(HeaderName, &str); 5] = [
     ),
 ];
 
+/// What [`observe`] needs.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    /// For request ids.
+    pub(crate) random: Random,
+    pub(crate) metrics: HttpMetrics,
+}
+
 /// Gives the request an id and a span, and the answer its id and the security headers.
 pub(crate) async fn observe(
-    State(random): State<Random>,
+    State(observer): State<Observer>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let request_id = request_id(request.headers(), &random);
+    let open = observer.metrics.request();
+    let request_id = request_id(request.headers(), &observer.random);
     let span = info_span!(
         "request",
         method = shorten(request.method().as_str()),
@@ -55,6 +67,7 @@ pub(crate) async fn observe(
         peer: PeerAddress(peer),
     });
     let mut response = next.run(request).instrument(span.clone()).await;
+    open.answered(response.status().as_u16());
     span.record("status", response.status().as_u16());
     span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
 

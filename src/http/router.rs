@@ -7,10 +7,11 @@ use axum::{Router, middleware, routing};
 use tower::util::option_layer;
 
 use super::{
+    forwarded,
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
-    observe::observe,
+    observe::{Observer, observe},
     origin,
 };
 use crate::ambient::Random;
@@ -22,7 +23,12 @@ pub(crate) fn build<E: Executor>(
     extra: Router,
 ) -> Router {
     let health = health::routes(readiness, gateway.shutdown.clone());
+    let observer = Observer {
+        random,
+        metrics: gateway.metrics.clone(),
+    };
     let cors = origin::cors(&gateway.settings.allowed_origins);
+    let proxies = gateway.settings.trusted_proxies.clone();
     let graphql = routing::get(handlers::get::<E>)
         .post(handlers::post::<E>)
         .fallback(handlers::other);
@@ -33,5 +39,6 @@ pub(crate) fn build<E: Executor>(
         .merge(extra)
         .fallback(handlers::unknown_path)
         .layer(option_layer(cors))
-        .layer(middleware::from_fn_with_state(random, observe))
+        .layer(middleware::from_fn_with_state(observer, observe))
+        .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }

@@ -25,7 +25,7 @@ use super::{
     seats::Seats,
     settings::HttpSettings,
 };
-use crate::{ambient::Random, graphql::documents::Documents};
+use crate::{ambient::Random, graphql::documents::Documents, metrics::HttpMetrics};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
 const READ_BUFFER: usize = 16 * 1024;
@@ -43,6 +43,8 @@ pub struct Service<E> {
     pub readiness: Readiness,
     /// For request ids.
     pub random: Random,
+    /// What is counted.
+    pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
     /// headers that they set themselves stay.
     pub extra: Router,
@@ -89,6 +91,7 @@ impl Server {
             bodies: Bodies::new(&self.settings),
             seats: Seats::default(),
             settings: self.settings.clone(),
+            metrics: service.metrics,
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 
+use super::forwarded::TrustedProxies;
 use crate::graphql::limits::DocumentLimits;
 
 /// Limits and waits of the transports. The defaults are what the gateway runs with.
@@ -47,6 +48,8 @@ pub struct HttpSettings {
     pub shutdown_timeout: Duration,
     /// Web origins, such as `https://app.example.com`, whose pages may call the gateway.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Reverse proxies that tell who a client is.
+    pub trusted_proxies: TrustedProxies,
     /// What a query document may ask for.
     pub documents: DocumentLimits,
 }
@@ -72,6 +75,7 @@ impl Default for HttpSettings {
             keep_alive: Duration::from_secs(25),
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             documents: DocumentLimits::default(),
         }
     }

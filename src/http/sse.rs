@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
-    future::{self, FutureExt},
+    future::{self, Either, FutureExt},
     stream,
 };
 use tokio::time::{Instant, interval_at};
@@ -23,7 +23,10 @@ use super::{
     media::Media,
     refusal::Refusal,
 };
-use crate::accounts::Caller;
+use crate::{
+    accounts::Caller,
+    metrics::{StreamEnd, StreamWatch, Transport},
+};
 
 /// Keeps the connection from looking dead.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
@@ -48,15 +51,22 @@ pub(crate) fn stream<E: Executor>(
         Some(caller) => gateway.authenticator.session_ended(caller),
         None => future::pending().boxed(),
     };
+    let watch = StreamWatch::new(Transport::EventStream);
+    let answers = gateway.stream(operation, &watch);
     let shutdown = gateway.shutdown.clone().cancelled_owned();
-    let events = gateway
-        .stream(operation)
+    let over = future::select(session_ended, Box::pin(shutdown)).map(move |over| {
+        watch.ends(match over {
+            Either::Left(_) => StreamEnd::Closed,
+            Either::Right(_) => StreamEnd::Stopping,
+        });
+    });
+    let events = answers
         .map(move |answer| {
             let _ = &seat;
             next(&answer)
         })
         .chain(stream::once(future::ready(COMPLETE)))
-        .take_until(future::select(session_ended, Box::pin(shutdown)));
+        .take_until(over);
     let period = gateway.settings.keep_alive;
     let quiet = interval_at(Instant::now() + period, period);
     let events = tokio_stream::StreamExt::timeout_repeating(events, quiet)

@@ -10,7 +10,10 @@ use super::{
     transport::{Call, Transport},
     wire::{self, CreateBody, Credentials, Exposed, ResumeBody},
 };
-use crate::ambient::{Clock, Random};
+use crate::{
+    ambient::{Clock, Random},
+    metrics::IntunedMetrics,
+};
 
 /// Speaks to one project of one workspace at Intuned. Clones share connections and rate limits.
 ///
@@ -35,11 +38,25 @@ impl IntunedClient {
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Result<Self, reqwest::Error> {
+        Self::with_metrics(config, clock, random, IntunedMetrics::default())
+    }
+
+    /// As [`IntunedClient::new`], with calls counted in `metrics`.
+    ///
+    /// # Errors
+    ///
+    /// As [`IntunedClient::new`].
+    pub fn with_metrics(
+        config: IntunedConfig,
+        clock: Arc<dyn Clock>,
+        random: Random,
+        metrics: IntunedMetrics,
+    ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             api: config.api,
             run_poll_interval: config.run_poll_interval,
             random,
-            transport: Arc::new(Transport::new(config, clock)?),
+            transport: Arc::new(Transport::new(config, clock, metrics)?),
         })
     }
 

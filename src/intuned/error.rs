@@ -55,6 +55,23 @@ pub enum IntunedError {
 }
 
 impl IntunedError {
+    /// Its name, for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Broken => "broken",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Refused { .. } => "refused",
+            Self::Server { .. } => "server_error",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+
     /// Whether asking again later may help.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::{IntunedConfig, IntunedError, backoff::MAX_DELAY, wire::is_usable_id};
-use crate::ambient::Clock;
+use crate::{ambient::Clock, metrics::IntunedMetrics};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -79,6 +79,7 @@ pub(super) struct Transport {
     project_name: String,
     api_key: HeaderValue,
     clock: Arc<dyn Clock>,
+    metrics: IntunedMetrics,
     held_until: Mutex<Option<Instant>>,
 }
 
@@ -86,6 +87,7 @@ impl Transport {
     pub(super) fn new(
         config: IntunedConfig,
         clock: Arc<dyn Clock>,
+        metrics: IntunedMetrics,
     ) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .user_agent(concat!(
@@ -110,6 +112,7 @@ impl Transport {
             workspace_id: config.workspace_id,
             project_name: config.project_name,
             clock,
+            metrics,
             held_until: Mutex::new(None),
         })
     }
@@ -117,7 +120,10 @@ impl Transport {
     /// The body of a success.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
         let name = call.name;
+        let started = Instant::now();
         let outcome = self.exchange(call).await;
+        let result = outcome.as_ref().map_or_else(IntunedError::name, |_| "ok");
+        self.metrics.called(name, result, started.elapsed());
         match &outcome {
             Ok(_) => tracing::debug!(call = name, "Intuned answered"),
             Err(error) => tracing::debug!(call = name, %error, "a call to Intuned failed"),

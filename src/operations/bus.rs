@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::model::{Event, EventKind, Operation};
+use super::{
+    model::{Event, EventKind, Operation},
+    state::Status,
+};
 
 /// The latest thing that happened to an operation.
 #[derive(Clone, Debug)]
@@ -36,6 +39,7 @@ struct Driven {
     sequence: i32,
     /// How often Intuned has been asked.
     polls: i32,
+    status: Status,
 }
 
 type Channels = HashMap<Uuid, watch::Sender<Option<Signal>>>;
@@ -147,6 +151,7 @@ impl Bus {
         let driven = Driven {
             sequence: operation.sequence,
             polls: operation.polls,
+            status: operation.state.status(),
         };
         lock(&self.driven).insert(operation.id, driven);
     }
@@ -163,6 +168,15 @@ impl Bus {
             .iter()
             .map(|(id, driven)| (*id, driven.sequence))
             .collect()
+    }
+
+    /// How many operations are driven here, by status.
+    pub(super) fn driven_by_status(&self) -> HashMap<Status, usize> {
+        let mut counts = HashMap::new();
+        for driven in lock(&self.driven).values() {
+            *counts.entry(driven.status).or_default() += 1;
+        }
+        counts
     }
 
     /// How often Intuned has been asked; none when the operation is not driven here.

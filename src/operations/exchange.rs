@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use entity::operation;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
@@ -119,6 +120,7 @@ impl Exchange {
     async fn listen(&self, url: &SecretString) {
         loop {
             if let Err(error) = self.listen_once(url).await {
+                self.store.metrics.listener_lost();
                 tracing::warn!(%error, "the connection for notifications broke; reconnecting");
             }
             sleep(RECONNECT_PAUSE).await;
@@ -145,8 +147,11 @@ impl Exchange {
             Note::Changed { by, .. } if by == self.store.replica => {}
             Note::Changed { id, sequence, .. } => {
                 self.tell_poller(id).await;
-                if self.bus.is_behind(id, sequence) {
-                    self.catch_up(id).await;
+                if self.bus.is_behind(id, sequence)
+                    && let Some(changed_at) = self.catch_up(id).await
+                {
+                    let lag = self.store.clock.now() - changed_at;
+                    self.store.metrics.heard(lag);
                 }
             }
             Note::Followed(ids) => {
@@ -177,16 +182,19 @@ impl Exchange {
     }
 
     /// Wakes the followers of an operation that changed elsewhere, with its last change where that
-    /// is all they miss.
-    async fn catch_up(&self, id: Uuid) {
-        if let Err(error) = self.try_catch_up(id).await {
-            tracing::warn!(operation.id = %id, %error, "a change made elsewhere could not be read; looking again");
-        }
+    /// is all they miss. Answers when it last changed.
+    async fn catch_up(&self, id: Uuid) -> Option<DateTime<Utc>> {
+        self.try_catch_up(id)
+            .await
+            .inspect_err(|error| {
+                tracing::warn!(operation.id = %id, %error, "a change made elsewhere could not be read; looking again");
+            })
+            .ok()?
     }
 
-    async fn try_catch_up(&self, id: Uuid) -> Result<(), StoreError> {
+    async fn try_catch_up(&self, id: Uuid) -> Result<Option<DateTime<Utc>>, StoreError> {
         let Some(operation) = self.store.get(id).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let changes = self.store.changes_after(id, operation.sequence - 1).await?;
         match <[_; 1]>::try_from(changes) {
@@ -195,7 +203,7 @@ impl Exchange {
             }
             _ => self.bus.wake(&operation),
         }
-        Ok(())
+        Ok(Some(operation.updated_at))
     }
 
     /// Makes sure, without any notification, that neither the poller nor a follower is behind the
@@ -216,6 +224,7 @@ impl Exchange {
                     Ok(positions) => {
                         for Position { id, sequence } in positions {
                             if self.bus.is_behind(id, sequence) {
+                                self.store.metrics.found();
                                 self.catch_up(id).await;
                             }
                         }

@@ -89,7 +89,7 @@ impl Poller {
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(Ok(done)) = self.jobs.join_next() => self.put_back(done),
                 Some(Ok(done)) = self.starts.join_next() => self.put_back(done),
-                Some(due) = self.queue.next(), if may_work => self.look(due.into_inner()),
+                Some(due) = self.queue.next(), if may_work => self.look(&due),
                 else => break,
             }
         }
@@ -142,7 +142,10 @@ impl Poller {
         self.wait(tracked, pause);
     }
 
-    fn look(&mut self, id: Uuid) {
+    fn look(&mut self, due: &delay_queue::Expired<Uuid>) {
+        let id = *due.get_ref();
+        let late_by = Instant::now().saturating_duration_since(due.deadline());
+        self.worker.store.metrics.looked(late_by);
         if let Some((_, tracked)) = self.waiting.remove(&id) {
             self.work(tracked, Job::Look);
         }

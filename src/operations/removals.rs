@@ -101,7 +101,10 @@ pub(super) async fn begin_disconnection(
     origin: &Origin,
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
-    retry(|| begin_disconnection_once(store, user_id, origin, &polls)).await
+    retry(&store.metrics, || {
+        begin_disconnection_once(store, user_id, origin, &polls)
+    })
+    .await
 }
 
 async fn begin_disconnection_once(

@@ -67,6 +67,11 @@ impl Heart {
         beats
     }
 
+    /// How long ago the last sign of life was given; none before the first.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.lock().map(|beat| beat.elapsed())
+    }
+
     /// Whether it has ever been found not to beat since it was last asked this.
     fn has_lapsed(&self) -> bool {
         let beats = self.beats();
@@ -138,6 +143,7 @@ impl Replica {
     async fn beat_or_lapse(&self) -> Result<(), StoreError> {
         if self.heart.has_lapsed() {
             // Stopped or cut off for longer than the lease: others drive what was driven here.
+            self.store.metrics.lapsed();
             tracing::warn!("this replica's lease ran out; it starts over");
             self.tell(Command::Lapsed).await;
             self.release().await?;
@@ -174,6 +180,7 @@ impl Replica {
             let adopted = self.adopt_some().await?;
             let count = adopted.len();
             if count > 0 {
+                self.store.metrics.adopted(count);
                 tracing::info!(operations = count, "took over operations in flight");
             }
             for operation in adopted {

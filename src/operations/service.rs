@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     bus::Bus,
+    counts,
     error::OperationError,
     exchange::Exchange,
     follow::{self, Update},
@@ -30,6 +31,7 @@ use crate::{
     audit::{Origin, Trail},
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
+    metrics::OperationMetrics,
     webhooks::Outbox,
 };
 
@@ -61,6 +63,7 @@ pub struct OperationsConfig {
 pub struct Operations {
     store: Store,
     bus: Bus,
+    heart: Heart,
     intuned: IntunedClient,
     remover: Remover,
     commands: mpsc::Sender<Command>,
@@ -80,7 +83,7 @@ impl Operations {
         database: DatabaseConnection,
         intuned: IntunedClient,
         (clock, random): (Arc<dyn Clock>, Random),
-        (trail, outbox): (Trail, Outbox),
+        (trail, outbox, metrics): (Trail, Outbox, OperationMetrics),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -92,6 +95,7 @@ impl Operations {
             random,
             trail,
             outbox,
+            metrics,
         };
         let bus = Bus::default();
         let heart = Heart::new(config.lease);
@@ -112,7 +116,7 @@ impl Operations {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let replica = Replica {
             store: store.clone(),
-            heart,
+            heart: heart.clone(),
             bus: bus.clone(),
             poller: commands.clone(),
         };
@@ -126,6 +130,7 @@ impl Operations {
         Ok(Self {
             store,
             bus,
+            heart,
             intuned,
             remover,
             commands,
@@ -164,6 +169,7 @@ impl Operations {
                 Inserted::Repeat(operation) => Ok(operation),
                 Inserted::New(operation, event) => {
                     crash::at(Point::AfterRow);
+                    counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials));
@@ -355,6 +361,20 @@ impl Operations {
         follow::follow(self.store.clone(), &self.bus, user_id, id, after).await
     }
 
+    /// How many operations this replica drives, by status.
+    pub fn driven(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        let driven = self.bus.driven_by_status();
+        counts::IN_FLIGHT.into_iter().map(move |status| {
+            let count = driven.get(&status).copied().unwrap_or_default();
+            (counts::status(status), count)
+        })
+    }
+
+    /// How long ago this replica last gave a sign of life; none before the first.
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.heart.age()
+    }
+
     /// Writes down what a user's command changes.
     async fn change(
         &self,
@@ -384,6 +404,7 @@ impl Operations {
 
     async fn tell_followers(&self, operation: &Operation, event: super::model::Event) {
         self.bus.publish(operation, event);
+        counts::ended(&self.store.metrics, operation);
         if operation.state.has_ended() {
             self.remover.noted.notify_one();
         }

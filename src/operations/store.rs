@@ -37,6 +37,7 @@ use crate::{
     audit::{self, Origin, Trail},
     crash::{self, Point},
     database,
+    metrics::OperationMetrics,
     webhooks::{self, ConnectionEvent, Outbox},
 };
 
@@ -100,6 +101,7 @@ pub(super) struct Store {
     pub(super) random: Random,
     pub(super) trail: Trail,
     pub(super) outbox: Outbox,
+    pub(super) metrics: OperationMetrics,
 }
 
 impl Store {
@@ -112,7 +114,10 @@ impl Store {
         origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let id = self.random.uuid_at(self.clock.now());
-        retry(|| self.insert_once(id, user_id, idempotency_key, origin)).await
+        retry(&self.metrics, || {
+            self.insert_once(id, user_id, idempotency_key, origin)
+        })
+        .await
     }
 
     async fn insert_once(
@@ -213,7 +218,7 @@ impl Store {
         guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let is_doubtful = AtomicBool::new(false);
-        let applied = retry(|| async {
+        let applied = retry(&self.metrics, || async {
             let applied = self.apply_once(current, state.clone(), guard).await;
             if matches!(&applied, Err(error) if error.is_transient()) {
                 is_doubtful.store(true, Ordering::Relaxed);
@@ -422,7 +427,10 @@ impl Store {
 }
 
 /// Tries again what the database could not do for a reason that passes.
-pub(super) async fn retry<T, F>(attempt: impl FnMut() -> F) -> Result<T, StoreError>
+pub(super) async fn retry<T, F>(
+    metrics: &OperationMetrics,
+    attempt: impl FnMut() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -435,6 +443,7 @@ where
                 .with_jitter(),
         )
         .when(|error: &StoreError| error.is_transient() && begun.elapsed() < RETRY_FOR)
+        .notify(|_, _| metrics.retried())
         .await
 }
 

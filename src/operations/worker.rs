@@ -9,6 +9,7 @@ use tokio::{
 
 use super::{
     bus::Bus,
+    counts,
     model::{Credentials, EventKind, Operation},
     pace::{self, FORGOTTEN_POLLS, Pace, SETTLING_LOOKS},
     removals::Remover,
@@ -209,7 +210,9 @@ impl Worker {
 
     async fn poll(&self, mut tracked: Tracked, upstream_id: &str) -> Next {
         let polling = self.intuned.create_result(upstream_id);
-        match crash::during(Point::Polling, polling).await {
+        let polled = crash::during(Point::Polling, polling).await;
+        self.store.metrics.polled(counts::poll_result(&polled));
+        match polled {
             Ok(result) => {
                 if let CreateResult::Done { .. } = result {
                     crash::at(Point::AfterDoneRead);
@@ -316,6 +319,7 @@ impl Worker {
         {
             Ok((operation, event)) => {
                 log_change(&operation);
+                counts::ended(&self.store.metrics, &operation);
                 self.bus.note_driven(&operation);
                 self.bus.publish(&operation, event);
                 if operation.state.has_ended() {

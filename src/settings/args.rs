@@ -10,7 +10,11 @@
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
-use super::{limits::LimitArgs, records::RecordArgs};
+use super::{
+    limits::LimitArgs,
+    problem::{Problem, Problems},
+    records::RecordArgs,
+};
 
 /// A GraphQL gateway with subscriptions in front of Intuned.
 ///
@@ -124,6 +128,17 @@ pub(super) struct AccountArgs {
     /// How long a session lasts after signing in
     #[arg(long, env, value_name = "DURATION", default_value = "7d")]
     pub(super) session_lifetime: String,
+    /// How often a password may be tried against one e-mail address within SIGN_IN_WINDOW; an owner at
+    /// a client from where they have signed in before is counted apart
+    #[arg(long, env, value_name = "COUNT", default_value = "10")]
+    pub(super) sign_in_tries: String,
+    /// How often one client, an IPv4 address or an IPv6 /64 network, may try to sign in or sign up
+    /// within SIGN_IN_WINDOW; signing in with success does not count
+    #[arg(long, env, value_name = "COUNT", default_value = "100")]
+    pub(super) sign_in_tries_per_client: String,
+    /// The span that tries are counted in; used ones come back evenly over it
+    #[arg(long, env, value_name = "DURATION", default_value = "15m")]
+    pub(super) sign_in_window: String,
 }
 
 #[derive(Args)]
@@ -177,10 +192,18 @@ pub(super) struct ServerArgs {
     /// Address and port to serve at
     #[arg(long, env, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(super) listen_addr: String,
+    /// Address and port where Prometheus reads metrics, such as 127.0.0.1:9464; unset, there are none.
+    /// It is not for the public
+    #[arg(long, env, value_name = "ADDRESS")]
+    pub(super) metrics_addr: Option<String>,
     /// Web origins, such as https://app.example.com, whose pages may call the gateway, separated by
     /// commas; pages that the gateway serves itself always may
     #[arg(long, env, value_name = "ORIGINS")]
     pub(super) allowed_origins: Option<String>,
+    /// Reverse proxies in front of the gateway, addresses or networks such as 10.0.0.0/8, separated by
+    /// commas: only their X-Forwarded-For tells who a client is
+    #[arg(long, env, value_name = "NETWORKS")]
+    pub(super) trusted_proxies: Option<String>,
     /// Whether to serve GraphiQL, an editor for queries; in demo mode it is served unless switched off
     #[arg(long, env, value_name = "SWITCH",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -235,6 +258,25 @@ pub(super) fn command() -> Command {
     Cli::command()
         .mut_args(from_environment)
         .mut_subcommands(|command| command.mut_args(from_environment))
+}
+
+/// What the environment has that is no text.
+pub(super) fn unreadable(command: &Command) -> Option<Problems> {
+    let variables = command.get_arguments().filter_map(|arg| {
+        let name = arg.get_env()?.to_str()?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "settings alone read the environment"
+        )]
+        let value = std::env::var_os(name)?;
+        value.to_str().is_none().then(|| Problem {
+            setting: name.to_owned(),
+            fault: "is not UTF-8 text".to_owned(),
+            about: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+        })
+    });
+    let problems: Vec<_> = variables.collect();
+    (!problems.is_empty()).then_some(Problems(problems))
 }
 
 /// `--help` must not show secrets, and an empty variable counts as unset: that is how compose files

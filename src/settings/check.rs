@@ -1,16 +1,21 @@
 //! Turns texts into settings: what each must be, and which of them contradict each other.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use clap::Command;
+use ipnet::IpNet;
 use sea_orm::DbBackend;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    AccountSettings, ClaimsSettings, DatabaseSettings, LogSettings, MigrateSettings,
-    OperationSettings, Problems, ServerSettings, Settings, SimulateSettings, Task,
+    ClaimsSettings, DatabaseSettings, LogSettings, MigrateSettings, OperationSettings, Problems,
+    ServerSettings, Settings, SimulateSettings, Task,
+    accounts::{accounts, required_secret},
     args::{
         DatabaseArgs, LogArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs, SimulateArgs,
     },
@@ -20,14 +25,10 @@ use super::{
     records::records,
     upstream::{delay_scale, upstream, web_url},
 };
-use crate::{ambient::Random, database, simulator::SimulatedGeneration};
+use crate::{ambient::Random, database, http::TrustedProxies, simulator::SimulatedGeneration};
 
-/// Tokens count in whole seconds.
-const SHORTEST_SESSION: Duration = Duration::from_secs(1);
 /// Replicas give signs of life four times in a lease; a slow query must not look like death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
-/// As long as the hash that signs tokens is.
-const SECRET_BYTES: usize = 32;
 const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
 
 pub(super) fn serve(
@@ -46,11 +47,7 @@ pub(super) fn serve(
             .and_then(|database| demo_secret(&mut reader, database, random, &mut notes)),
         secret => required_secret(&mut reader, secret.as_ref()),
     };
-    let session_lifetime = reader.duration(
-        "SESSION_LIFETIME",
-        &args.accounts.session_lifetime,
-        SHORTEST_SESSION,
-    );
+    let accounts = accounts(&mut reader, &args.accounts, secret);
     let operations = operations(&mut reader, &args.operations);
     let claims = claims(&mut reader, &args.operations);
     let server = server(&mut reader, &args.server, demo);
@@ -63,10 +60,7 @@ pub(super) fn serve(
     let read = || {
         Some(Task::Serve(Box::new(Settings {
             upstream: upstream?,
-            accounts: AccountSettings {
-                secret: secret?,
-                session_lifetime: session_lifetime?,
-            },
+            accounts: accounts?,
             database: database?,
             operations: operations?,
             claims: claims?,
@@ -113,17 +107,6 @@ pub(super) fn simulate(command: &Command, args: &SimulateArgs) -> Result<Task, P
     };
     let read = read();
     reader.finish(read)
-}
-
-fn required_secret(reader: &mut Reader<'_>, secret: Option<&SecretString>) -> Option<SecretString> {
-    let secret = reader.required("AUTH_SECRET", secret)?;
-    let length = secret.expose_secret().len();
-    if length < SECRET_BYTES {
-        let fault = format!("is too weak: it has {length} bytes, and needs {SECRET_BYTES} or more");
-        reader.note("AUTH_SECRET", fault);
-        return None;
-    }
-    Some(secret.clone())
 }
 
 fn demo_secret(
@@ -226,7 +209,13 @@ fn claims(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<ClaimsSetting
 
 fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<ServerSettings> {
     let listen = address(reader, "LISTEN_ADDR", &args.listen_addr);
+    let metrics = match &args.metrics_addr {
+        Some(text) => address(reader, "METRICS_ADDR", text).map(Some),
+        None => Some(None),
+    };
     let allowed_origins = origins(reader, args.allowed_origins.as_deref().unwrap_or_default());
+    let proxies = args.trusted_proxies.as_deref().unwrap_or_default();
+    let trusted_proxies = trusted_proxies(reader, proxies);
     let mut switch = |setting, text: &Option<String>| match text {
         Some(text) => reader.switch(setting, text),
         None => Some(demo),
@@ -235,18 +224,38 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
     let introspection = switch("INTROSPECTION", &args.introspection);
     Some(ServerSettings {
         listen: listen?,
+        metrics: metrics?,
         allowed_origins: allowed_origins?,
+        trusted_proxies: trusted_proxies?,
         graphiql: graphiql?,
         introspection: introspection?,
     })
 }
 
-fn origins(reader: &mut Reader<'_>, list: &str) -> Option<Vec<HeaderValue>> {
-    let texts = list
-        .split(',')
+fn trusted_proxies(reader: &mut Reader<'_>, list: &str) -> Option<TrustedProxies> {
+    let expected = "an IP address or network, such as 10.0.0.7, 10.0.0.0/8 or fd00::/8";
+    let read_network = |text: &str| {
+        let address = || text.parse().ok().map(|address: IpAddr| address.into());
+        text.parse::<IpNet>().ok().or_else(address)
+    };
+    let proxies: Vec<_> = entries(list)
+        .map(|text| reader.read("TRUSTED_PROXIES", text, expected, read_network))
+        .collect();
+    proxies
+        .into_iter()
+        .collect::<Option<_>>()
+        .map(TrustedProxies)
+}
+
+/// What stands between commas.
+fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
         .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let origins: Vec<_> = texts
+        .filter(|text| !text.is_empty())
+}
+
+fn origins(reader: &mut Reader<'_>, list: &str) -> Option<Vec<HeaderValue>> {
+    let origins: Vec<_> = entries(list)
         .map(|text| {
             let expected = "a web origin such as https://app.example.com, without a path; \
                             each must be named";

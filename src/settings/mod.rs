@@ -1,6 +1,7 @@
 //! Every setting of the gateway: its flag, its environment variable, its default, and what it must
 //! be. Nothing else reads the environment.
 
+mod accounts;
 mod args;
 mod check;
 mod demo;
@@ -18,8 +19,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
+    accounts::TryLimits,
     ambient::Random,
-    http::HttpSettings,
+    http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
     simulator::SimulatedGeneration,
 };
@@ -119,6 +121,8 @@ pub struct AccountSettings {
     pub secret: SecretString,
     /// How long a session lasts; a second or more.
     pub session_lifetime: Duration,
+    /// How often a password may be tried.
+    pub tries: TryLimits,
 }
 
 /// Where the data is.
@@ -159,8 +163,12 @@ pub struct ClaimsSettings {
 pub struct ServerSettings {
     /// Where to serve.
     pub listen: SocketAddr,
+    /// Where Prometheus reads metrics; none for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// The reverse proxies whose word for a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
     /// Whether to serve `GraphiQL`.
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
@@ -253,6 +261,9 @@ pub fn load(
     random: &Random,
 ) -> Result<Task, SettingsError> {
     let mut command = args::command();
+    if let Some(problems) = args::unreadable(&command) {
+        return Err(problems.into());
+    }
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = args::Cli::from_arg_matches(&matches)?;
     let task = match cli.command {

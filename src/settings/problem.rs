@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Its environment variable, or its flag where it has none.
-    pub setting: &'static str,
+    pub setting: String,
     /// What is wrong with it.
     pub fault: String,
     /// What it is for and where to get it, in the words of `--help`.

@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn note(&mut self, setting: &'static str, fault: impl Display) {
         self.problems.push(Problem {
-            setting,
+            setting: setting.to_owned(),
             fault: fault.to_string(),
             about: self.about(setting),
         });

@@ -83,7 +83,7 @@ fn user_row(number: u32, now: DateTime<Utc>) -> user::ActiveModel {
     user::ActiveModel {
         id: Set(id(number)),
         email: Set(format!("user-{number}@example.com")),
-        password_hash: Set("none".to_owned()),
+        password_hash: Set(user::PasswordHash("none".to_owned())),
         created_at: Set(now.into()),
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 const LIFETIME: Duration = Duration::from_hours(24);
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Long enough for any machine: what is waited for comes sooner or not at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -70,7 +72,10 @@ impl Fixture {
 
     async fn sign_up(&self, email: &str) -> SignedIn {
         let password = "correct horse".into();
-        self.accounts.sign_up(email, password).await.unwrap()
+        self.accounts
+            .sign_up(email, password, CLIENT)
+            .await
+            .unwrap()
     }
 
     async fn caller(&self, signed_in: &SignedIn) -> Caller {
@@ -113,16 +118,20 @@ async fn signing_up_opens_an_account_and_a_session() {
         .unwrap()
         .unwrap();
     assert_eq!(stored, signed_in.user);
-    assert!(stored.password_hash.starts_with("$argon2id$"));
+    assert!(stored.password_hash.0.starts_with("$argon2id$"));
 }
 
 #[tokio::test]
 async fn what_is_no_address_or_no_password_is_refused() {
     let accounts = Fixture::new().await.accounts;
-    let result = accounts.sign_up("ada", "correct horse".into()).await;
+    let result = accounts
+        .sign_up("ada", "correct horse".into(), CLIENT)
+        .await;
     assert!(matches!(result, Err(AccountError::InvalidEmail)));
     for password in ["short", &"a".repeat(129)] {
-        let result = accounts.sign_up("ada@example.com", password.into()).await;
+        let result = accounts
+            .sign_up("ada@example.com", password.into(), CLIENT)
+            .await;
         assert!(matches!(result, Err(AccountError::PasswordLength)));
     }
 }
@@ -133,7 +142,7 @@ async fn an_address_has_one_account() {
     fixture.sign_up("ada@example.com").await;
     let again = fixture
         .accounts
-        .sign_up("ADA@example.com", "another password".into());
+        .sign_up("ADA@example.com", "another password".into(), CLIENT);
     assert!(matches!(again.await, Err(AccountError::EmailTaken)));
     assert_eq!(fixture.session_rows().await, 1);
 }
@@ -144,7 +153,7 @@ async fn of_many_who_sign_up_at_once_one_gets_the_address() {
     let attempts = (0..8).map(|_| {
         fixture
             .accounts
-            .sign_up("ada@example.com", "correct horse".into())
+            .sign_up("ada@example.com", "correct horse".into(), CLIENT)
     });
     let results = futures_util::future::join_all(attempts).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
@@ -160,7 +169,7 @@ async fn signing_in_takes_the_right_password() {
     let first = fixture.sign_up("ada@example.com").await;
     let second = fixture
         .accounts
-        .sign_in(" ADA@example.com", "correct horse".into())
+        .sign_in(" ADA@example.com", "correct horse".into(), CLIENT)
         .await
         .unwrap();
     assert_eq!(second.user, first.user);
@@ -180,7 +189,10 @@ async fn wrong_password_and_unknown_address_get_the_same_answer() {
         ("bob@example.com", "correct horse"),
         ("no address", "correct horse"),
     ] {
-        let result = fixture.accounts.sign_in(email, password.into()).await;
+        let result = fixture
+            .accounts
+            .sign_in(email, password.into(), CLIENT)
+            .await;
         assert!(
             matches!(result, Err(AccountError::InvalidCredentials)),
             "{email}"
@@ -196,8 +208,8 @@ async fn a_token_stops_working_when_its_session_ends() {
     let other = fixture.sign_up("bob@example.com").await;
     let caller = fixture.caller(&signed_in).await;
 
-    fixture.accounts.sign_out(caller).await.unwrap();
-    fixture.accounts.sign_out(caller).await.unwrap();
+    fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
+    fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
     let result = fixture
         .accounts
         .authenticate(signed_in.token.expose_secret())
@@ -215,7 +227,7 @@ async fn a_session_cannot_be_ended_in_anothers_name() {
         user_id: bob.user.id,
         ..fixture.caller(&ada).await
     };
-    fixture.accounts.sign_out(forged).await.unwrap();
+    fixture.accounts.sign_out(forged, CLIENT).await.unwrap();
     fixture.caller(&ada).await;
 }
 
@@ -274,7 +286,7 @@ async fn sockets_on_this_replica_hear_of_the_end_at_once() {
     let mut others = std::pin::pin!(fixture.accounts.session_ended(other));
 
     // Nobody runs the look from time to time here.
-    fixture.accounts.sign_out(caller).await.unwrap();
+    fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
     timeout(PATIENCE, ended).await.unwrap();
     assert!(futures_util::poll!(&mut others).is_pending());
 }
@@ -293,7 +305,7 @@ async fn sockets_elsewhere_hear_of_the_end_by_looking() {
     let ended = there.session_ended(caller);
     let mut others = std::pin::pin!(there.session_ended(other));
 
-    here.sign_out(caller).await.unwrap();
+    here.sign_out(caller, CLIENT).await.unwrap();
     tokio::select! {
         () = there.run() => unreachable!("runs until dropped"),
         ended = timeout(PATIENCE, ended) => ended.unwrap(),
@@ -366,8 +378,10 @@ async fn rows_of_expired_sessions_are_deleted() {
 async fn secrets_are_not_printed() {
     let fixture = Fixture::new().await;
     let signed_in = fixture.sign_up("ada@example.com").await;
-    let printed = format!("{:?} {:?}", fixture.accounts, signed_in.token);
+    let row = user::ActiveModel::from(signed_in.user.clone());
+    let printed = format!("{:?} {signed_in:?} {row:?}", fixture.accounts);
     assert!(!printed.contains("secret of thirty-two"), "{printed}");
+    assert!(!printed.contains("argon2"), "{printed}");
     assert!(
         !printed.contains(signed_in.token.expose_secret()),
         "{printed}"

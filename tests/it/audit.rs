@@ -138,6 +138,45 @@ async fn what_is_done_with_a_connection_stands_in_the_trail(
     app.finish().await;
 }
 
+#[rstest]
+#[tokio::test]
+async fn what_is_done_with_the_account_itself_stands_there_too(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let other = app.user("b@example.com").await;
+    let sign_in = "mutation($i: SignInInput!) { signIn(input: $i) { token } }";
+    let input = |password| json!({ "i": { "email": "a@example.com", "password": password } });
+    for password in ["wrong", "wrong again"] {
+        let code = app.api.error_code(sign_in, input(password)).await;
+        assert_eq!(code, "INVALID_CREDENTIALS");
+    }
+    eventually("the wrong passwords are noted", async || {
+        kinds(&user).await.len() == 3
+    })
+    .await;
+    let data = app.api.data(sign_in, input("correct horse")).await;
+    let again = app.api.signed_in(data["signIn"]["token"].as_str().unwrap());
+    again
+        .data("mutation { signOut { signedOut } }", json!({}))
+        .await;
+    let expected = [
+        "ACCOUNT_OPENED",
+        "SIGN_IN_FAILED",
+        "SIGN_IN_FAILED",
+        "SIGNED_IN",
+        "SIGNED_OUT",
+    ];
+    assert_eq!(kinds(&user).await, expected);
+    for event in events(&user).await {
+        assert_eq!(event["clientAddress"], "127.0.0.1", "{event}");
+        assert!(event["requestId"].is_string(), "{event}");
+    }
+    assert_eq!(kinds(&other).await, ["ACCOUNT_OPENED"]);
+    app.finish().await;
+}
+
 /// Adds events of the user's that are as old as their numbers say, in minutes.
 async fn add(database: &DatabaseConnection, user_id: &str, ages: impl Iterator<Item = i64>) {
     let now = chrono::DateTime::from_timestamp_millis(1_800_000_000_000).unwrap();

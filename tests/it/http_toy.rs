@@ -23,6 +23,7 @@ use intuned_gateway::{
     accounts::{AccountError, Caller},
     ambient::Random,
     http::{Authenticator, HttpSettings, PeerAddress, RequestId, Server, Service},
+    metrics::HttpMetrics,
 };
 use sea_orm::DbErr;
 use serde_json::Value;
@@ -274,6 +275,7 @@ impl Toy {
             axum::routing::get(async || ([("cache-control", "max-age=60")], "extra")),
         );
         let service = Service {
+            metrics: HttpMetrics::default(),
             executor: schema,
             authenticator,
             readiness: Arc::new(move || Box::pin(future::ready(failing.clone()))),

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails on the spot"
 )]
 
+mod account_limits;
 mod accounts;
 mod audit;
 mod connections;
@@ -23,6 +24,7 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod leases;
+mod metrics;
 mod migrations;
 mod notifications;
 mod operations;

@@ -8,7 +8,8 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
     process::{Command, Output},
     time::Duration,
 };
@@ -172,6 +173,9 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("INTUNED_REQUEST_TIMEOUT", "0s"),
         ("AUTH_SECRET", "canary"),
         ("SESSION_LIFETIME", "10ms"),
+        ("SIGN_IN_TRIES", "0"),
+        ("SIGN_IN_TRIES_PER_CLIENT", "many"),
+        ("SIGN_IN_WINDOW", "1ms"),
         ("DATABASE_URL", "mysql://user:canary@host/name"),
         ("DATABASE_MAX_CONNECTIONS", "0"),
         ("INTUNED_POLL_INTERVAL", "often"),
@@ -181,7 +185,9 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("INTUNED_PROXY", "socks5://user:canary@host:1"),
         ("ALLOW_USER_PROXY", "perhaps"),
         ("LISTEN_ADDR", "8080"),
+        ("METRICS_ADDR", "9464"),
         ("ALLOWED_ORIGINS", "https://a.example,*"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"),
         ("GRAPHIQL", "2"),
         ("MAX_DEPTH", "0"),
         ("MAX_BODY_BYTES", "1MiB"),
@@ -254,6 +260,42 @@ fn webhooks_may_be_set(#[case] flags: &[&str]) {
     assert_eq!(webhooks.keys.len(), 2);
     assert!(!format!("{webhooks:?}").contains("hook\""), "{webhooks:?}");
     assert!(load(&[]).unwrap().records.webhooks.is_none());
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
+        .env_clear()
+        .env("AUTH_SECRET", OsStr::from_bytes(b"canary\xff"))
+        .env("LISTEN_ADDR", OsStr::from_bytes(b"\xff"))
+        .current_dir(TempDir::new().unwrap().path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let message = stderr(&output);
+    let faults = complaints_in(&message);
+    assert_eq!(
+        faults,
+        ["AUTH_SECRET", "LISTEN_ADDR"].map(|setting| format!("{setting} is not UTF-8 text"))
+    );
+    assert!(message.contains("Signs session tokens"), "{message}");
+    assert!(!message.contains("canary"), "{message}");
+}
+
+#[rstest]
+#[case("", Some(vec![]))]
+#[case("10.0.0.7", Some(vec!["10.0.0.7/32"]))]
+#[case(" 10.0.0.0/8, fd00::/8 ,::1,", Some(vec!["10.0.0.0/8", "fd00::/8", "::1/128"]))]
+#[case("proxy.example", None)]
+#[case("10.0.0.7:80", None)]
+#[case("*", None)]
+fn proxies_are_addresses_and_networks(#[case] list: &str, #[case] expected: Option<Vec<&str>>) {
+    let result = load_in_earnest(&[&format!("--trusted-proxies={list}")]);
+    let proxies = result.ok().map(|settings| settings.server.trusted_proxies);
+    let shown = proxies.map(|proxies| proxies.0.iter().map(ToString::to_string).collect());
+    let expected: Option<Vec<String>> =
+        expected.map(|networks| networks.into_iter().map(str::to_owned).collect());
+    assert_eq!(shown, expected);
 }
 
 #[test]

@@ -58,6 +58,24 @@ impl Close {
         }
     }
 
+    /// For metrics.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::TryAgain => "try_again",
+            Self::TooBig => "too_big",
+            Self::Protocol => "protocol_error",
+            Self::Invalid => "invalid_message",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Subprotocol => "subprotocol",
+            Self::InitTimeout => "init_timeout",
+            Self::Subscriber(_) => "subscriber_exists",
+            Self::SecondInit => "second_init",
+            Self::TooManySockets => "too_many_sockets",
+        }
+    }
+
     fn reason(&self) -> String {
         match self {
             Self::Restart => "Service restart",

@@ -52,6 +52,7 @@ pub(crate) fn open<E: Executor>(
                 let mut session = Session::new(socket, gateway, caller_origin, token);
                 session.run().await;
             } else {
+                gateway.metrics.socket().ends(Close::Subprotocol.name());
                 Box::pin(Close::Subprotocol.say(&mut socket)).await;
             }
         };

@@ -35,6 +35,7 @@ use crate::{
         refusal::Refusal,
         seats::Seat,
     },
+    metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
 };
 
 /// Why a session is over.
@@ -50,6 +51,18 @@ enum End {
 impl From<Close> for End {
     fn from(close: Close) -> Self {
         Self::Close(close)
+    }
+}
+
+impl End {
+    /// What is counted: why the subscriptions end, and why the socket does.
+    fn told(&self) -> (StreamEnd, &'static str) {
+        match self {
+            Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
+            Self::Close(close) => (StreamEnd::Closed, close.name()),
+            Self::Closed => (StreamEnd::Client, "client"),
+            Self::Gone => (StreamEnd::Client, "lost"),
+        }
     }
 }
 
@@ -89,6 +102,8 @@ pub(super) struct Session<E> {
     keep_alive: Interval,
     /// Whether anything has come since the last sign of life was asked for.
     alive: bool,
+    watch: StreamWatch,
+    metrics: OpenSocket,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -110,6 +125,8 @@ impl<E: Executor> Session<E> {
             operations: StreamMap::new(),
             keep_alive,
             alive: true,
+            watch: StreamWatch::new(Transport::WebSocket),
+            metrics: gateway.metrics.socket(),
             shutdown: Box::pin(gateway.shutdown.clone().cancelled_owned()),
             gateway,
         }
@@ -123,6 +140,9 @@ impl<E: Executor> Session<E> {
                 break end;
             }
         };
+        let (streams, reason) = end.told();
+        self.watch.ends(streams);
+        self.metrics.ends(reason);
         self.operations.clear();
         match end {
             End::Close(close) => {
@@ -245,11 +265,14 @@ impl<E: Executor> Session<E> {
         }
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
-                let answers = StreamNotifyClose::new(self.gateway.stream(operation));
+                let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
                 self.operations.insert(id, answers);
                 Ok(())
             }
-            Err(error) => self.answer(&id, &Answer::from(&error.into())).await,
+            Err(error) => {
+                self.gateway.metrics.refused(error.code());
+                self.answer(&id, &Answer::from(&error.into())).await
+            }
         }
     }
 

@@ -58,6 +58,8 @@ export async function startGateway({ env = {} } = {}) {
     DATABASE_URL: process.env.DATABASE_URL ?? `sqlite:${join(folder, 'gateway.sqlite')}`,
     // The sessions of a gateway that is started again stay good.
     AUTH_SECRET: 'only-for-tests-only-for-tests-only-for-tests-0123456789',
+    // All of a suite's users come from one client.
+    SIGN_IN_TRIES_PER_CLIENT: '1000000',
     INTUNED_POLL_INTERVAL: '200ms',
     SIMULATOR_DELAY_SCALE: DELAY_SCALE,
     ...env,

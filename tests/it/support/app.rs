@@ -1,10 +1,10 @@
 //! A whole gateway over a simulated Intuned, on ports of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use intuned_gateway::{
-    accounts::{AccountsConfig, PasswordParams},
+    accounts::{AccountsConfig, PasswordParams, TryLimits},
     ambient::{Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
@@ -98,7 +98,17 @@ impl TestApp {
 
     /// Tries to start another gateway with the same settings.
     pub(crate) async fn start_another(&self) -> Result<App, AppError> {
-        App::start(self.config.clone(), ambient(), Router::new()).await
+        Self::try_start(self.config.clone()).await
+    }
+
+    /// Tries to start a gateway.
+    pub(crate) async fn try_start(config: AppConfig) -> Result<App, AppError> {
+        App::start(config, ambient(), Router::new()).await
+    }
+
+    /// Where it shows metrics.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.app.as_ref()?.metrics_address()
     }
 
     /// Another replica on the same database and Intuned.
@@ -224,10 +234,18 @@ fn ambient() -> Ambient {
 fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
     AppConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
+        metrics: None,
         database_url: database.url.clone(),
         database_connections: 5,
         accounts: AccountsConfig {
             password_params: PasswordParams::new(8, 1, 1, None).unwrap(),
+            passwords_waiting: 1_000_000,
+            // All of a test's users come from one client.
+            tries: TryLimits {
+                for_each_address: 1_000_000,
+                for_each_client: 1_000_000,
+                ..TryLimits::default()
+            },
             ..AccountsConfig::new(
                 "a secret for tests, thirty-two bytes".into(),
                 Duration::from_hours(1),

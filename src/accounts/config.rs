@@ -1,0 +1,47 @@
+//! What accounts are built with.
+
+use std::{num::NonZero, thread, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{PasswordParams, TryLimits};
+use crate::metrics::PasswordMetrics;
+
+/// Passwords that may wait for each one that is being hashed: some two seconds' work.
+const WAITING_FOR_EACH_THREAD: usize = 64;
+
+/// What [`Accounts`](super::Accounts) are built with.
+#[derive(Clone, Debug)]
+pub struct AccountsConfig {
+    /// Signs tokens (setting `AUTH_SECRET`).
+    pub secret: SecretString,
+    /// How long a session lasts, in whole seconds (setting `SESSION_LIFETIME`).
+    pub session_lifetime: Duration,
+    /// What a password hash costs: Argon2id's parameters.
+    pub password_params: PasswordParams,
+    /// How many passwords may be hashed at the same time; each keeps one core busy.
+    pub password_threads: usize,
+    /// How many may wait for that; beyond them one is refused at once.
+    pub passwords_waiting: usize,
+    /// What is counted of that.
+    pub password_metrics: PasswordMetrics,
+    /// How often a password may be tried.
+    pub tries: TryLimits,
+}
+
+impl AccountsConfig {
+    /// OWASP's parameters for Argon2id (19 MiB, two passes, one lane), and as many threads as there
+    /// are cores.
+    pub fn new(secret: SecretString, session_lifetime: Duration) -> Self {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            secret,
+            session_lifetime,
+            password_params: PasswordParams::default(),
+            password_threads: threads,
+            passwords_waiting: threads * WAITING_FOR_EACH_THREAD,
+            password_metrics: PasswordMetrics::default(),
+            tries: TryLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Limits on guessing: how much may be tried against one address, and by one client.
+//!
+//! Every try counts before the password is looked at, in the table that all replicas share, so that
+//! many at once get no further than one after the other. Each limit is a bucket that leaks (GCRA): one
+//! number for each who is counted, changed by one statement. What is refused does not count, so nobody
+//! is kept out for longer by trying on.
+//!
+//! A stranger who guesses uses up the address's tries and would keep its owner out as well. So an owner
+//! who signs in from where they have signed in before is counted apart.
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{Millis, known_client, tries};
+use hmac::{Hmac, KeyInit, Mac};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    QueryTrait,
+    sea_query::{CaseStatement, Expr, OnConflict},
+};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::AccountError;
+
+/// For so long a client is known from which an owner has signed in.
+const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
+/// How many rows one statement deletes, so that none blocks the table for long.
+const PRUNE_CHUNK: u64 = 1000;
+/// A provider gives each of its customers at least this much of the IPv6 space.
+const IPV6_NETWORK: u32 = 64;
+
+/// How much may be tried within a span of time. Tries come back one by one, evenly over the span.
+#[derive(Clone, Copy, Debug)]
+pub struct TryLimits {
+    /// Against one e-mail address (setting `SIGN_IN_TRIES`).
+    pub for_each_address: u32,
+    /// By one client (setting `SIGN_IN_TRIES_PER_CLIENT`).
+    pub for_each_client: u32,
+    /// The span (setting `SIGN_IN_WINDOW`).
+    pub window: Duration,
+}
+
+impl Default for TryLimits {
+    fn default() -> Self {
+        Self {
+            for_each_address: 10,
+            for_each_client: 100,
+            window: Duration::from_mins(15),
+        }
+    }
+}
+
+/// What is being tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trying {
+    /// To guess a password.
+    Password,
+    /// To open an account.
+    SignUp,
+}
+
+/// A try that was counted.
+#[derive(Debug)]
+pub(super) struct Counted {
+    client: Uuid,
+    address: Uuid,
+    /// The owner of the address at this client.
+    pair: Uuid,
+}
+
+/// Counts tries.
+pub(super) struct Tries {
+    database: DatabaseConnection,
+    /// Its key makes ids of addresses that nobody else can make.
+    mac: Hmac<Sha256>,
+    for_each_address: Limit,
+    for_each_client: Limit,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// All that may be tried at once takes so long to be forgotten.
+    window: TimeDelta,
+    /// One try takes so long.
+    each: TimeDelta,
+}
+
+impl fmt::Debug for Tries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tries").finish_non_exhaustive()
+    }
+}
+
+impl Limit {
+    fn new(tries: u32, window: Duration) -> Self {
+        let longest = TimeDelta::days(365);
+        let window = TimeDelta::from_std(window).unwrap_or(longest);
+        let tries = i32::try_from(tries).unwrap_or(i32::MAX).clamp(1, i32::MAX);
+        // The database counts in milliseconds.
+        let each = (window / tries).max(TimeDelta::milliseconds(1));
+        Self {
+            window: window.max(each),
+            each,
+        }
+    }
+}
+
+impl Tries {
+    pub(super) fn new(
+        database: DatabaseConnection,
+        secret: &SecretString,
+        limits: TryLimits,
+    ) -> Self {
+        Self {
+            database,
+            mac: keyed(secret),
+            for_each_address: Limit::new(limits.for_each_address, limits.window),
+            for_each_client: Limit::new(limits.for_each_client, limits.window),
+        }
+    }
+
+    /// Counts one try by `client` against the account of `address`, which need not be one.
+    ///
+    /// # Errors
+    /// [`AccountError::TooManyTries`], or the database's.
+    pub(super) async fn count(
+        &self,
+        trying: Trying,
+        address: &str,
+        client: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Result<Counted, AccountError> {
+        let network = network(client).to_string();
+        let counted = Counted {
+            client: self.id(&["client", &network]),
+            address: match trying {
+                Trying::Password => self.id(&["address", address]),
+                Trying::SignUp => self.id(&["sign-up", address]),
+            },
+            pair: self.id(&["pair", address, &network]),
+        };
+        // First the client's: one that is refused takes nothing from the address.
+        self.take(counted.client, self.for_each_client, now).await?;
+        let known = trying == Trying::Password && self.is_known(counted.pair, now).await?;
+        let id = if known { counted.pair } else { counted.address };
+        self.take(id, self.for_each_address, now).await?;
+        Ok(Counted {
+            address: id,
+            ..counted
+        })
+    }
+
+    /// Forgets what was tried against the address, now that its owner has shown up, and remembers the
+    /// client. The client gets the one try back: its others may have been against anyone.
+    pub(super) async fn forgive(&self, counted: &Counted, now: DateTime<Utc>) -> Result<(), DbErr> {
+        let each = self.for_each_client.each.num_milliseconds();
+        tries::Entity::update_many()
+            .col_expr(
+                tries::Column::SettlesAt,
+                Expr::col(tries::Column::SettlesAt).sub(each),
+            )
+            .filter(tries::Column::Id.eq(counted.client))
+            .exec(&self.database)
+            .await?;
+        self.welcome(counted, now).await
+    }
+
+    /// As [`Tries::forgive`], but the client's try stays counted: it has opened an account.
+    pub(super) async fn welcome(&self, counted: &Counted, now: DateTime<Utc>) -> Result<(), DbErr> {
+        tries::Entity::delete_by_id(counted.address)
+            .exec(&self.database)
+            .await?;
+        let known = known_client::ActiveModel {
+            id: Set(counted.pair),
+            expires_at: Set(Millis(now + KNOWN_FOR)),
+        };
+        let column = known_client::Column::ExpiresAt;
+        let again = OnConflict::column(known_client::Column::Id)
+            .update_column(column)
+            .to_owned();
+        known_client::Entity::insert(known)
+            .on_conflict(again)
+            .exec_without_returning(&self.database)
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes what has been forgotten, from time to time, until dropped.
+    pub(super) async fn run(&self, clock: &dyn crate::ambient::Clock) {
+        loop {
+            if let Err(error) = self.prune(clock.now()).await {
+                tracing::warn!(%error, "settled tries could not be deleted; trying again");
+            }
+            sleep(PRUNE_INTERVAL).await;
+        }
+    }
+
+    /// One statement, so that of several tries at once none is lost.
+    async fn take(&self, id: Uuid, limit: Limit, now: DateTime<Utc>) -> Result<(), AccountError> {
+        let settles_at = || Expr::col((tries::Entity, tries::Column::SettlesAt));
+        let unsettled = CaseStatement::new()
+            .case(settles_at().gt(Millis(now)), settles_at())
+            .finally(Millis(now));
+        let last = now + limit.window - limit.each;
+        let one_more = OnConflict::column(tries::Column::Id)
+            .value(
+                tries::Column::SettlesAt,
+                Expr::Case(Box::new(unsettled)).add(limit.each.num_milliseconds()),
+            )
+            .action_and_where(settles_at().lte(Millis(last)))
+            .to_owned();
+        let first = tries::ActiveModel {
+            id: Set(id),
+            settles_at: Set(Millis(now + limit.each)),
+        };
+        let taken = tries::Entity::insert(first)
+            .on_conflict(one_more)
+            .exec_without_returning(&self.database)
+            .await?;
+        if taken == 1 {
+            return Ok(());
+        }
+        let row = tries::Entity::find_by_id(id).one(&self.database).await?;
+        let wait = row.map_or(limit.each, |row| row.settles_at.0 - last);
+        Err(AccountError::TooManyTries {
+            retry_after: wait.to_std().unwrap_or_default(),
+        })
+    }
+
+    async fn is_known(&self, pair: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+        let row = known_client::Entity::find_by_id(pair)
+            .one(&self.database)
+            .await?;
+        Ok(row.is_some_and(|row| row.expires_at.0 > now))
+    }
+
+    async fn prune(&self, now: DateTime<Utc>) -> Result<(), DbErr> {
+        loop {
+            let settled = tries::Entity::find()
+                .select_only()
+                .column(tries::Column::Id)
+                .filter(tries::Column::SettlesAt.lte(Millis(now)))
+                .limit(PRUNE_CHUNK)
+                .into_query();
+            let deleted = tries::Entity::delete_many()
+                .filter(tries::Column::Id.in_subquery(settled))
+                // Counted anew since it was looked at, perhaps.
+                .filter(tries::Column::SettlesAt.lte(Millis(now)))
+                .exec(&self.database)
+                .await?;
+            if deleted.rows_affected < PRUNE_CHUNK {
+                break;
+            }
+        }
+        known_client::Entity::delete_many()
+            .filter(known_client::Column::ExpiresAt.lte(Millis(now)))
+            .exec(&self.database)
+            .await?;
+        Ok(())
+    }
+
+    fn id(&self, parts: &[&str]) -> Uuid {
+        keyed_id(self.mac.clone(), parts)
+    }
+}
+
+/// A function that only who has the secret can compute.
+fn keyed(secret: &SecretString) -> Hmac<Sha256> {
+    // The empty key that stands in here is never used: HMAC takes keys of any length.
+    Hmac::new_from_slice(secret.expose_secret().as_bytes())
+        .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
+}
+
+/// The first half of the MAC over the parts, each with its length, so that none runs into the next.
+fn keyed_id(mut mac: Hmac<Sha256>, parts: &[&str]) -> Uuid {
+    for part in parts {
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    let code = mac.finalize().into_bytes();
+    let (half, _) = code.split_at(16);
+    Uuid::from_slice(half).unwrap_or_default()
+}
+
+/// What counts as one client: an IPv4 address, or the IPv6 network that a customer is given.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            let mask = u128::MAX << (u128::BITS - IPV6_NETWORK);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("192.0.2.1", "192.0.2.1")]
+    #[case("::ffff:192.0.2.1", "192.0.2.1")]
+    #[case("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]
+    #[case("2001:db8:1:2::", "2001:db8:1:2::")]
+    fn a_client_is_an_address_or_a_network(#[case] client: &str, #[case] expected: &str) {
+        assert_eq!(network(client.parse().unwrap()).to_string(), expected);
+    }
+
+    #[test]
+    fn ids_differ_by_secret_and_by_every_part() {
+        let id = |secret: &str, parts: &[&str]| keyed_id(keyed(&secret.into()), parts);
+        let first = id("a secret", &["address", "ada@example.com"]);
+        assert_eq!(first, id("a secret", &["address", "ada@example.com"]));
+        for other in [
+            id("another", &["address", "ada@example.com"]),
+            id("a secret", &["sign-up", "ada@example.com"]),
+            id("a secret", &["address", "bob@example.com"]),
+            id("a secret", &["addressada@example.com"]),
+            id("a secret", &["address", "ada", "@example.com"]),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn a_limit_is_spread_over_its_window() {
+        let limit = Limit::new(10, Duration::from_mins(15));
+        assert_eq!(limit.each, TimeDelta::seconds(90));
+        assert_eq!(limit.window, TimeDelta::minutes(15));
+        let absurd = Limit::new(u32::MAX, Duration::ZERO);
+        assert!(absurd.each > TimeDelta::zero() && absurd.window >= absurd.each);
+        assert_eq!(
+            Limit::new(0, Duration::from_secs(1)).each,
+            TimeDelta::seconds(1)
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! What Prometheus reads.
+
+use std::collections::BTreeMap;
+
+use intuned_gateway::{app::AppError, simulator::PASSCODE};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::support::{API_KEY, Backend, Setup, TestApp, eventually};
+
+/// What one reading shows.
+pub(crate) struct Reading {
+    text: String,
+    samples: BTreeMap<String, f64>,
+}
+
+impl Reading {
+    /// Reads and checks the form: each sample belongs to a metric with a help text and a type.
+    pub(crate) async fn of(app: &TestApp) -> Self {
+        let url = format!("http://{}/metrics", app.metrics_address().unwrap());
+        let answer = reqwest::get(url).await.unwrap();
+        let kind = answer.headers()["content-type"].to_str().unwrap();
+        assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+        let text = answer.text().await.unwrap();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        Self {
+            samples: samples.collect(),
+            text,
+        }
+    }
+
+    /// Zero when there is none.
+    pub(crate) fn value(&self, sample: &str) -> f64 {
+        let sample = format!("intuned_gateway_{sample}");
+        self.samples.get(&sample).copied().unwrap_or_default()
+    }
+
+    /// The metrics' names as queries have them, each with its help text.
+    pub(crate) fn metrics(&self) -> BTreeMap<&str, &str> {
+        let helps = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# HELP "));
+        helps.map(|help| help.split_once(' ').unwrap()).collect()
+    }
+}
+
+/// A gateway that shows metrics.
+pub(crate) async fn measured(backend: Backend) -> TestApp {
+    let setup = Setup {
+        configure: |config| config.metrics = Some("127.0.0.1:0".parse().unwrap()),
+        ..Setup::default()
+    };
+    TestApp::with(backend, setup).await
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_sign_in_can_be_followed_in_metrics(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = measured(backend).await;
+    let user = app.user("a@example.com").await;
+    let before = Reading::of(&app).await;
+    for (sample, expected) in [
+        (
+            r#"graphql_requests_total{kind="mutation",operation="signUp",outcome="ok"}"#,
+            1.0,
+        ),
+        (
+            r#"graphql_requests_total{kind="query",operation="me",outcome="ok"}"#,
+            0.0,
+        ),
+        ("password_hash_duration_seconds_count", 1.0),
+        ("password_hashes_pending", 0.0),
+        (r#"operations_ended_total{status="done",failure=""}"#, 0.0),
+        (r#"database_connections{state="in_use"}"#, 0.0),
+    ] {
+        assert!(
+            (before.value(sample) - expected).abs() < 0.1,
+            "{sample}\n{}",
+            before.text
+        );
+    }
+
+    let mut asked = app.asked(&user, "passcode").await;
+    let during = Reading::of(&app).await;
+    for (sample, expected) in [
+        ("websockets_open", 1.0),
+        (r#"subscriptions_open{transport="websocket"}"#, 1.0),
+        (r#"operations{status="requested_more_info"}"#, 1.0),
+        (r#"operations_started_total{kind="connect"}"#, 1.0),
+        (
+            r#"upstream_call_duration_seconds_count{call="create.start",result="ok"}"#,
+            1.0,
+        ),
+    ] {
+        assert!(
+            (during.value(sample) - expected).abs() < 0.1,
+            "{sample}\n{}",
+            during.text
+        );
+    }
+    let answered = user.resume(&asked.id, &asked.request, PASSCODE).await;
+    assert!(answered.get("errors").is_none(), "{answered:#}");
+    asked.socket.until("DONE").await;
+    drop(asked);
+    eventually("the socket's end is counted", async || {
+        Reading::of(&app).await.value("websockets_open") == 0.0
+    })
+    .await;
+
+    let after = Reading::of(&app).await;
+    for (sample, expected) in [
+        (r#"operations{status="requested_more_info"}"#, 0.0),
+        (r#"operations_ended_total{status="done",failure=""}"#, 1.0),
+        (r#"operation_duration_seconds_count{status="done"}"#, 1.0),
+        (r#"operation_polls_total{result="done"}"#, 1.0),
+        (
+            r#"graphql_requests_total{kind="subscription",operation="operationStatus",outcome="ok"}"#,
+            1.0,
+        ),
+        (r#"subscriptions_open{transport="websocket"}"#, 0.0),
+    ] {
+        assert!(
+            (after.value(sample) - expected).abs() < 0.1,
+            "{sample}\n{}",
+            after.text
+        );
+    }
+    assert!(
+        after.value(r#"database_statement_duration_seconds_count{verb="insert",result="ok"}"#)
+            > 3.0
+    );
+    assert!(after.value("operation_poll_lateness_seconds_count") > 0.0);
+    assert!(after.value(r#"http_requests_total{status="101"}"#) > 0.0);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn requests_are_told_apart_by_what_they_ask_for_and_how_they_ended() {
+    let app = measured(Backend::Sqlite).await;
+    let ask = async |query: &str| app.api.send(query, json!({})).await;
+    ask("query Anything { me { id } }").await;
+    ask("query Else { me { id } __typename }").await;
+    ask("{ a: me { id } b: operation(id: 1) { id } }").await;
+    ask("mutation { cancelOperation(operationId: 1) { operation { id } } }").await;
+    ask("{ me { nothing } }").await;
+    ask("{ nothing ").await;
+    let reading = Reading::of(&app).await;
+    for (sample, expected) in [
+        (
+            r#"graphql_requests_total{kind="query",operation="me",outcome="ok"}"#,
+            2.0,
+        ),
+        (
+            r#"graphql_requests_total{kind="query",operation="other",outcome="UNAUTHENTICATED"}"#,
+            1.0,
+        ),
+        (
+            r#"graphql_requests_total{kind="mutation",operation="cancelOperation",outcome="UNAUTHENTICATED"}"#,
+            1.0,
+        ),
+        (
+            r#"graphql_requests_total{kind="query",operation="me",outcome="GRAPHQL_VALIDATION_FAILED"}"#,
+            1.0,
+        ),
+        (
+            r#"graphql_requests_total{kind="unknown",operation="unknown",outcome="GRAPHQL_PARSE_FAILED"}"#,
+            1.0,
+        ),
+        (
+            r#"graphql_request_duration_seconds_count{kind="query",operation="me"}"#,
+            3.0,
+        ),
+    ] {
+        assert!(
+            (reading.value(sample) - expected).abs() < 0.1,
+            "{sample}\n{}",
+            reading.text
+        );
+    }
+    for name in ["Anything", "Else"] {
+        assert!(
+            !reading.text.contains(name),
+            "clients' names are as many as they like"
+        );
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn each_gateway_counts_for_itself() {
+    let (one, other) = (
+        measured(Backend::Sqlite).await,
+        measured(Backend::Sqlite).await,
+    );
+    one.user("a@example.com").await;
+    let sign_ups = r#"graphql_requests_total{kind="mutation",operation="signUp",outcome="ok"}"#;
+    assert!(Reading::of(&one).await.value(sign_ups) > 0.5);
+    assert!(Reading::of(&other).await.value(sign_ups) < 0.5);
+    one.finish().await;
+    other.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_counted_has_a_help_text_and_a_conventional_name() {
+    let app = measured(Backend::Sqlite).await;
+    let reading = Reading::of(&app).await;
+    let metrics = reading.metrics();
+    assert!(metrics.len() > 25, "{metrics:?}");
+    for (name, help) in metrics {
+        assert!(help.len() > 20, "{name}: {help}");
+        assert!(
+            name.starts_with("intuned_gateway_") || name.starts_with("process_"),
+            "{name}"
+        );
+        for unit in ["_ms", "_millis", "_minutes", "_kb"] {
+            assert!(!name.ends_with(unit), "{name} is in base units");
+        }
+    }
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ] {
+        assert!(reading.samples[name] > 0.0, "{name}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn without_an_address_nothing_is_shown_and_a_taken_one_is_told() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    assert_eq!(app.metrics_address(), None);
+    let other = measured(Backend::Sqlite).await;
+    let taken = other.metrics_address().unwrap();
+    let mut config = app.config.clone();
+    config.metrics = Some(taken);
+    let error = TestApp::try_start(config).await.unwrap_err();
+    assert!(matches!(error, AppError::Metrics { address, .. } if address == taken));
+    assert!(error.to_string().contains("METRICS_ADDR"), "{error}");
+    app.finish().await;
+    other.finish().await;
+    // It went with the gateway.
+    assert!(std::net::TcpListener::bind(taken).is_ok());
+}
+
+#[tokio::test]
+async fn metrics_hold_no_secrets() {
+    let app = measured(Backend::Sqlite).await;
+    let user = app.user("canary@example.com").await;
+    let operation = user.connect("canary-username", "canary-password").await;
+    let id = operation["id"].as_str().unwrap();
+    eventually("it ends", async || {
+        user.operation(id).await["status"] == "FAILED"
+    })
+    .await;
+    let text = Reading::of(&app).await.text;
+    let token = user.token.as_deref().unwrap();
+    for secret in ["canary", API_KEY, token, id] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    app.finish().await;
+}
