@@ -203,6 +203,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             trusted_proxies: server.trusted_proxies,
             ..limits
         },
+        trusted_documents: server.trusted_documents,
         introspection: server.introspection,
         webhooks: records.webhooks,
         audit_retention: records.audit_retention,

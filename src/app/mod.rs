@@ -2,7 +2,7 @@
 
 mod commands;
 
-use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use sea_orm::DatabaseConnection;
@@ -16,7 +16,10 @@ use crate::{
     audit::Trail,
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
-    graphql::{self, GatewayExecutor, Services},
+    graphql::{
+        self, GatewayExecutor, Services,
+        trusted::{ManifestError, TrustedDocuments},
+    },
     http::{HttpSettings, Readiness, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
     metrics::{self, DatabaseMetrics, Metrics, MetricsServer, Registry},
@@ -50,6 +53,8 @@ pub struct AppConfig {
     pub intuned: IntunedConfig,
     /// Transports and their limits.
     pub http: HttpSettings,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// Whether clients may ask for the schema.
     pub introspection: bool,
     /// Who is told of connections; none for nobody.
@@ -82,6 +87,9 @@ pub enum AppError {
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
+    /// The list of trusted documents is of no use.
+    #[error(transparent)]
+    TrustedDocuments(#[from] ManifestError),
     /// The address for metrics cannot be had.
     #[error("cannot show metrics on {address} (METRICS_ADDR)")]
     Metrics {
@@ -127,6 +135,10 @@ impl App {
         routes: Router,
     ) -> Result<Self, AppError> {
         let Ambient { clock, random } = ambient;
+        let trusted = match &config.trusted_documents {
+            Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
+            None => None,
+        };
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, &graphql::root_fields());
         let metrics_server = bind_metrics(config.metrics).await?;
@@ -217,6 +229,7 @@ impl App {
             authenticator: Arc::new(accounts),
             readiness: readiness(database.clone()),
             random,
+            trusted,
             metrics: metrics.http,
             extra: routes,
         };

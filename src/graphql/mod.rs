@@ -14,6 +14,7 @@ mod query;
 mod scalars;
 pub(crate) mod session_cookie;
 mod subscription;
+pub mod trusted;
 mod user;
 
 use async_graphql::{

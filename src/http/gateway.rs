@@ -113,11 +113,11 @@ impl<E: Executor> Gateway<E> {
         origin: &Origin,
     ) -> Result<Operation, DocumentError> {
         let Parameters {
-            query,
+            document,
             operation_name,
             mut variables,
         } = parameters;
-        let checked = self.documents.check(&query, operation_name.as_deref())?;
+        let checked = self.documents.check(&document, operation_name.as_deref())?;
         let series = self.metrics.series(checked.operation, checked.root_field());
         // Nothing would look at the others, and they would be held for as long as the operation runs.
         variables.retain(|name, _| checked.declares(name));

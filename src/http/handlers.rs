@@ -177,9 +177,10 @@ fn respond(answer: &Answer, media: Media) -> Response {
 
 /// The answer to a request that never reached the schema.
 pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
-    // The request is well-formed, only its query is not: application/json answers that with a 200.
+    // The request is well-formed, only its query is not: application/json answers that with a 200. And
+    // the clients that are to send a text along look at no answer with another status.
     let status = match refusal {
-        Refusal::Document(_) if media == Media::Json => StatusCode::OK,
+        Refusal::Document(error) if media == Media::Json || error.asks_for_text() => StatusCode::OK,
         _ => refusal.status(),
     };
     let mut response = json(status, &refusal.into(), media);

@@ -25,7 +25,11 @@ use super::{
     seats::Seats,
     settings::HttpSettings,
 };
-use crate::{ambient::Random, graphql::documents::Documents, metrics::HttpMetrics};
+use crate::{
+    ambient::Random,
+    graphql::{documents::Documents, trusted::TrustedDocuments},
+    metrics::HttpMetrics,
+};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
 const READ_BUFFER: usize = 16 * 1024;
@@ -43,6 +47,8 @@ pub struct Service<E> {
     pub readiness: Readiness,
     /// For request ids.
     pub random: Random,
+    /// The only documents that may run; none for any.
+    pub trusted: Option<TrustedDocuments>,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
@@ -87,7 +93,11 @@ impl Server {
         let gateway = Arc::new(Gateway {
             executor: service.executor,
             authenticator: service.authenticator,
-            documents: Documents::new(self.settings.documents),
+            documents: Documents::new(
+                self.settings.documents,
+                self.settings.persisted_bytes,
+                service.trusted,
+            ),
             bodies: Bodies::new(&self.settings),
             seats: Seats::default(),
             settings: self.settings.clone(),

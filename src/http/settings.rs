@@ -48,6 +48,8 @@ pub struct HttpSettings {
     pub shutdown_timeout: Duration,
     /// Web origins, such as `https://app.example.com`, whose pages may call the gateway.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Bytes of query texts that are kept for clients that send their hashes; 0 for none.
+    pub persisted_bytes: u64,
     /// Reverse proxies that tell who a client is.
     pub trusted_proxies: TrustedProxies,
     /// What a query document may ask for.
@@ -75,6 +77,7 @@ impl Default for HttpSettings {
             keep_alive: Duration::from_secs(25),
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),
+            persisted_bytes: 1024 * 1024,
             trusted_proxies: TrustedProxies::default(),
             documents: DocumentLimits::default(),
         }

@@ -7,6 +7,8 @@
     reason = "comments and names of fields are the help text and the settings' names, as they are"
 )]
 
+use std::path::PathBuf;
+
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
@@ -200,6 +202,10 @@ pub(super) struct ServerArgs {
     /// commas; pages that the gateway serves itself always may
     #[arg(long, env, value_name = "ORIGINS")]
     pub(super) allowed_origins: Option<String>,
+    /// File of the only operations that may run: Apollo's persisted query manifest, or a JSON object
+    /// from ids to documents; without it, any may
+    #[arg(long, env, value_name = "FILE")]
+    pub(super) trusted_documents: Option<PathBuf>,
     /// Reverse proxies in front of the gateway, addresses or networks such as 10.0.0.0/8, separated by
     /// commas: only their X-Forwarded-For tells who a client is
     #[arg(long, env, value_name = "NETWORKS")]

@@ -226,6 +226,7 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
         listen: listen?,
         metrics: metrics?,
         allowed_origins: allowed_origins?,
+        trusted_documents: args.trusted_documents.clone(),
         trusted_proxies: trusted_proxies?,
         graphiql: graphiql?,
         introspection: introspection?,

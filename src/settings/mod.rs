@@ -11,7 +11,13 @@ mod reader;
 mod records;
 mod upstream;
 
-use std::{ffi::OsString, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use clap::FromArgMatches;
@@ -167,6 +173,8 @@ pub struct ServerSettings {
     pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// The reverse proxies whose word for a client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// Whether to serve `GraphiQL`.

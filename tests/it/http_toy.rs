@@ -280,6 +280,7 @@ impl Toy {
             authenticator,
             readiness: Arc::new(move || Box::pin(future::ready(failing.clone()))),
             random: Random::from_seed(1),
+            trusted: None,
             extra,
         };
         let server = Server::bind(address, settings).await.expect("bind");

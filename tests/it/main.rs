@@ -15,6 +15,7 @@ mod faults;
 mod http_connections;
 mod http_cookies;
 mod http_logs;
+mod http_persisted;
 mod http_requests;
 mod http_streams;
 mod http_toy;

@@ -277,6 +277,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             run_poll_interval: Duration::from_millis(20),
         },
         http: HttpSettings::default(),
+        trusted_documents: None,
         introspection: true,
         webhooks: None,
         audit_retention: Duration::from_hours(24),
