@@ -24,7 +24,7 @@ use crate::{
     intuned::{IntunedClient, IntunedConfig},
     metrics::{self, DatabaseMetrics, Metrics, MetricsServer, Registry},
     operations::{Operations, OperationsConfig, StoreError},
-    webhooks::{self, WebhooksConfig},
+    webhooks::{self, Outbox, WebhooksConfig},
 };
 
 pub use commands::{schema, serve, simulate};
@@ -153,21 +153,9 @@ impl App {
         database::migrate(&database).await?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
-        let trail = Trail::start(
-            database.clone(),
-            config.audit_retention,
-            (clock.clone(), random.clone()),
-            &tasks,
-            &shutdown,
-        );
-        let outbox = webhooks::start(
-            config.webhooks,
-            database.clone(),
-            (clock.clone(), random.clone()),
-            &tasks,
-            &shutdown,
-        )
-        .map_err(AppError::Webhooks)?;
+        let ambient = (clock.clone(), random.clone());
+        let records = (config.audit_retention, config.webhooks);
+        let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
         let intuned = IntunedClient::with_metrics(
             config.intuned,
             clock.clone(),
@@ -327,6 +315,22 @@ fn watch_operations(registry: &mut Registry, operations: Operations) {
         None,
         move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
     ));
+}
+
+/// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
+fn keep_records(
+    (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
+    database: &DatabaseConnection,
+    (clock, random): (Arc<dyn Clock>, Random),
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(Trail, Outbox), AppError> {
+    let ambient = (clock.clone(), random.clone());
+    let trail = Trail::start(database.clone(), audit_retention, ambient, tasks, shutdown);
+    let ambient = (clock, random);
+    let outbox = webhooks::start(webhooks, database.clone(), ambient, tasks, shutdown)
+        .map_err(AppError::Webhooks)?;
+    Ok((trail, outbox))
 }
 
 async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {

@@ -120,14 +120,14 @@ impl Trail {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
-        let (notes, noted) = mpsc::channel(NOTES);
+        let (notes, receiver) = mpsc::channel(NOTES);
         let trail = Self {
             database: database.clone(),
             clock,
             random,
             notes,
         };
-        tasks.spawn(notes::write(database, noted, shutdown.clone()));
+        tasks.spawn(notes::write(database, receiver, shutdown.clone()));
         tasks.spawn(trail.clone().prune(retention, shutdown.clone()));
         trail
     }

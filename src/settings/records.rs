@@ -102,7 +102,7 @@ fn read_keys(reader: &mut Reader<'_>, secrets: &str) -> Option<Vec<SigningKey>> 
             reader.note(
                 "WEBHOOK_SECRET",
                 format_args!("is too weak or broken: {error}"),
-            )
+            );
         })
         .ok()
 }

@@ -19,40 +19,46 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Blocks that are not of the public internet, each with the length of its prefix.
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry>
+const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
+    (Ipv4Addr::UNSPECIFIED, 8),           // this network
+    (Ipv4Addr::new(10, 0, 0, 0), 8),      // private
+    (Ipv4Addr::new(100, 64, 0, 0), 10),   // shared by a carrier's customers
+    (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback
+    (Ipv4Addr::new(169, 254, 0, 0), 16),  // link-local, where clouds have their metadata
+    (Ipv4Addr::new(172, 16, 0, 0), 12),   // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24),    // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24),  // relays of 6to4, which are no more
+    (Ipv4Addr::new(192, 168, 0, 0), 16),  // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15),   // benchmarks
+    (Ipv4Addr::new(198, 51, 100, 0), 24), // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),  // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4),     // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, and broadcast
+];
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
-        [0 | 10 | 127, ..] => true, // this network, private, loopback
-        [100, second, ..] => second & 0xc0 == 64, // shared by a carrier's customers
-        [169, 254, ..] => true,     // link-local, where clouds have their metadata
-        [172, second, ..] => second & 0xf0 == 16, // private
-        [192, 0, 0 | 2, _] => true, // protocol assignments, documentation
-        [192, 88, 99, _] => true,   // 6to4 relays, which are no more
-        [192, 168, ..] => true,     // private
-        [198, 18 | 19, ..] => true, // benchmarks
-        [198, 51, 100, _] | [203, 0, 113, _] => true, // documentation
-        [224..=255, ..] => true,    // multicast, reserved, broadcast
-        _ => false,
-    };
-    !special
+    let mut special = SPECIAL_V4.iter();
+    !special.any(|(block, length)| (address.to_bits() ^ block.to_bits()) >> (32 - length) == 0)
 }
 
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] => is_public_v4(embedded(high, low)),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(embedded(high, low)),
-        [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
+        // Mapped, NAT64, 6to4.
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => {
+            is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
         // Protocol assignments and Teredo, documentation.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
         // Of all the others, unicast addresses are given out in this block alone.
         [first, ..] => first & 0xe000 == 0x2000,
     }
-}
-
-fn embedded(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
 /// Whether the address's host is a name, which is looked at when it is resolved, or a public address.
