@@ -4,6 +4,7 @@
 //! connection is fairer than polling for the file's lock, and free of "database is locked".
 
 use std::{
+    collections::HashSet,
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -156,6 +157,20 @@ pub async fn migrate(database: &DatabaseConnection) -> Result<(), DatabaseError>
     apply_migrations(database)
         .await
         .map_err(DatabaseError::Migrate)
+}
+
+/// Whether the tables are at least as new as this build. Newer ones do: another replica may have been
+/// upgraded already.
+///
+/// # Errors
+/// The database's.
+pub async fn is_migrated(database: &DatabaseConnection) -> Result<bool, DbErr> {
+    let applied = Migrator::get_migration_models(database).await?;
+    let applied: HashSet<_> = applied.iter().map(|row| row.version.as_str()).collect();
+    let known = Migrator::migrations();
+    Ok(known
+        .iter()
+        .all(|migration| applied.contains(migration.name())))
 }
 
 /// Begins a transaction that writes. On `SQLite` it takes the write lock at once: one that began by

@@ -1,6 +1,7 @@
 //! The composition root: builds every part and hands it what it needs.
 
 mod commands;
+mod watch;
 
 use std::{fs::File, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,9 +21,9 @@ use crate::{
         self, GatewayExecutor, Services,
         trusted::{ManifestError, TrustedDocuments},
     },
-    http::{HttpSettings, Readiness, Server, Service},
+    http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
-    metrics::{self, DatabaseMetrics, Metrics, MetricsServer, Registry},
+    metrics::{Metrics, MetricsServer, Registry},
     operations::{Operations, OperationsConfig, StoreError},
     webhooks::{self, Outbox, WebhooksConfig},
 };
@@ -141,7 +142,7 @@ impl App {
         };
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, &graphql::root_fields());
-        let metrics_server = bind_metrics(config.metrics).await?;
+        let metrics_server = watch::bind(config.metrics).await?;
         let address = config.listen;
         let server = Server::bind(address, config.http)
             .await
@@ -195,10 +196,12 @@ impl App {
 
         let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
         if let Some(server) = metrics_server {
-            metrics::register_process(&mut registry, clock.now());
-            metrics::watch_pool(&mut registry, database.clone());
-            watch_operations(&mut registry, operations.clone());
-            tasks.spawn(probe(metrics.database, database.clone(), shutdown.clone()));
+            tasks.spawn(watch::probe(
+                metrics.database,
+                database.clone(),
+                shutdown.clone(),
+            ));
+            let registry = watch::complete(registry, &clock, &database, &operations);
             tasks.spawn(server.run(registry, shutdown.clone()));
         }
 
@@ -215,7 +218,7 @@ impl App {
         let service = Service {
             executor: GatewayExecutor::new(schema.finish(), connections),
             authenticator: Arc::new(accounts),
-            readiness: readiness(database.clone()),
+            readiness: watch::readiness(database.clone(), services.operations.clone()),
             random,
             trusted,
             metrics: metrics.http,
@@ -277,46 +280,6 @@ impl App {
     }
 }
 
-async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsServer>, AppError> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let server = MetricsServer::bind(address).await;
-    server
-        .map(Some)
-        .map_err(|source| AppError::Metrics { address, source })
-}
-
-async fn probe(
-    metrics: DatabaseMetrics,
-    database: DatabaseConnection,
-    shutdown: CancellationToken,
-) {
-    shutdown.run_until_cancelled(metrics.probe(database)).await;
-}
-
-fn watch_operations(registry: &mut Registry, operations: Operations) {
-    let registry = registry.sub_registry_with_prefix(metrics::PREFIX);
-    let heart = operations.clone();
-    registry.register_collector(metrics::sampled(
-        "operations",
-        "Operations in flight that this replica drives, by status",
-        Some("status"),
-        move || {
-            let count = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            operations
-                .driven()
-                .map(move |(status, driven)| (status, count(driven)))
-        },
-    ));
-    registry.register_collector(metrics::sampled(
-        "heartbeat_age_seconds",
-        "Time since this replica last gave a sign of life that the database took",
-        None,
-        move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
-    ));
-}
-
 /// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
 fn keep_records(
     (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
@@ -335,19 +298,4 @@ fn keep_records(
 
 async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(accounts.run()).await;
-}
-
-fn readiness(database: DatabaseConnection) -> Readiness {
-    Arc::new(move || {
-        let database = database.clone();
-        Box::pin(async move {
-            match database.ping().await {
-                Ok(()) => Vec::new(),
-                Err(error) => {
-                    tracing::warn!(%error, "the database does not answer");
-                    vec!["database"]
-                }
-            }
-        })
-    })
 }

@@ -30,7 +30,7 @@ mod websocket;
 pub use crate::graphql::{PeerAddress, RequestId};
 pub use caller::Authenticator;
 pub use forwarded::TrustedProxies;
-pub use health::Readiness;
+pub use health::{Problem, Readiness};
 pub use pages::{ConsoleFacts, DemoAccountFacts, pages};
 pub use server::{Server, Service};
 pub use settings::HttpSettings;

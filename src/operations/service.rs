@@ -64,6 +64,7 @@ pub struct Operations {
     store: Store,
     bus: Bus,
     heart: Heart,
+    exchange: Exchange,
     intuned: IntunedClient,
     remover: Remover,
     commands: mpsc::Sender<Command>,
@@ -124,13 +125,14 @@ impl Operations {
         tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
         tasks.spawn(remover.clone().run(shutdown.clone()));
         let exchange = Exchange::new(store.clone(), bus.clone(), commands.clone());
-        tasks.spawn(exchange.run(config.database_url, shutdown.clone()));
+        tasks.spawn(exchange.clone().run(config.database_url, shutdown.clone()));
         replica.join().await?;
         tasks.spawn(replica.run(shutdown.clone()));
         Ok(Self {
             store,
             bus,
             heart,
+            exchange,
             intuned,
             remover,
             commands,
@@ -373,6 +375,16 @@ impl Operations {
     /// How long ago this replica last gave a sign of life; none before the first.
     pub fn heartbeat_age(&self) -> Option<Duration> {
         self.heart.age()
+    }
+
+    /// Whether the other replicas can take this one to be alive.
+    pub fn is_alive(&self) -> bool {
+        self.heart.age().is_some_and(|age| age < self.heart.lease())
+    }
+
+    /// Whether notifications of the other replicas are heard; true where there can be none.
+    pub fn is_listening(&self) -> bool {
+        self.exchange.is_listening()
     }
 
     /// Writes down what a user's command changes.

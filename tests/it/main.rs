@@ -12,6 +12,7 @@ mod accounts;
 mod audit;
 mod connections;
 mod faults;
+mod health;
 mod http_connections;
 mod http_cookies;
 mod http_logs;

@@ -6,7 +6,6 @@ mod database;
 mod log;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 pub(crate) mod process;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod proxy;
 mod receiver;
 pub(crate) mod socket;
