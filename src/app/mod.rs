@@ -135,7 +135,7 @@ impl App {
         ambient: Ambient,
         routes: Router,
     ) -> Result<Self, AppError> {
-        let Ambient { clock, random } = ambient;
+        let Ambient { clock, random } = ambient.clone();
         let trusted = match &config.trusted_documents {
             Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
             None => None,
@@ -154,7 +154,6 @@ impl App {
         database::migrate(&database).await?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
-        let ambient = (clock.clone(), random.clone());
         let records = (config.audit_retention, config.webhooks);
         let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
         let intuned = IntunedClient::with_metrics(
@@ -284,7 +283,7 @@ impl App {
 fn keep_records(
     (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
     database: &DatabaseConnection,
-    (clock, random): (Arc<dyn Clock>, Random),
+    Ambient { clock, random }: Ambient,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<(Trail, Outbox), AppError> {
