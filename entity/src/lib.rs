@@ -9,6 +9,7 @@ pub mod known_client;
 pub mod operation;
 pub mod operation_event;
 pub mod replica;
+pub mod revocation;
 pub mod session;
 pub mod session_removal;
 pub mod tries;

@@ -6,7 +6,9 @@
 mod config;
 mod email;
 mod error;
+mod keyed;
 mod passwords;
+mod provider;
 mod tokens;
 mod tries;
 mod watch;
@@ -23,10 +25,12 @@ use sea_orm::{
     IntoActiveModel, QueryFilter, TransactionTrait,
 };
 use secrecy::SecretString;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use self::{
     passwords::Passwords,
+    provider::Provider,
     tokens::Tokens,
     tries::{Tries, Trying},
     watch::SessionWatch,
@@ -37,8 +41,12 @@ use crate::{
     database,
 };
 
-pub use self::{config::AccountsConfig, error::AccountError, tries::TryLimits};
+pub use self::{
+    config::AccountsConfig, error::AccountError, provider::ProviderConfig, tries::TryLimits,
+};
 pub use argon2::Params as PasswordParams;
+
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Who sent a request: the holder of a valid session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,8 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
+    allow_sign_up: bool,
+    provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
     trail: Option<Trail>,
     clock: Arc<dyn Clock>,
@@ -92,13 +102,35 @@ impl Accounts {
         random: Random,
     ) -> Self {
         let config = AccountsConfig::new(secret.clone(), lifetime);
-        Self::with_config(database, &config, clock, random)
+        Self::build(database, &config, None, clock, random)
     }
 
-    /// As [`Accounts::new`], with passwords hashed as `config` says.
+    /// As [`Accounts::new`], with all that `config` says.
+    ///
+    /// # Errors
+    /// The client that fetches the provider's keys could not be built.
     pub fn with_config(
         database: DatabaseConnection,
         config: &AccountsConfig,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Result<Self, reqwest::Error> {
+        let provider = match config.provider.clone() {
+            Some(provider) => {
+                let database = database.clone();
+                let random = random.clone();
+                let provider = Provider::new(provider, database, &config.secret, random)?;
+                Some(Arc::new(provider))
+            }
+            None => None,
+        };
+        Ok(Self::build(database, config, provider, clock, random))
+    }
+
+    fn build(
+        database: DatabaseConnection,
+        config: &AccountsConfig,
+        provider: Option<Arc<Provider>>,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
@@ -113,6 +145,8 @@ impl Accounts {
             ),
             tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),
+            allow_sign_up: config.allow_sign_up,
+            provider,
             watch: Arc::default(),
             trail: None,
             database,
@@ -132,7 +166,7 @@ impl Accounts {
     /// Opens an account and signs it in. `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
-    /// [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
+    /// [`AccountError::SignUpClosed`], [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
     /// [`AccountError::TooManyTries`], [`AccountError::Busy`], [`AccountError::EmailTaken`], or that
     /// hashing, signing or the database failed.
     pub async fn sign_up(
@@ -142,6 +176,9 @@ impl Accounts {
         origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
         let origin = origin.into();
+        if !self.allow_sign_up {
+            return Err(AccountError::SignUpClosed);
+        }
         let email = email::normalize(email).ok_or(AccountError::InvalidEmail)?;
         passwords::check_length(&password)?;
         let place = self.passwords.place()?;
@@ -158,6 +195,9 @@ impl Accounts {
             email,
             password_hash: PasswordHash(password_hash),
             created_at: now.into(),
+            issuer: None,
+            subject: None,
+            contact_email: None,
         };
 
         let transaction = self.database.begin().await?;
@@ -208,7 +248,8 @@ impl Accounts {
             }
             None => None,
         };
-        let hash = user.as_ref().map(|user| user.password_hash.0.clone());
+        let hash = user.as_ref().and_then(|user| user.password_hash.as_phc());
+        let hash = hash.map(str::to_owned);
         let matches = self.passwords.verify(place, password, hash).await?;
         if let (Some(user), false, Some(trail)) = (&user, matches, &self.trail) {
             // Written later: it must not take longer than for an address that nobody has.
@@ -236,12 +277,13 @@ impl Accounts {
         caller: Caller,
         origin: impl Into<Origin>,
     ) -> Result<(), AccountError> {
-        let transaction = self.database.begin().await?;
+        let transaction = database::begin(&self.database).await?;
         let deleted = session::Entity::delete_by_id(caller.session_id)
             .filter(session::Column::UserId.eq(caller.user_id))
             .exec(&transaction)
             .await?;
-        if deleted.rows_affected > 0 {
+        if deleted.rows_affected == 1 {
+            provider::revoke_session(&transaction, caller, self.clock.now()).await?;
             let signed_out = audit::Event::new(caller.user_id, audit::Kind::SignedOut);
             self.record(&transaction, signed_out.by(&origin.into()))
                 .await?;
@@ -262,16 +304,16 @@ impl Accounts {
         }
     }
 
-    /// Whose session the token is.
+    /// Whose session the token is: one of the gateway's own, or one of the identity provider's.
     ///
     /// # Errors
-    /// [`AccountError::InvalidToken`], or the database failed.
+    /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
         let now = self.clock.now();
-        let claims = self
-            .tokens
-            .verify(token, now)
-            .ok_or(AccountError::InvalidToken)?;
+        let Some(claims) = self.tokens.verify(token, now) else {
+            let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
+            return provider.authenticate(token, now).await;
+        };
         session::Entity::find_by_id(claims.session_id)
             .one(&self.database)
             .await?
@@ -315,8 +357,23 @@ impl Accounts {
         let clock = &*self.clock;
         tokio::join!(
             self.watch.run(&self.database, clock, &self.random),
-            self.tries.run(clock),
+            self.prune(),
         );
+    }
+
+    /// Deletes what is of no more use, from time to time.
+    async fn prune(&self) {
+        loop {
+            let now = self.clock.now();
+            let pruned = async {
+                self.tries.prune(now).await?;
+                provider::prune(&self.database, now).await
+            };
+            if let Err(error) = pruned.await {
+                tracing::warn!(%error, "rows that are of no more use could not be deleted; trying again");
+            }
+            sleep(PRUNE_INTERVAL).await;
+        }
     }
 
     async fn open_session(

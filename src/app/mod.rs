@@ -18,7 +18,7 @@ use crate::{
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
     graphql::{
-        self, GatewayExecutor, Services,
+        self, GatewayExecutor, GatewaySchema, Services,
         trusted::{ManifestError, TrustedDocuments},
     },
     http::{HttpSettings, Server, Service},
@@ -85,6 +85,9 @@ pub enum AppError {
     /// The client for webhooks could not be built.
     #[error("the client for webhooks could not be built")]
     Webhooks(#[source] reqwest::Error),
+    /// The client for the identity provider could not be built.
+    #[error("the client for the identity provider could not be built")]
+    Provider(#[source] reqwest::Error),
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
@@ -172,6 +175,7 @@ impl App {
             clock.clone(),
             random.clone(),
         )
+        .map_err(AppError::Provider)?
         .with_trail(trail.clone());
         let connections = Connections::new(
             config.connections,
@@ -210,12 +214,9 @@ impl App {
             operations,
             trail,
         };
-        let mut schema = graphql::schema(services.clone());
-        if !config.introspection {
-            schema = schema.disable_introspection().disable_suggestions();
-        }
+        let schema = schema_over(services.clone(), config.introspection);
         let service = Service {
-            executor: GatewayExecutor::new(schema.finish(), connections),
+            executor: GatewayExecutor::new(schema, connections),
             authenticator: Arc::new(accounts),
             readiness: watch::readiness(database.clone(), services.operations.clone()),
             random,
@@ -293,6 +294,18 @@ fn keep_records(
     let outbox = webhooks::start(webhooks, database.clone(), ambient, tasks, shutdown)
         .map_err(AppError::Webhooks)?;
     Ok((trail, outbox))
+}
+
+fn schema_over(services: Services, introspection: bool) -> GatewaySchema {
+    let schema = graphql::schema(services);
+    if introspection {
+        schema.finish()
+    } else {
+        schema
+            .disable_introspection()
+            .disable_suggestions()
+            .finish()
+    }
 }
 
 async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {

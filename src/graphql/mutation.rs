@@ -22,7 +22,8 @@ pub struct Mutation;
 /// What can be done.
 #[Object]
 impl Mutation {
-    /// Opens an account and signs it in. Error code EMAIL_TAKEN when the address has one.
+    /// Opens an account and signs it in. Error code EMAIL_TAKEN when the address has one, SIGN_UP_CLOSED
+    /// where the operator lets nobody open one, RATE_LIMITED after too many tries.
     async fn sign_up(
         &self,
         context: &Context<'_>,
@@ -35,7 +36,8 @@ impl Mutation {
         Ok(signed_in.into())
     }
 
-    /// Error code INVALID_CREDENTIALS for a wrong password and for an unknown address alike.
+    /// Error code INVALID_CREDENTIALS for a wrong password and for an unknown address alike, RATE_LIMITED
+    /// after too many tries.
     async fn sign_in(
         &self,
         context: &Context<'_>,
@@ -48,7 +50,8 @@ impl Mutation {
         Ok(signed_in.into())
     }
 
-    /// Ends this session: its token stops working at once, on every replica and every open socket.
+    /// Ends this session: its token stops working at once, on every replica and every open socket. A token
+    /// of the operator's identity provider is refused from then on; what is signed in there stays so.
     async fn sign_out(&self, context: &Context<'_>) -> Result<SignOutPayload, ApiError> {
         // Also one that is no good any more.
         session_cookie::forget(context);

@@ -23,8 +23,10 @@ impl User {
         self.0.id.into()
     }
 
+    /// For a user of the operator's identity provider, the address that it has verified; where it has
+    /// verified none, a stand-in under `identity-provider.invalid` that nobody can be written to at.
     async fn email(&self) -> &str {
-        &self.0.email
+        self.0.address()
     }
 
     /// The caller's OrangeHRM connection; null when not connected.

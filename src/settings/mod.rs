@@ -25,7 +25,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    accounts::TryLimits,
+    accounts::{ProviderConfig, TryLimits},
     ambient::Random,
     http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
@@ -129,6 +129,10 @@ pub struct AccountSettings {
     pub session_lifetime: Duration,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// Whether accounts may be opened here.
+    pub allow_sign_up: bool,
+    /// The identity provider whose tokens are taken as well.
+    pub provider: Option<ProviderConfig>,
 }
 
 /// Where the data is.

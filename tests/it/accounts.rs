@@ -95,7 +95,8 @@ fn replica(database: &DatabaseConnection, clock: &Arc<StoppedClock>, seed: u64) 
         ..AccountsConfig::new("a secret of thirty-two characters".into(), LIFETIME)
     };
     let clock: Arc<dyn Clock> = clock.clone();
-    Accounts::with_config(database.clone(), &config, clock, Random::from_seed(seed))
+    let random = Random::from_seed(seed);
+    Accounts::with_config(database.clone(), &config, clock, random).unwrap()
 }
 
 #[tokio::test]

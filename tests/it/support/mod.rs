@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod database;
+pub(crate) mod identity_provider;
 mod log;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 pub(crate) mod process;
