@@ -60,6 +60,31 @@ pub struct Service<E> {
     pub extra: Router,
 }
 
+impl<E: Executor> Service<E> {
+    /// All routes. `tasks` is what must end before the server has stopped.
+    pub(super) fn into_router(
+        self,
+        settings: &HttpSettings,
+        shutdown: &CancellationToken,
+        departures: &Departures,
+        tasks: &TaskTracker,
+    ) -> Router {
+        let gateway = Arc::new(Gateway {
+            executor: self.executor,
+            authenticator: self.authenticator,
+            documents: Documents::new(settings.documents, settings.persisted_bytes, self.trusted),
+            bodies: Bodies::new(settings),
+            seats: Seats::default(),
+            settings: settings.clone(),
+            metrics: self.metrics,
+            shutdown: shutdown.clone(),
+            departures: departures.clone(),
+            tasks: tasks.clone(),
+        });
+        router::build(gateway, self.readiness, self.random, self.extra)
+    }
+}
+
 /// A server that holds its address already.
 #[derive(Debug)]
 pub struct Server {
@@ -95,24 +120,8 @@ impl Server {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let departures = Departures::new();
-        let gateway = Arc::new(Gateway {
-            executor: service.executor,
-            authenticator: service.authenticator,
-            documents: Documents::new(
-                self.settings.documents,
-                self.settings.persisted_bytes,
-                service.trusted,
-            ),
-            bodies: Bodies::new(&self.settings),
-            seats: Seats::default(),
-            settings: self.settings.clone(),
-            metrics: service.metrics,
-            shutdown: shutdown.clone(),
-            departures: departures.clone(),
-            tasks: tasks.clone(),
-        });
         let connections = Connections {
-            router: router::build(gateway, service.readiness, service.random, service.extra),
+            router: service.into_router(&self.settings, &shutdown, &departures, &tasks),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),

@@ -9,6 +9,7 @@
 
 mod account_limits;
 mod accounts;
+mod audit;
 mod connections;
 mod faults;
 mod health;
@@ -20,6 +21,8 @@ mod http_persisted;
 mod http_requests;
 mod http_streams;
 mod http_toy;
+mod identity_provider;
+mod identity_tokens;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
@@ -35,6 +38,7 @@ mod replicas;
 mod secrets;
 mod settings;
 mod support;
+mod webhooks;
 mod websocket_client;
 mod websocket_limits;
 mod websocket_protocol;
