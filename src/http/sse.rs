@@ -26,6 +26,7 @@ use super::{
 use crate::{
     accounts::Caller,
     metrics::{StreamEnd, StreamWatch, Transport},
+    telemetry::Trail,
 };
 
 /// Keeps the connection from looking dead.
@@ -53,6 +54,7 @@ pub(crate) fn stream<E: Executor>(
     };
     let watch = StreamWatch::new(Transport::EventStream);
     let answers = gateway.stream(operation, &watch);
+    let answers = Trail::current().follow_stream(answers);
     let shutdown = gateway.shutdown.clone().cancelled_owned();
     let over = future::select(session_ended, Box::pin(shutdown)).map(move |over| {
         watch.ends(match over {

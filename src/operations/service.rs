@@ -31,6 +31,7 @@ use crate::{
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
+    telemetry::Trail,
 };
 
 const COMMANDS: usize = 1024;
@@ -169,7 +170,7 @@ impl Operations {
                     counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
-                    let start = Box::new((operation.clone(), credentials));
+                    let start = Box::new((operation.clone(), credentials, Trail::current()));
                     if this.tell(Command::Start(start)).await.is_err() {
                         // Shutting down: whoever takes the operation over finds out what became of it.
                         tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
@@ -417,7 +418,7 @@ impl Operations {
         &self,
         command: impl Future<Output = Result<T, OperationError>> + Send + 'static,
     ) -> Result<T, OperationError> {
-        let ended = self.tasks.spawn(command).await;
+        let ended = self.tasks.spawn(Trail::current().follow(command)).await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }
 }

@@ -34,6 +34,7 @@ mod replicas;
 mod secrets;
 mod settings;
 mod support;
+mod telemetry;
 mod websocket_client;
 mod websocket_limits;
 mod websocket_protocol;
