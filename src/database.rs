@@ -455,8 +455,9 @@ mod tests {
         let user = |id| entity::user::ActiveModel {
             id: Set(uuid::Uuid::from_u128(id)),
             email: Set("a@example.com".into()),
-            password_hash: Set(entity::user::PasswordHash(String::new())),
+            password_hash: Set(entity::user::PasswordHash::none()),
             created_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
+            ..Default::default()
         };
         let insert = async |id| {
             entity::user::Entity::insert(user(id))

@@ -1,5 +1,6 @@
 //! The schema. Resolvers hold no rules: they call a service and map its answer.
 
+mod audit;
 mod connection;
 mod context;
 pub mod documents;
@@ -29,7 +30,9 @@ pub use mutation::Mutation;
 pub use query::Query;
 pub use subscription::Subscriptions;
 
-use crate::{accounts::Accounts, connections::Connections, operations::Operations, telemetry};
+use crate::{
+    accounts::Accounts, audit::Trail, connections::Connections, operations::Operations, telemetry,
+};
 
 /// The gateway's schema with the services behind it.
 pub type GatewaySchema = Schema<Query, Mutation, Subscriptions>;
@@ -43,6 +46,8 @@ pub struct Services {
     pub connections: Connections,
     /// Attempts to connect.
     pub operations: Operations,
+    /// What was done and when.
+    pub trail: Trail,
 }
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
@@ -55,6 +60,7 @@ pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscription
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)
+        .data(services.trail)
 }
 
 /// The schema as text, as `schema.graphql` holds it.
@@ -98,7 +104,7 @@ mod tests {
     use super::*;
 
     /// Texts that a client may send and that are no secrets.
-    const PUBLIC: [&str; 2] = ["email", "idempotencyKey"];
+    const PUBLIC: [&str; 3] = ["after", "email", "idempotencyKey"];
 
     fn inputs(registry: &Registry) -> Vec<&MetaInputValue> {
         let mut inputs = Vec::new();

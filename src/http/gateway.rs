@@ -21,6 +21,7 @@ use super::{
     answer::Answer,
     body::Bodies,
     caller::Authenticator,
+    departures::Departures,
     parameters::Parameters,
     refusal::Refusal,
     seats::{Seat, Seats},
@@ -47,6 +48,8 @@ pub(crate) struct Gateway<E> {
     pub(crate) metrics: HttpMetrics,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
+    /// When each socket and event stream leaves then.
+    pub(crate) departures: Departures,
     /// Everything that the server waits for when it stops.
     pub(crate) tasks: TaskTracker,
 }

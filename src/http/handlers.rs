@@ -19,6 +19,7 @@ use super::{
     cookie,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body},
+    multipart,
     observe::shorten,
     parameters::Parameters,
     refusal::Refusal,
@@ -129,6 +130,7 @@ impl Call {
             understood.inspect_err(|refusal| gateway.metrics.refused(refusal.code()))?;
         match media {
             Media::EventStream => sse::stream(gateway, operation, caller),
+            Media::Multipart => multipart::stream(gateway, operation, caller),
             media => Ok(respond(&gateway.execute(operation).await?, media)),
         }
     }
@@ -159,9 +161,11 @@ impl Call {
         match operation.kind {
             OperationType::Mutation if by_get => Err(Refusal::QueriesOnly),
             OperationType::Query | OperationType::Mutation => Ok(self.accepted.best()),
-            OperationType::Subscription if self.accepted.event_stream() => Ok(Media::EventStream),
-            OperationType::Subscription if by_get => Err(Refusal::QueriesOnly),
-            OperationType::Subscription => Err(Refusal::StreamNeeded),
+            OperationType::Subscription => match self.accepted.stream() {
+                Some(Media::EventStream) => Ok(Media::EventStream),
+                _ if by_get => Err(Refusal::QueriesOnly),
+                stream => stream.ok_or(Refusal::StreamNeeded),
+            },
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     body::Bodies,
     caller::Authenticator,
     connection::Connection,
+    departures::Departures,
     gateway::Gateway,
     health::Readiness,
     router,
@@ -36,6 +37,9 @@ const READ_BUFFER: usize = 16 * 1024;
 
 /// Pause after a connection could not be accepted, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two goodbyes when the server stops, where there is time for it.
+const EACH_LEAVES_AFTER: Duration = Duration::from_millis(1);
 
 /// What is served.
 pub struct Service<E> {
@@ -90,6 +94,7 @@ impl Server {
     pub async fn run<E: Executor>(self, service: Service<E>, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
+        let departures = Departures::new();
         let gateway = Arc::new(Gateway {
             executor: service.executor,
             authenticator: service.authenticator,
@@ -103,6 +108,7 @@ impl Server {
             settings: self.settings.clone(),
             metrics: service.metrics,
             shutdown: shutdown.clone(),
+            departures: departures.clone(),
             tasks: tasks.clone(),
         });
         let connections = Connections {
@@ -123,7 +129,10 @@ impl Server {
         }
         drop(self.listener);
         tasks.close();
-        if timeout(self.settings.shutdown_timeout, tasks.wait())
+        let open = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let spread = (EACH_LEAVES_AFTER * open).min(self.settings.reconnect_spread);
+        let ended = async { tokio::join!(departures.begin(spread), tasks.wait()) };
+        if timeout(self.settings.shutdown_timeout, ended)
             .await
             .is_err()
         {

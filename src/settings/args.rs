@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use super::{
     limits::LimitArgs,
     problem::{Problem, Problems},
+    records::RecordArgs,
 };
 
 /// A GraphQL gateway with subscriptions in front of Intuned.
@@ -61,6 +62,8 @@ pub(super) struct ServeArgs {
     pub(super) operations: OperationArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
+    #[command(flatten)]
+    pub(super) records: RecordArgs,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
@@ -140,6 +143,21 @@ pub(super) struct AccountArgs {
     /// The span that tries are counted in; used ones come back evenly over it
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) sign_in_window: String,
+    /// Whether accounts may be opened here; when all users come from an identity provider, switch it off
+    #[arg(long, env, value_name = "SWITCH", default_value = "true",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) allow_sign_up: String,
+    /// Identity provider whose tokens are taken as well: the exact text of their iss. It, OIDC_AUDIENCE
+    /// and OIDC_JWKS_URL go together; the provider's page .well-known/openid-configuration has it
+    #[arg(long, env, value_name = "ISSUER")]
+    pub(super) oidc_issuer: Option<String>,
+    /// What the aud of the identity provider's tokens must be or hold: what the gateway, as an API or a
+    /// client, is called there
+    #[arg(long, env, value_name = "AUDIENCE")]
+    pub(super) oidc_audience: Option<String>,
+    /// Where the identity provider's public keys are, its jwks_uri; https, but on this machine
+    #[arg(long, env, value_name = "URL")]
+    pub(super) oidc_jwks_url: Option<String>,
 }
 
 #[derive(Args)]

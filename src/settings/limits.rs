@@ -54,8 +54,8 @@ pub(super) struct LimitArgs {
     /// How many connections a replica takes at once; every WebSocket is one
     #[arg(long, env, value_name = "COUNT", default_value = "50000")]
     max_connections: String,
-    /// How many of them may come from one address; loopback and private addresses, where reverse
-    /// proxies are, are not counted; 0 for any number
+    /// How many of them may come from one address; loopback and private addresses and
+    /// TRUSTED_PROXIES are not counted; 0 for any number
     #[arg(long, env, value_name = "COUNT", default_value = "1000")]
     max_address_connections: String,
     /// How long a request's head may take to arrive, and how long a connection may wait for its next

@@ -8,6 +8,7 @@ mod demo;
 mod limits;
 mod problem;
 mod reader;
+mod records;
 mod upstream;
 
 use std::{
@@ -24,7 +25,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    accounts::TryLimits,
+    accounts::{ProviderConfig, TryLimits},
     ambient::Random,
     http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use problem::{Problem, Problems};
+pub use records::RecordSettings;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct Settings {
     pub claims: ClaimsSettings,
     /// Serving HTTP.
     pub server: ServerSettings,
+    /// Webhooks and audit trails.
+    pub records: RecordSettings,
     /// What a request may ask for, how much there may be at once, and how long it may take.
     pub limits: HttpSettings,
     /// The log.
@@ -127,6 +131,10 @@ pub struct AccountSettings {
     pub session_lifetime: Duration,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// Whether accounts may be opened here.
+    pub allow_sign_up: bool,
+    /// The identity provider whose tokens are taken as well.
+    pub provider: Option<ProviderConfig>,
 }
 
 /// Where the data is.

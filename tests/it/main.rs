@@ -9,16 +9,20 @@
 
 mod account_limits;
 mod accounts;
+mod audit;
 mod connections;
 mod faults;
 mod health;
 mod http_connections;
 mod http_cookies;
 mod http_logs;
+mod http_multipart;
 mod http_persisted;
 mod http_requests;
 mod http_streams;
 mod http_toy;
+mod identity_provider;
+mod identity_tokens;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;
@@ -35,6 +39,7 @@ mod secrets;
 mod settings;
 mod support;
 mod telemetry;
+mod webhooks;
 mod websocket_client;
 mod websocket_limits;
 mod websocket_protocol;
