@@ -32,6 +32,7 @@ use crate::{
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
+    telemetry,
     webhooks::Outbox,
 };
 
@@ -174,7 +175,7 @@ impl Operations {
                     counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
-                    let start = Box::new((operation.clone(), credentials));
+                    let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
                     if this.tell(Command::Start(start)).await.is_err() {
                         // Shutting down: whoever takes the operation over finds out what became of it.
                         tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
@@ -433,7 +434,10 @@ impl Operations {
         &self,
         command: impl Future<Output = Result<T, OperationError>> + Send + 'static,
     ) -> Result<T, OperationError> {
-        let ended = self.tasks.spawn(command).await;
+        let ended = self
+            .tasks
+            .spawn(telemetry::Trail::current().follow(command))
+            .await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }
 }

@@ -38,6 +38,7 @@ mod replicas;
 mod secrets;
 mod settings;
 mod support;
+mod telemetry;
 mod webhooks;
 mod websocket_client;
 mod websocket_limits;
