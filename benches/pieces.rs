@@ -12,7 +12,10 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use intuned_gateway::{
-    graphql::{documents::Documents, limits::DocumentLimits},
+    graphql::{
+        documents::{Documents, Wanted},
+        limits::DocumentLimits,
+    },
     intuned::CreateResult,
     operations::state::{Observation, State, Watch, observe},
 };
@@ -20,16 +23,17 @@ use intuned_gateway::{
 const QUERY: &str = "query Me { me { id email connection { id createdAt connectedAt } } }";
 
 fn documents(criterion: &mut Criterion) {
-    let documents = Documents::new(DocumentLimits::default());
+    let wanted = Wanted::Text(QUERY.into());
+    let documents = Documents::new(DocumentLimits::default(), 0, None);
     criterion.bench_function("a document parsed and checked", |bench| {
         bench.iter_batched(
-            || Documents::new(DocumentLimits::default()),
-            |documents| documents.check(black_box(QUERY), None).unwrap(),
+            || Documents::new(DocumentLimits::default(), 0, None),
+            |documents| documents.check(black_box(&wanted), None).unwrap(),
             BatchSize::SmallInput,
         );
     });
     criterion.bench_function("the same from the cache", |bench| {
-        bench.iter(|| documents.check(black_box(QUERY), None).unwrap());
+        bench.iter(|| documents.check(black_box(&wanted), None).unwrap());
     });
 }
 

@@ -4,6 +4,7 @@
 //! connection is fairer than polling for the file's lock, and free of "database is locked".
 
 use std::{
+    collections::HashSet,
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -15,7 +16,8 @@ use std::{
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
     sea_query::Expr,
     sqlx::{
         self, Connection, PgConnection,
@@ -158,6 +160,30 @@ pub async fn migrate(database: &DatabaseConnection) -> Result<(), DatabaseError>
         .map_err(DatabaseError::Migrate)
 }
 
+/// Whether the tables are at least as new as this build. Newer ones do: another replica may have been
+/// upgraded already.
+///
+/// # Errors
+/// The database's.
+pub async fn is_migrated(database: &DatabaseConnection) -> Result<bool, DbErr> {
+    let backend = database.get_database_backend();
+    let applied = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
+    let applied = database.query_all_raw(applied).await?;
+    let applied: Result<Vec<String>, _> = applied
+        .iter()
+        .map(|row| row.try_get("", "version"))
+        .collect();
+    Ok(has_known_migrations(applied?))
+}
+
+fn has_known_migrations(applied: impl IntoIterator<Item = String>) -> bool {
+    let applied: HashSet<_> = applied.into_iter().collect();
+    let known = Migrator::migrations();
+    known
+        .iter()
+        .all(|migration| applied.contains(migration.name()))
+}
+
 /// Begins a transaction that writes. On `SQLite` it takes the write lock at once: one that began by
 /// reading could find itself outrun, and could then only fail.
 ///
@@ -253,7 +279,11 @@ async fn apply_migrations(database: &DatabaseConnection) -> Result<(), DbErr> {
             .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             .await?;
     }
-    Migrator::up(&transaction, None).await?;
+    let applied = Migrator::get_migration_models(&transaction).await?;
+    // Newer tables than this build knows are left alone: an upgrade of the replicas may be under way.
+    if !has_known_migrations(applied.into_iter().map(|row| row.version)) {
+        Migrator::up(&transaction, None).await?;
+    }
     transaction.commit().await
 }
 
@@ -349,7 +379,7 @@ fn create_file(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use sea_orm::{EntityTrait, Set, Statement};
+    use sea_orm::{EntityTrait, Set};
     use tempfile::TempDir;
 
     use super::*;
@@ -425,8 +455,9 @@ mod tests {
         let user = |id| entity::user::ActiveModel {
             id: Set(uuid::Uuid::from_u128(id)),
             email: Set("a@example.com".into()),
-            password_hash: Set(entity::user::PasswordHash(String::new())),
+            password_hash: Set(entity::user::PasswordHash::none()),
             created_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
+            ..Default::default()
         };
         let insert = async |id| {
             entity::user::Entity::insert(user(id))

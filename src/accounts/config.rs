@@ -4,7 +4,7 @@ use std::{num::NonZero, thread, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{PasswordParams, TryLimits};
+use super::{PasswordParams, ProviderConfig, TryLimits};
 use crate::metrics::PasswordMetrics;
 
 /// Passwords that may wait for each one that is being hashed: some two seconds' work.
@@ -27,6 +27,10 @@ pub struct AccountsConfig {
     pub password_metrics: PasswordMetrics,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// Whether accounts may be opened here (setting `ALLOW_SIGN_UP`).
+    pub allow_sign_up: bool,
+    /// The identity provider whose tokens are taken as well.
+    pub provider: Option<ProviderConfig>,
 }
 
 impl AccountsConfig {
@@ -42,6 +46,8 @@ impl AccountsConfig {
             passwords_waiting: threads * WAITING_FOR_EACH_THREAD,
             password_metrics: PasswordMetrics::default(),
             tries: TryLimits::default(),
+            allow_sign_up: true,
+            provider: None,
         }
     }
 }

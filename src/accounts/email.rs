@@ -2,6 +2,8 @@
 
 use email_address::{EmailAddress, Options};
 
+use super::provider::NO_ADDRESS;
+
 /// RFC 5321 allows paths of 256 octets, angle brackets included.
 const MAX_LENGTH: usize = 254;
 
@@ -13,6 +15,9 @@ pub(super) fn normalize(input: &str) -> Option<String> {
         .without_domain_literal();
     let email = input.trim().to_lowercase();
     if email.len() > MAX_LENGTH {
+        return None;
+    }
+    if email.ends_with(NO_ADDRESS) {
         return None;
     }
     let valid = EmailAddress::parse_with_options(&email, options).is_ok();
@@ -40,6 +45,7 @@ mod tests {
     #[case("@example.com")]
     #[case("ada@")]
     #[case("ada@localhost")]
+    #[case("ada@Identity-Provider.invalid")]
     #[case("ada@[127.0.0.1]")]
     #[case("Ada <ada@example.com>")]
     #[case("ada@example.com\r\nBcc: bob@example.com")]

@@ -28,6 +28,12 @@ pub enum AccountError {
         /// When the next one is free.
         retry_after: Duration,
     },
+    /// The identity provider's keys cannot be had, so whose token it is cannot be told.
+    #[error("the identity provider cannot be asked for its keys")]
+    NoKeys,
+    /// The operator lets nobody open an account here.
+    #[error("accounts are not opened here")]
+    SignUpClosed,
     /// As many passwords wait to be hashed as may.
     #[error("too many passwords wait to be hashed")]
     Busy,

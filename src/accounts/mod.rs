@@ -6,13 +6,17 @@
 mod config;
 mod email;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
+mod keyed;
 mod passwords;
+mod provider;
 mod sessions;
 mod tokens;
 mod tries;
 mod watch;
 
-use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use entity::{
@@ -24,10 +28,12 @@ use sea_orm::{
     IntoActiveModel, QueryFilter, TransactionTrait,
 };
 use secrecy::SecretString;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use self::{
     passwords::Passwords,
+    provider::Provider,
     sessions::Standing,
     tokens::Tokens,
     tries::{Tries, Trying},
@@ -35,14 +41,18 @@ use self::{
 };
 use crate::{
     ambient::{Clock, Random},
+    audit::{self, Origin, Trail},
     database,
     gather::{Gather, padded},
 };
 
-pub use self::{config::AccountsConfig, error::AccountError, tries::TryLimits};
-pub use sessions::Profile;
-
+pub use self::{
+    config::AccountsConfig, error::AccountError, provider::ProviderConfig, sessions::Profile,
+    tries::TryLimits,
+};
 pub use argon2::Params as PasswordParams;
+
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Who sent a request: the holder of a valid session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +64,9 @@ pub struct Caller {
     /// When the token stops working by itself.
     pub expires_at: DateTime<Utc>,
 }
+
+/// Who sent a request, and who they are as of now, where that was read as well.
+pub type Visit = (Caller, Option<Arc<Profile>>);
 
 /// A fresh session and the token for it.
 #[derive(Clone, Debug)]
@@ -75,7 +88,10 @@ pub struct Accounts {
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
     sessions: Gather<Uuid, Standing>,
+    allow_sign_up: bool,
+    provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
+    trail: Option<Trail>,
     clock: Arc<dyn Clock>,
     random: Random,
 }
@@ -96,13 +112,35 @@ impl Accounts {
         random: Random,
     ) -> Self {
         let config = AccountsConfig::new(secret.clone(), lifetime);
-        Self::with_config(database, &config, clock, random)
+        Self::build(database, &config, None, clock, random)
     }
 
-    /// As [`Accounts::new`], with passwords hashed as `config` says.
+    /// As [`Accounts::new`], with all that `config` says.
+    ///
+    /// # Errors
+    /// The client that fetches the provider's keys could not be built.
     pub fn with_config(
         database: DatabaseConnection,
         config: &AccountsConfig,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Result<Self, reqwest::Error> {
+        let provider = match config.provider.clone() {
+            Some(provider) => {
+                let database = database.clone();
+                let random = random.clone();
+                let provider = Provider::new(provider, database, &config.secret, random)?;
+                Some(Arc::new(provider))
+            }
+            None => None,
+        };
+        Ok(Self::build(database, config, provider, clock, random))
+    }
+
+    fn build(
+        database: DatabaseConnection,
+        config: &AccountsConfig,
+        provider: Option<Arc<Provider>>,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
@@ -118,30 +156,47 @@ impl Accounts {
             tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
             tokens: Arc::new(Tokens::new(&config.secret)),
             sessions: sessions::reader(database.clone()),
+            allow_sign_up: config.allow_sign_up,
+            provider,
             watch: Arc::default(),
+            trail: None,
             database,
             clock,
             random,
         }
     }
 
-    /// Opens an account and signs it in. `client` is who asks, for the limit on tries.
+    /// The same, with what is done recorded in `trail`.
+    pub fn with_trail(self, trail: Trail) -> Self {
+        Self {
+            trail: Some(trail),
+            ..self
+        }
+    }
+
+    /// Opens an account and signs it in. `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
-    /// [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
+    /// [`AccountError::SignUpClosed`], [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
     /// [`AccountError::TooManyTries`], [`AccountError::Busy`], [`AccountError::EmailTaken`], or that
     /// hashing, signing or the database failed.
     pub async fn sign_up(
         &self,
         email: &str,
         password: SecretString,
-        client: IpAddr,
+        origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
+        let origin = origin.into();
+        if !self.allow_sign_up {
+            return Err(AccountError::SignUpClosed);
+        }
         let email = email::normalize(email).ok_or(AccountError::InvalidEmail)?;
         passwords::check_length(&password)?;
         let place = self.passwords.place()?;
         let now = self.clock.now();
-        let counted = self.tries.count(Trying::SignUp, &email, client, now);
+        let counted = self
+            .tries
+            .count(Trying::SignUp, &email, origin.address(), now);
         let counted = counted.await?;
         let salt = self.random.bytes();
         let password_hash = self.passwords.hash(place, password, salt).await?;
@@ -151,6 +206,9 @@ impl Accounts {
             email,
             password_hash: PasswordHash(password_hash),
             created_at: now.into(),
+            issuer: None,
+            subject: None,
+            contact_email: None,
         };
 
         let transaction = self.database.begin().await?;
@@ -163,13 +221,15 @@ impl Accounts {
                 error => error.into(),
             })?;
         let signed_in = self.open_session(&transaction, user).await?;
+        let opened = audit::Event::new(signed_in.user.id, audit::Kind::AccountOpened).by(&origin);
+        self.record(&transaction, opened).await?;
         transaction.commit().await?;
         tolerate(self.tries.welcome(&counted, now).await);
         Ok(signed_in)
     }
 
     /// Signs in. An unknown address costs as much time, and as many tries, as a wrong password.
-    /// `client` is who asks, for the limit on tries.
+    /// `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
     /// [`AccountError::InvalidCredentials`], [`AccountError::TooManyTries`], [`AccountError::Busy`],
@@ -178,14 +238,17 @@ impl Accounts {
         &self,
         email: &str,
         password: SecretString,
-        client: IpAddr,
+        origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
+        let origin = origin.into();
         let place = self.passwords.place()?;
         let normalized = email::normalize(email);
         let address = normalized.as_deref().unwrap_or(email);
         let now = self.clock.now();
         // Before the password is looked at: many at once must not all find the limit unreached.
-        let counted = self.tries.count(Trying::Password, address, client, now);
+        let counted = self
+            .tries
+            .count(Trying::Password, address, origin.address(), now);
         let counted = counted.await?;
         let user = match &normalized {
             Some(email) => {
@@ -196,12 +259,21 @@ impl Accounts {
             }
             None => None,
         };
-        let hash = user.as_ref().map(|user| user.password_hash.0.clone());
+        let hash = user.as_ref().and_then(|user| user.password_hash.as_phc());
+        let hash = hash.map(str::to_owned);
         let matches = self.passwords.verify(place, password, hash).await?;
+        if let (Some(user), false, Some(trail)) = (&user, matches, &self.trail) {
+            // Written later: it must not take longer than for an address that nobody has.
+            trail.note(audit::Event::new(user.id, audit::Kind::SignInFailed).by(&origin));
+        }
         let user = user
             .filter(|_| matches)
             .ok_or(AccountError::InvalidCredentials)?;
-        let signed_in = self.open_session(&self.database, user).await?;
+        let signed_in = audit::Event::new(user.id, audit::Kind::SignedIn).by(&origin);
+        let transaction = self.database.begin().await?;
+        self.record(&transaction, signed_in).await?;
+        let signed_in = self.open_session(&transaction, user).await?;
+        transaction.commit().await?;
         tolerate(self.tries.forgive(&counted, now).await);
         Ok(signed_in)
     }
@@ -211,34 +283,57 @@ impl Accounts {
     ///
     /// # Errors
     /// The database failed; the session stands.
-    pub async fn sign_out(&self, caller: Caller) -> Result<(), AccountError> {
-        session::Entity::delete_by_id(caller.session_id)
+    pub async fn sign_out(
+        &self,
+        caller: Caller,
+        origin: impl Into<Origin>,
+    ) -> Result<(), AccountError> {
+        let transaction = database::begin(&self.database).await?;
+        let deleted = session::Entity::delete_by_id(caller.session_id)
             .filter(session::Column::UserId.eq(caller.user_id))
-            .exec(&self.database)
+            .exec(&transaction)
             .await?;
+        if deleted.rows_affected == 1 {
+            provider::revoke_session(&transaction, caller, self.clock.now()).await?;
+            let signed_out = audit::Event::new(caller.user_id, audit::Kind::SignedOut);
+            self.record(&transaction, signed_out.by(&origin.into()))
+                .await?;
+        }
+        transaction.commit().await?;
         self.watch.end(caller.session_id);
         Ok(())
     }
 
-    /// Whose session the token is.
+    async fn record(
+        &self,
+        transaction: &impl ConnectionTrait,
+        event: audit::Event,
+    ) -> Result<(), DbErr> {
+        match &self.trail {
+            Some(trail) => trail.record(transaction, event).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whose session the token is: one of the gateway's own, or one of the identity provider's.
     ///
     /// # Errors
-    /// [`AccountError::InvalidToken`], or the database failed.
+    /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
         let (caller, _) = self.visit(token).await?;
         Ok(caller)
     }
 
-    /// As [`Accounts::authenticate`], with the user as they are now.
+    /// As [`Accounts::authenticate`], with the user as they are now, where that was read as well.
     ///
     /// # Errors
     /// [`AccountError::InvalidToken`], or the database failed.
-    pub async fn visit(&self, token: &str) -> Result<(Caller, Arc<Profile>), AccountError> {
+    pub async fn visit(&self, token: &str) -> Result<(Caller, Option<Arc<Profile>>), AccountError> {
         let now = self.clock.now();
-        let claims = self
-            .tokens
-            .verify(token, now)
-            .ok_or(AccountError::InvalidToken)?;
+        let Some(claims) = self.tokens.verify(token, now) else {
+            let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
+            return Ok((provider.authenticate(token, now).await?, None));
+        };
         let session = self.sessions.one(claims.session_id).await?;
         session
             .filter(|session| {
@@ -250,7 +345,7 @@ impl Accounts {
                     session_id: claims.session_id,
                     expires_at: session.expires_at.0,
                 };
-                (caller, session.profile)
+                (caller, Some(session.profile))
             })
             .ok_or(AccountError::InvalidToken)
     }
@@ -286,8 +381,23 @@ impl Accounts {
         let clock = &*self.clock;
         tokio::join!(
             self.watch.run(&self.database, clock, &self.random),
-            self.tries.run(clock),
+            self.prune(),
         );
+    }
+
+    /// Deletes what is of no more use, from time to time.
+    async fn prune(&self) {
+        loop {
+            let now = self.clock.now();
+            let pruned = async {
+                self.tries.prune(now).await?;
+                provider::prune(&self.database, now).await
+            };
+            if let Err(error) = pruned.await {
+                tracing::warn!(%error, "rows that are of no more use could not be deleted; trying again");
+            }
+            sleep(PRUNE_INTERVAL).await;
+        }
     }
 
     async fn open_session(

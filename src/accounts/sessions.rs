@@ -19,7 +19,7 @@ use crate::gather::{Gather, padded};
 pub struct Profile {
     /// Whose it is.
     pub user_id: Uuid,
-    /// The address in lower case.
+    /// The address to show.
     pub email: String,
     /// The user's `OrangeHRM` connection.
     pub connection: Option<connection::Model>,
@@ -38,10 +38,12 @@ struct Row {
     user_id: Uuid,
     expires_at: Millis,
     email: String,
+    contact_email: Option<String>,
     connection_id: Option<Uuid>,
     auth_session_id: Option<String>,
     created_at: Option<Millis>,
     connected_at: Option<Millis>,
+    expired_at: Option<Millis>,
 }
 
 /// Reads sessions by id.
@@ -73,10 +75,12 @@ async fn read(database: &DatabaseConnection, ids: &[Uuid]) -> Result<Vec<Row>, D
         .column(session::Column::UserId)
         .column(session::Column::ExpiresAt)
         .column(user::Column::Email)
+        .column(user::Column::ContactEmail)
         .column_as(connection::Column::Id, "connection_id")
         .column(connection::Column::AuthSessionId)
         .column(connection::Column::CreatedAt)
         .column(connection::Column::ConnectedAt)
+        .column(connection::Column::ExpiredAt)
         .join(JoinType::InnerJoin, user.into())
         .join(JoinType::LeftJoin, connection.into())
         .filter(session::Column::Id.is_in(padded(ids)))
@@ -101,6 +105,7 @@ impl From<Row> for Standing {
                     auth_session_id,
                     created_at,
                     connected_at,
+                    expired_at: row.expired_at,
                 })
             }
             _ => None,
@@ -109,7 +114,7 @@ impl From<Row> for Standing {
             expires_at: row.expires_at,
             profile: Arc::new(Profile {
                 user_id: row.user_id,
-                email: row.email,
+                email: row.contact_email.unwrap_or(row.email),
                 connection,
             }),
         }

@@ -12,23 +12,21 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, known_client, tries};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseConnection, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
     QueryTrait,
     sea_query::{CaseStatement, Expr, OnConflict},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sha2::Sha256;
-use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::AccountError;
+use super::{AccountError, keyed};
 
 /// For so long a client is known from which an owner has signed in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
-const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 /// How many rows one statement deletes, so that none blocks the table for long.
 const PRUNE_CHUNK: u64 = 1000;
 /// A provider gives each of its customers at least this much of the IPv6 space.
@@ -118,7 +116,7 @@ impl Tries {
     ) -> Self {
         Self {
             database,
-            mac: keyed(secret),
+            mac: keyed::mac(secret),
             for_each_address: Limit::new(limits.for_each_address, limits.window),
             for_each_client: Limit::new(limits.for_each_client, limits.window),
         }
@@ -190,16 +188,6 @@ impl Tries {
         Ok(())
     }
 
-    /// Deletes what has been forgotten, from time to time, until dropped.
-    pub(super) async fn run(&self, clock: &dyn crate::ambient::Clock) {
-        loop {
-            if let Err(error) = self.prune(clock.now()).await {
-                tracing::warn!(%error, "settled tries could not be deleted; trying again");
-            }
-            sleep(PRUNE_INTERVAL).await;
-        }
-    }
-
     /// One statement, so that of several tries at once none is lost.
     async fn take(&self, id: Uuid, limit: Limit, now: DateTime<Utc>) -> Result<(), AccountError> {
         let settles_at = || Expr::col((tries::Entity, tries::Column::SettlesAt));
@@ -239,7 +227,8 @@ impl Tries {
         Ok(row.is_some_and(|row| row.expires_at.0 > now))
     }
 
-    async fn prune(&self, now: DateTime<Utc>) -> Result<(), DbErr> {
+    /// Deletes what has been forgotten.
+    pub(super) async fn prune(&self, now: DateTime<Utc>) -> Result<(), DbErr> {
         loop {
             let settled = tries::Entity::find()
                 .select_only()
@@ -265,26 +254,8 @@ impl Tries {
     }
 
     fn id(&self, parts: &[&str]) -> Uuid {
-        keyed_id(self.mac.clone(), parts)
+        keyed::id(&self.mac, parts)
     }
-}
-
-/// A function that only who has the secret can compute.
-fn keyed(secret: &SecretString) -> Hmac<Sha256> {
-    // The empty key that stands in here is never used: HMAC takes keys of any length.
-    Hmac::new_from_slice(secret.expose_secret().as_bytes())
-        .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
-}
-
-/// The first half of the MAC over the parts, each with its length, so that none runs into the next.
-fn keyed_id(mut mac: Hmac<Sha256>, parts: &[&str]) -> Uuid {
-    for part in parts {
-        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        mac.update(part.as_bytes());
-    }
-    let code = mac.finalize().into_bytes();
-    let (half, _) = code.split_at(16);
-    Uuid::from_slice(half).unwrap_or_default()
 }
 
 /// What counts as one client: an IPv4 address, or the IPv6 network that a customer is given.
@@ -311,22 +282,6 @@ mod tests {
     #[case("2001:db8:1:2::", "2001:db8:1:2::")]
     fn a_client_is_an_address_or_a_network(#[case] client: &str, #[case] expected: &str) {
         assert_eq!(network(client.parse().unwrap()).to_string(), expected);
-    }
-
-    #[test]
-    fn ids_differ_by_secret_and_by_every_part() {
-        let id = |secret: &str, parts: &[&str]| keyed_id(keyed(&secret.into()), parts);
-        let first = id("a secret", &["address", "ada@example.com"]);
-        assert_eq!(first, id("a secret", &["address", "ada@example.com"]));
-        for other in [
-            id("another", &["address", "ada@example.com"]),
-            id("a secret", &["sign-up", "ada@example.com"]),
-            id("a secret", &["address", "bob@example.com"]),
-            id("a secret", &["addressada@example.com"]),
-            id("a secret", &["address", "ada", "@example.com"]),
-        ] {
-            assert_ne!(first, other);
-        }
     }
 
     #[test]

@@ -168,6 +168,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         operations,
         claims,
         server,
+        records,
         limits,
         ..
     } = settings;
@@ -178,6 +179,8 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         database_connections: database.max_connections,
         accounts: AccountsConfig {
             tries: accounts.tries,
+            allow_sign_up: accounts.allow_sign_up,
+            provider: accounts.provider,
             ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
         },
         operations: OperationsConfig {
@@ -202,7 +205,10 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             trusted_proxies: server.trusted_proxies,
             ..limits
         },
+        trusted_documents: server.trusted_documents,
         introspection: server.introspection,
+        webhooks: records.webhooks,
+        audit_retention: records.audit_retention,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The composition root: builds every part and hands it what it needs.
 
 mod commands;
+mod watch;
 
-use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use sea_orm::DatabaseConnection;
@@ -13,13 +14,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::{Accounts, AccountsConfig},
     ambient::{Clock, Random},
+    audit::Trail,
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
-    graphql::{self, GatewayExecutor, Services},
-    http::{HttpSettings, Readiness, Server, Service},
+    graphql::{
+        self, GatewayExecutor, GatewaySchemaBuilder, Services,
+        trusted::{ManifestError, TrustedDocuments},
+    },
+    http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
-    metrics::{self, DatabaseMetrics, Metrics, MetricsServer, Registry},
+    metrics::{Metrics, MetricsServer, Registry},
     operations::{Operations, OperationsConfig, StoreError},
+    webhooks::{self, Outbox, WebhooksConfig},
 };
 
 pub use commands::{schema, serve, simulate};
@@ -48,8 +54,14 @@ pub struct AppConfig {
     pub intuned: IntunedConfig,
     /// Transports and their limits.
     pub http: HttpSettings,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// Whether clients may ask for the schema.
     pub introspection: bool,
+    /// Who is told of connections; none for nobody.
+    pub webhooks: Option<WebhooksConfig>,
+    /// How long audit trails are kept (setting `AUDIT_RETENTION`).
+    pub audit_retention: Duration,
 }
 
 /// What the surroundings provide; tests bring their own.
@@ -70,9 +82,18 @@ pub enum AppError {
     /// The client for Intuned could not be built.
     #[error("the client for Intuned could not be built")]
     Intuned(#[source] reqwest::Error),
+    /// The client for webhooks could not be built.
+    #[error("the client for webhooks could not be built")]
+    Webhooks(#[source] reqwest::Error),
+    /// The client for the identity provider could not be built.
+    #[error("the client for the identity provider could not be built")]
+    Provider(#[source] reqwest::Error),
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
+    /// The list of trusted documents is of no use.
+    #[error(transparent)]
+    TrustedDocuments(#[from] ManifestError),
     /// The address for metrics cannot be had.
     #[error("cannot show metrics on {address} (METRICS_ADDR)")]
     Metrics {
@@ -117,10 +138,14 @@ impl App {
         ambient: Ambient,
         routes: Router,
     ) -> Result<Self, AppError> {
-        let Ambient { clock, random } = ambient;
+        let Ambient { clock, random } = ambient.clone();
+        let trusted = match &config.trusted_documents {
+            Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
+            None => None,
+        };
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, &graphql::root_fields());
-        let metrics_server = bind_metrics(config.metrics).await?;
+        let metrics_server = watch::bind(config.metrics).await?;
         let address = config.listen;
         let server = Server::bind(address, config.http)
             .await
@@ -130,6 +155,10 @@ impl App {
             database::connect(&config.database_url, config.database_connections).await?;
         metrics.database.measure(&mut database);
         database::migrate(&database).await?;
+        let tasks = TaskTracker::new();
+        let shutdown = CancellationToken::new();
+        let records = (config.audit_retention, config.webhooks);
+        let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
         let intuned = IntunedClient::with_metrics(
             config.intuned,
             clock.clone(),
@@ -145,16 +174,22 @@ impl App {
             },
             clock.clone(),
             random.clone(),
+        )
+        .map_err(AppError::Provider)?
+        .with_trail(trail.clone());
+        let connections = Connections::new(
+            config.connections,
+            database.clone(),
+            intuned.clone(),
+            clock.clone(),
+            (trail.clone(), outbox.clone()),
         );
-        let connections = Connections::new(config.connections, database.clone(), intuned.clone());
-        let tasks = TaskTracker::new();
-        let shutdown = CancellationToken::new();
         let operations = Operations::start(
             config.operations,
             database.clone(),
             intuned,
             (clock.clone(), random.clone()),
-            metrics.operations.clone(),
+            (trail.clone(), outbox, metrics.operations.clone()),
             &tasks,
             &shutdown,
         )
@@ -164,10 +199,12 @@ impl App {
 
         let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
         if let Some(server) = metrics_server {
-            metrics::register_process(&mut registry, clock.now());
-            metrics::watch_pool(&mut registry, database.clone());
-            watch_operations(&mut registry, operations.clone());
-            tasks.spawn(probe(metrics.database, database.clone(), shutdown.clone()));
+            tasks.spawn(watch::probe(
+                metrics.database,
+                database.clone(),
+                shutdown.clone(),
+            ));
+            let registry = watch::complete(registry, &clock, &database, &operations);
             tasks.spawn(server.run(registry, shutdown.clone()));
         }
 
@@ -175,20 +212,15 @@ impl App {
             accounts: accounts.clone(),
             connections: connections.clone(),
             operations,
+            trail,
         };
-        let schema = || {
-            let schema = graphql::schema(services.clone());
-            if config.introspection {
-                schema
-            } else {
-                schema.disable_introspection().disable_suggestions()
-            }
-        };
+        let schema = || schema_over(services.clone(), config.introspection);
         let service = Service {
             executor: GatewayExecutor::new(schema),
             authenticator: Arc::new(accounts),
-            readiness: readiness(database.clone()),
+            readiness: watch::readiness(database.clone(), services.operations.clone()),
             random,
+            trusted,
             metrics: metrics.http,
             extra: routes,
         };
@@ -248,61 +280,31 @@ impl App {
     }
 }
 
-async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<MetricsServer>, AppError> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let server = MetricsServer::bind(address).await;
-    server
-        .map(Some)
-        .map_err(|source| AppError::Metrics { address, source })
+/// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
+fn keep_records(
+    (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
+    database: &DatabaseConnection,
+    Ambient { clock, random }: Ambient,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(Trail, Outbox), AppError> {
+    let ambient = (clock.clone(), random.clone());
+    let trail = Trail::start(database.clone(), audit_retention, ambient, tasks, shutdown);
+    let ambient = (clock, random);
+    let outbox = webhooks::start(webhooks, database.clone(), ambient, tasks, shutdown)
+        .map_err(AppError::Webhooks)?;
+    Ok((trail, outbox))
 }
 
-async fn probe(
-    metrics: DatabaseMetrics,
-    database: DatabaseConnection,
-    shutdown: CancellationToken,
-) {
-    shutdown.run_until_cancelled(metrics.probe(database)).await;
-}
-
-fn watch_operations(registry: &mut Registry, operations: Operations) {
-    let registry = registry.sub_registry_with_prefix(metrics::PREFIX);
-    let heart = operations.clone();
-    registry.register_collector(metrics::sampled(
-        "operations",
-        "Operations in flight that this replica drives, by status",
-        Some("status"),
-        move || {
-            let count = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            operations
-                .driven()
-                .map(move |(status, driven)| (status, count(driven)))
-        },
-    ));
-    registry.register_collector(metrics::sampled(
-        "heartbeat_age_seconds",
-        "Time since this replica last gave a sign of life that the database took",
-        None,
-        move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
-    ));
+fn schema_over(services: Services, introspection: bool) -> GatewaySchemaBuilder {
+    let schema = graphql::schema(services);
+    if introspection {
+        schema
+    } else {
+        schema.disable_introspection().disable_suggestions()
+    }
 }
 
 async fn look_after_sessions(accounts: Accounts, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(accounts.run()).await;
-}
-
-fn readiness(database: DatabaseConnection) -> Readiness {
-    Arc::new(move || {
-        let database = database.clone();
-        Box::pin(async move {
-            match database.ping().await {
-                Ok(()) => Vec::new(),
-                Err(error) => {
-                    tracing::warn!(%error, "the database does not answer");
-                    vec!["database"]
-                }
-            }
-        })
-    })
 }

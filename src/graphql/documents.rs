@@ -1,5 +1,5 @@
-//! Query documents: parsed, held against [`DocumentLimits`], and kept for the next request with the
-//! same text.
+//! Query documents: found by their text or their hash, parsed, held against [`DocumentLimits`], and kept
+//! for the next request.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,12 @@ use async_graphql::parser::{
 };
 use moka::sync::Cache;
 
-use super::limits::{DocumentError, DocumentLimits, check_document, check_text};
+use sha2::{Digest, Sha256};
+
+use super::{
+    limits::{DocumentError, DocumentLimits, check_document, check_text},
+    trusted::TrustedDocuments,
+};
 
 /// Bytes of query text that the cache holds. A parsed document takes some ten times its text.
 const CACHED_TEXT_BYTES: u64 = 512 * 1024;
@@ -23,6 +28,12 @@ const CACHED_TEXT_LENGTH: usize = 16 * 1024;
 /// Numbers documents.
 static WAYS: AtomicU64 = AtomicU64::new(0);
 
+/// Bytes of a kept text besides its own: its hash, and what the cache needs for it.
+const PERSISTED_OVERHEAD: usize = 200;
+
+/// The prefix of ids that are SHA-256 hashes, which is left out where ids are compared.
+/// <https://github.com/graphql/graphql-over-http/blob/main/spec/Appendix%20A%20--%20Persisted%20Documents.md>
+const HASH_PREFIX: &str = "sha256:";
 const TYPENAME: &str = "__typename";
 
 /// Parses and checks documents. Clones share one cache.
@@ -33,6 +44,26 @@ const TYPENAME: &str = "__typename";
 pub struct Documents {
     limits: DocumentLimits,
     cache: Cache<Arc<str>, Arc<Document>>,
+    /// Texts by their hash, for automatic persisted queries; none when those are switched off.
+    persisted: Option<Cache<String, Arc<str>>>,
+    /// The only ones that may run, where there are such.
+    trusted: Option<TrustedDocuments>,
+}
+
+/// How a request says what it wants to run. It may hold secrets, so it cannot be printed.
+#[derive(Clone)]
+pub enum Wanted {
+    /// By the document's text.
+    Text(String),
+    /// By its id, with or without the text.
+    Id {
+        /// For automatic persisted queries the text's SHA-256 in hexadecimal digits.
+        id: String,
+        /// The text, for the gateway to keep.
+        text: Option<String>,
+    },
+    /// By a version of automatic persisted queries that is not known here.
+    UnknownVersion,
 }
 
 /// A document within bounds.
@@ -42,6 +73,8 @@ pub struct Document {
     pub executable: ExecutableDocument,
     /// Whether any of it reads claims, which takes long.
     pub reads_claims: bool,
+    /// Whether its text may be kept: it holds no values, and is not long.
+    may_be_kept: bool,
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
     /// A number of its own, where what it selects from an event is the same whoever asks: when no
@@ -119,27 +152,56 @@ impl CheckedDocument {
 }
 
 impl Documents {
-    /// With an empty cache.
-    pub fn new(limits: DocumentLimits) -> Self {
+    /// With an empty cache. Up to `persisted_bytes` of texts are kept for clients that send their hashes,
+    /// 0 for none; with `trusted` documents, those alone run.
+    pub fn new(
+        limits: DocumentLimits,
+        persisted_bytes: u64,
+        trusted: Option<TrustedDocuments>,
+    ) -> Self {
         let cache = Cache::builder()
             .max_capacity(CACHED_TEXT_BYTES)
             .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX))
             .build();
-        Self { limits, cache }
+        let persisted = (persisted_bytes > 0).then(|| {
+            let weigh = |_: &String, text: &Arc<str>| {
+                u32::try_from(text.len() + PERSISTED_OVERHEAD).unwrap_or(u32::MAX)
+            };
+            let builder = Cache::builder().max_capacity(persisted_bytes);
+            builder.weigher(weigh).build()
+        });
+        Self {
+            limits,
+            cache,
+            persisted,
+            trusted,
+        }
     }
 
-    /// Parses and checks `text`, and finds the operation that `operation_name` means: it may be absent
-    /// where the document has one operation only.
+    /// Finds the document, parses and checks it, and finds the operation that `operation_name` means: it
+    /// may be absent where the document has one operation only.
     ///
     /// # Errors
     ///
     /// What is wrong with the document, the first thing found.
     pub fn check(
         &self,
-        text: &str,
+        wanted: &Wanted,
         operation_name: Option<&str>,
     ) -> Result<CheckedDocument, DocumentError> {
-        let document = self.document(text)?;
+        let document = match (wanted, &self.trusted) {
+            (Wanted::UnknownVersion, _) => return Err(DocumentError::PersistedNotSupported),
+            (Wanted::Text(text), None) => self.document(text)?,
+            (Wanted::Id { id, text }, None) => self.persisted(id, text.as_deref())?,
+            (Wanted::Id { id, text: None }, Some(trusted)) => trusted.by_id(id)?,
+            (
+                Wanted::Text(text)
+                | Wanted::Id {
+                    text: Some(text), ..
+                },
+                Some(trusted),
+            ) => trusted.by_text(text)?,
+        };
         let (operation, name) = find_operation(&document.executable, operation_name)?;
         Ok(CheckedDocument {
             document,
@@ -152,20 +214,58 @@ impl Documents {
         if let Some(document) = self.cache.get(text) {
             return Ok(document);
         }
-        check_text(text, &self.limits)?;
-        let executable = parse_query(text).map_err(|error| parse_error(&error))?;
-        let findings = check_document(&executable, &self.limits)?;
-        let document = Arc::new(Document {
-            reads_claims: findings.reads_claims,
-            valid: AtomicBool::new(false),
-            way: selects_alike(&executable).then(|| WAYS.fetch_add(1, Ordering::Relaxed)),
-            executable,
-        });
-        if !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH {
+        let document = Arc::new(read(text, &self.limits)?);
+        if document.may_be_kept {
             self.cache.insert(text.into(), Arc::clone(&document));
         }
         Ok(document)
     }
+
+    /// Apollo's automatic persisted queries: a document that came with its hash once can be asked for
+    /// by the hash alone.
+    /// <https://www.apollographql.com/docs/apollo-server/performance/apq>
+    fn persisted(&self, id: &str, text: Option<&str>) -> Result<Arc<Document>, DocumentError> {
+        let Some(persisted) = &self.persisted else {
+            return Err(DocumentError::PersistedNotSupported);
+        };
+        let id = strip_prefix(id);
+        let Some(text) = text else {
+            let text = persisted.get(id).ok_or(DocumentError::PersistedNotFound)?;
+            return self.document(&text);
+        };
+        let document = self.document(text)?;
+        if hash(text) != id {
+            return Err(DocumentError::PersistedMismatch);
+        }
+        if document.may_be_kept && !persisted.contains_key(id) {
+            persisted.insert(id.to_owned(), text.into());
+        }
+        Ok(document)
+    }
+}
+
+/// Parses the text, if it is within the limits.
+pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, DocumentError> {
+    check_text(text, limits)?;
+    let executable = parse_query(text).map_err(|error| parse_error(&error))?;
+    let findings = check_document(&executable, limits)?;
+    Ok(Document {
+        reads_claims: findings.reads_claims,
+        may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
+        valid: AtomicBool::new(false),
+        way: selects_alike(&executable).then(|| WAYS.fetch_add(1, Ordering::Relaxed)),
+        executable,
+    })
+}
+
+/// The text's SHA-256 in lower-case hexadecimal digits.
+pub(super) fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+/// The id without what says that it is a hash.
+pub(super) fn strip_prefix(id: &str) -> &str {
+    id.strip_prefix(HASH_PREFIX).unwrap_or(id)
 }
 
 /// Whether the document is one subscription to one field, below which no variable is used.
@@ -247,7 +347,24 @@ mod tests {
     use super::*;
 
     fn documents() -> Documents {
-        Documents::new(DocumentLimits::default())
+        Documents::new(DocumentLimits::default(), 10_000, None)
+    }
+
+    fn by_text(
+        documents: &Documents,
+        text: &str,
+        operation_name: Option<&str>,
+    ) -> Result<CheckedDocument, DocumentError> {
+        documents.check(&Wanted::Text(text.to_owned()), operation_name)
+    }
+
+    fn by_hash(
+        documents: &Documents,
+        id: &str,
+        text: Option<&str>,
+    ) -> Result<CheckedDocument, DocumentError> {
+        let (id, text) = (id.to_owned(), text.map(str::to_owned));
+        documents.check(&Wanted::Id { id, text }, None)
     }
 
     #[rstest]
@@ -257,8 +374,8 @@ mod tests {
     #[case("mutation { resumeConnection(input: 123456) }", false)]
     fn only_documents_without_values_are_kept(#[case] query: &str, #[case] kept: bool) {
         let documents = documents();
-        let first = documents.check(query, None).expect("fine");
-        let second = documents.check(query, None).expect("fine");
+        let first = by_text(&documents, query, None).expect("fine");
+        let second = by_text(&documents, query, None).expect("fine");
         assert_eq!(Arc::ptr_eq(&first.document, &second.document), kept);
     }
 
@@ -266,11 +383,11 @@ mod tests {
     fn long_texts_are_not_kept_and_the_cache_is_bounded() {
         let documents = documents();
         let long = format!("{{ a }} # {}", "x".repeat(CACHED_TEXT_LENGTH));
-        documents.check(&long, None).expect("fine");
+        by_text(&documents, &long, None).expect("fine");
         assert!(documents.cache.get(long.as_str()).is_none());
         for n in 0..100 {
             let query = format!("{{ a{n} }} # {}", "x".repeat(10_000));
-            documents.check(&query, None).expect("fine");
+            by_text(&documents, &query, None).expect("fine");
         }
         documents.cache.run_pending_tasks();
         assert!(documents.cache.weighted_size() <= CACHED_TEXT_BYTES);
@@ -291,7 +408,7 @@ mod tests {
         #[case] kind: OperationType,
         #[case] name: Option<&str>,
     ) {
-        let checked = documents().check(query, wanted).expect("fine");
+        let checked = by_text(&documents(), query, wanted).expect("fine");
         assert_eq!(checked.operation, kind);
         assert_eq!(checked.name.as_deref(), name);
     }
@@ -312,7 +429,7 @@ mod tests {
         #[case] wanted: Option<&str>,
         #[case] expected: DocumentError,
     ) {
-        let refused = documents().check(query, wanted);
+        let refused = by_text(&documents(), query, wanted);
         assert_eq!(refused.expect_err("refused"), expected);
     }
 
@@ -323,13 +440,13 @@ mod tests {
     #[case("{ me { id } operation { id } }", None)]
     #[case("{ ...F } fragment F on Query { me { id } }", None)]
     fn the_root_field_is_found(#[case] query: &str, #[case] field: Option<&str>) {
-        let checked = documents().check(query, None).expect("fine");
+        let checked = by_text(&documents(), query, None).expect("fine");
         assert_eq!(checked.root_field(), field);
     }
 
     #[test]
     fn declared_variables_are_known() {
-        let checked = documents().check("query($a: Int, $b: Int) { a }", None);
+        let checked = by_text(&documents(), "query($a: Int, $b: Int) { a }", None);
         let checked = checked.expect("fine");
         assert!(checked.declares("a") && checked.declares("b") && !checked.declares("c"));
     }
@@ -339,7 +456,61 @@ mod tests {
     #[case("{ a } query A { a }")]
     #[case("{ a } fragment F on T { a } fragment F on T { a }")]
     fn definitions_that_collide_are_told(#[case] query: &str) {
-        let refused = documents().check(query, None).expect_err("refused");
+        let refused = by_text(&documents(), query, None).expect_err("refused");
         assert!(matches!(refused, DocumentError::Definitions(Some(_))));
+    }
+
+    #[test]
+    fn a_document_that_came_with_its_hash_is_found_by_it() {
+        let documents = documents();
+        let text = "{ a }";
+        let id = hash(text);
+        assert_eq!(
+            id,
+            "1c7e1e347f726166b5b1c55afd61f278cc9b45e00c108ec33d540a566379811b"
+        );
+        let missing = by_hash(&documents, &id, None).err();
+        assert_eq!(missing, Some(DocumentError::PersistedNotFound));
+        by_hash(&documents, &id, Some(text)).expect("kept");
+        by_hash(&documents, &id, None).expect("found");
+        by_hash(&documents, &format!("sha256:{id}"), None).expect("found");
+    }
+
+    #[test]
+    fn another_documents_hash_is_refused_and_nothing_is_kept() {
+        let documents = documents();
+        let id = hash("{ a }");
+        let refused = by_hash(&documents, &id, Some("{ b }")).err();
+        assert_eq!(refused, Some(DocumentError::PersistedMismatch));
+        let refused = by_hash(&documents, &id, None).err();
+        assert_eq!(refused, Some(DocumentError::PersistedNotFound));
+    }
+
+    #[rstest]
+    #[case(r#"mutation { signIn(password: "hunter2") }"#)]
+    #[case("{ a { a { a { a { a { a { a { a { a } } } } } } } } }")]
+    #[case("{ a")]
+    fn documents_with_values_or_beyond_the_limits_are_not_persisted(#[case] text: &str) {
+        let documents = documents();
+        let id = hash(text);
+        let _ = by_hash(&documents, &id, Some(text));
+        let missing = by_hash(&documents, &id, None).err();
+        assert_eq!(missing, Some(DocumentError::PersistedNotFound));
+    }
+
+    #[test]
+    fn what_is_persisted_is_bounded_and_can_be_switched_off() {
+        let documents = documents();
+        for n in 0..100 {
+            let text = format!("{{ a{n} }} # {}", "x".repeat(1_000));
+            by_hash(&documents, &hash(&text), Some(&text)).expect("fine");
+        }
+        let persisted = documents.persisted.expect("switched on");
+        persisted.run_pending_tasks();
+        assert!((1_000..=10_000).contains(&persisted.weighted_size()));
+
+        let off = Documents::new(DocumentLimits::default(), 0, None);
+        let refused = by_hash(&off, &hash("{ a }"), Some("{ a }")).err();
+        assert_eq!(refused, Some(DocumentError::PersistedNotSupported));
     }
 }

@@ -25,6 +25,8 @@ pub enum ErrorCode {
     BadUserInput,
     /// The address has an account.
     EmailTaken,
+    /// Accounts are not opened here.
+    SignUpClosed,
     /// A wrong password or an unknown address.
     InvalidCredentials,
     /// One is in flight; its id is in `extensions.operationId`.
@@ -51,6 +53,7 @@ impl ErrorCode {
             Self::NotFound => "NOT_FOUND",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::EmailTaken => "EMAIL_TAKEN",
+            Self::SignUpClosed => "SIGN_UP_CLOSED",
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::OperationInProgress => "OPERATION_IN_PROGRESS",
             Self::InfoRequestStale => "INFO_REQUEST_STALE",
@@ -115,7 +118,12 @@ impl ApiError {
         )
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<async_graphql::Value>) -> Self {
+    /// The same with one more extension.
+    pub(super) fn with(
+        mut self,
+        name: &'static str,
+        value: impl Into<async_graphql::Value>,
+    ) -> Self {
         self.extension = Some((name, value.into()));
         self
     }
@@ -284,7 +292,11 @@ impl IntoApiError for AccountError {
                 )
                 .with(RETRY_AFTER, u64::try_from(seconds).unwrap_or(u64::MAX))
             }
-            Self::Busy => ApiError::busy(),
+            Self::SignUpClosed => ApiError::new(
+                ErrorCode::SignUpClosed,
+                "Accounts are not opened here. Sign in with one that you have.",
+            ),
+            Self::Busy | Self::NoKeys => ApiError::busy(),
             Self::Database(error) => error.into_api_error(request_id),
             error @ (Self::Hashing(_) | Self::Signing(_)) => ApiError::internal(&error, request_id),
         }

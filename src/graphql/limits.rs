@@ -72,6 +72,22 @@ pub enum DocumentError {
     /// A subscription has one field, and no fragment, at its root.
     #[error("A subscription must have exactly one field at its root.")]
     SubscriptionRoot,
+    /// No document of this hash is kept. The message is the one that clients of Apollo's automatic
+    /// persisted queries know: they send the text along.
+    #[error("PersistedQueryNotFound")]
+    PersistedNotFound,
+    /// Documents are not kept, or are asked for by another version of the protocol. Clients send texts.
+    #[error("PersistedQueryNotSupported")]
+    PersistedNotSupported,
+    /// The hash is another document's.
+    #[error("The hash is not the SHA-256 of the document.")]
+    PersistedMismatch,
+    /// Only trusted documents run, and none has this id.
+    #[error("No trusted document has this id.")]
+    NotInList,
+    /// Only trusted documents run, and this is none.
+    #[error("Only trusted documents run here, and this is none of them.")]
+    NotTrusted,
     /// More than one of the mutations that check a secret.
     #[error("Only one of signIn, signUp, connectOrangeHrm and resumeConnection fits in a request.")]
     Once,
@@ -107,6 +123,11 @@ impl DocumentError {
             Self::Syntax(_) | Self::NoOperation | Self::Definitions(_) => "GRAPHQL_PARSE_FAILED",
             Self::UnknownOperation | Self::OperationNameMissing => "OPERATION_RESOLUTION_FAILURE",
             Self::FragmentCycle(_) | Self::SubscriptionRoot => "GRAPHQL_VALIDATION_FAILED",
+            Self::PersistedNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::PersistedNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
+            Self::PersistedMismatch => "PERSISTED_QUERY_HASH_MISMATCH",
+            Self::NotInList => "PERSISTED_QUERY_NOT_IN_LIST",
+            Self::NotTrusted => "QUERY_NOT_IN_SAFELIST",
             Self::Once
             | Self::Tokens(_)
             | Self::Depth(_)
@@ -116,6 +137,11 @@ impl DocumentError {
             | Self::Aliases(_)
             | Self::Directives(_) => "QUERY_TOO_COMPLEX",
         }
+    }
+
+    /// Whether the client is expected to send the request again, with its text.
+    pub fn asks_for_text(&self) -> bool {
+        matches!(self, Self::PersistedNotFound | Self::PersistedNotSupported)
     }
 
     /// Where in the document the error is, where that is known.

@@ -1,5 +1,6 @@
 //! The schema. Resolvers hold no rules: they call a service and map its answer.
 
+mod audit;
 mod connection;
 mod context;
 pub mod documents;
@@ -14,6 +15,7 @@ mod scalars;
 pub(crate) mod session_cookie;
 mod shared_event;
 mod subscription;
+pub mod trusted;
 mod user;
 
 use async_graphql::{
@@ -29,10 +31,13 @@ pub use mutation::Mutation;
 pub use query::Query;
 pub use subscription::Subscriptions;
 
-use crate::{accounts::Accounts, connections::Connections, operations::Operations};
+use crate::{accounts::Accounts, audit::Trail, connections::Connections, operations::Operations};
 
 /// The gateway's schema with the services behind it.
 pub type GatewaySchema = Schema<Query, Mutation, Subscriptions>;
+
+/// The same, to be finished.
+pub type GatewaySchemaBuilder = SchemaBuilder<Query, Mutation, Subscriptions>;
 
 /// What resolvers call.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct Services {
     pub connections: Connections,
     /// Attempts to connect.
     pub operations: Operations,
+    /// What was done and when.
+    pub trail: Trail,
 }
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
@@ -53,6 +60,7 @@ pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscription
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)
+        .data(services.trail)
 }
 
 /// The schema as text, as `schema.graphql` holds it.
@@ -96,7 +104,7 @@ mod tests {
     use super::*;
 
     /// Texts that a client may send and that are no secrets.
-    const PUBLIC: [&str; 2] = ["email", "idempotencyKey"];
+    const PUBLIC: [&str; 3] = ["after", "email", "idempotencyKey"];
 
     fn inputs(registry: &Registry) -> Vec<&MetaInputValue> {
         let mut inputs = Vec::new();

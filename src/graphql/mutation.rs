@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    context::{client, require_caller},
+    context::{origin, require_caller},
     error::{ApiError, OrFail},
     operation::Operation,
     session_cookie,
@@ -22,39 +22,43 @@ pub struct Mutation;
 /// What can be done.
 #[Object]
 impl Mutation {
-    /// Opens an account and signs it in. Error code EMAIL_TAKEN when the address has one.
+    /// Opens an account and signs it in. Error code EMAIL_TAKEN when the address has one, SIGN_UP_CLOSED
+    /// where the operator lets nobody open one, RATE_LIMITED after too many tries.
     async fn sign_up(
         &self,
         context: &Context<'_>,
         input: SignUpInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_up(&input.email, input.password, client(context));
+        let signed_in = accounts.sign_up(&input.email, input.password, origin(context));
         let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
     }
 
-    /// Error code INVALID_CREDENTIALS for a wrong password and for an unknown address alike.
+    /// Error code INVALID_CREDENTIALS for a wrong password and for an unknown address alike, RATE_LIMITED
+    /// after too many tries.
     async fn sign_in(
         &self,
         context: &Context<'_>,
         input: SignInInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_in(&input.email, input.password, client(context));
+        let signed_in = accounts.sign_in(&input.email, input.password, origin(context));
         let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
     }
 
-    /// Ends this session: its token stops working at once, on every replica and every open socket.
+    /// Ends this session: its token stops working at once, on every replica and every open socket. A token
+    /// of the operator's identity provider is refused from then on; what is signed in there stays so.
     async fn sign_out(&self, context: &Context<'_>) -> Result<SignOutPayload, ApiError> {
         // Also one that is no good any more.
         session_cookie::forget(context);
         let caller = require_caller(context)?;
         let accounts = context.data_unchecked::<Accounts>();
-        accounts.sign_out(caller).await.or_fail(context)?;
+        let signed_out = accounts.sign_out(caller, origin(context)).await;
+        signed_out.or_fail(context)?;
         Ok(SignOutPayload { signed_out: true })
     }
 
@@ -76,7 +80,12 @@ impl Mutation {
         };
         let operations = context.data_unchecked::<Operations>();
         let operation = operations
-            .connect(caller.user_id, credentials, input.idempotency_key)
+            .connect(
+                caller.user_id,
+                credentials,
+                input.idempotency_key,
+                origin(context),
+            )
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }
@@ -93,7 +102,13 @@ impl Mutation {
         let id = operation_id(&input.operation_id)?;
         let operations = context.data_unchecked::<Operations>();
         let operation = operations
-            .resume(caller.user_id, id, input.info_request_id.0, input.input)
+            .resume(
+                caller.user_id,
+                id,
+                input.info_request_id.0,
+                input.input,
+                origin(context),
+            )
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }
@@ -107,7 +122,7 @@ impl Mutation {
         let caller = require_caller(context)?;
         let id = self::operation_id(&operation_id)?;
         let operations = context.data_unchecked::<Operations>();
-        let operation = operations.cancel(caller.user_id, id).await;
+        let operation = operations.cancel(caller.user_id, id, origin(context)).await;
         operation.or_fail(context).map(OperationPayload::from)
     }
 
@@ -120,7 +135,7 @@ impl Mutation {
         let caller = require_caller(context)?;
         let operations = context.data_unchecked::<Operations>();
         let disconnected = operations
-            .disconnect(caller.user_id)
+            .disconnect(caller.user_id, origin(context))
             .await
             .or_fail(context)?;
         Ok(DisconnectPayload { disconnected })

@@ -26,7 +26,7 @@ impl Query {
             return Ok(None);
         };
         if let Some(profile) = context.data_opt::<Arc<Profile>>() {
-            return Ok(Some((&**profile).into()));
+            return Ok(Some(Arc::clone(profile).into()));
         }
         let users = context.data_unchecked::<Users>();
         let user = users.0.one(caller.user_id).await;

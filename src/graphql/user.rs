@@ -1,11 +1,14 @@
 //! Users and their sessions, as clients see them.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
-use entity::{connection, user};
+use entity::user;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::{
+    audit::{self, AuditEventConnection},
     connection::Connection,
     error::{ApiError, OrFail},
     operation::Operation,
@@ -13,6 +16,7 @@ use super::{
 };
 use crate::{
     accounts::{Profile, SignedIn},
+    audit::DEFAULT_PAGE,
     operations::Operations,
 };
 
@@ -20,26 +24,26 @@ use crate::{
 pub(super) struct User {
     id: Uuid,
     email: String,
-    /// The connection, where it was read with the user just now.
-    connection: Option<Option<connection::Model>>,
+    /// What was read with the user's session just now.
+    profile: Option<Arc<Profile>>,
 }
 
 impl From<user::Model> for User {
     fn from(user: user::Model) -> Self {
         Self {
             id: user.id,
-            email: user.email,
-            connection: None,
+            email: user.address().to_owned(),
+            profile: None,
         }
     }
 }
 
-impl From<&Profile> for User {
-    fn from(profile: &Profile) -> Self {
+impl From<Arc<Profile>> for User {
+    fn from(profile: Arc<Profile>) -> Self {
         Self {
             id: profile.user_id,
             email: profile.email.clone(),
-            connection: Some(profile.connection.clone()),
+            profile: Some(profile),
         }
     }
 }
@@ -51,14 +55,16 @@ impl User {
         self.id.into()
     }
 
+    /// For a user of the operator's identity provider, the address that it has verified; where it has
+    /// verified none, a stand-in under `identity-provider.invalid` that nobody can be written to at.
     async fn email(&self) -> &str {
         &self.email
     }
 
     /// The caller's OrangeHRM connection; null when not connected.
     async fn connection(&self, context: &Context<'_>) -> Result<Option<Connection>, ApiError> {
-        match &self.connection {
-            Some(connection) => Ok(connection.clone().map(Connection::from)),
+        match &self.profile {
+            Some(profile) => Ok(profile.connection.clone().map(Connection::from)),
             None => Connection::of(context, self.id).await,
         }
     }
@@ -68,6 +74,17 @@ impl User {
         let operations = context.data_unchecked::<Operations>();
         let active = operations.in_flight(self.id).await.or_fail(context)?;
         Ok(active.map(Operation::from))
+    }
+
+    /// What was done with the account and when, the newest first. `first` is the length of a page, at
+    /// most 100; `after` is the `endCursor` of the page before.
+    async fn audit_trail(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default_with = "i32::from(DEFAULT_PAGE)")] first: i32,
+        after: Option<String>,
+    ) -> Result<AuditEventConnection, ApiError> {
+        audit::page(context, self.id, first, after).await
     }
 }
 

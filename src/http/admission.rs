@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{
+    forwarded::TrustedProxies,
     seats::{Seat, Seats},
     settings::HttpSettings,
 };
@@ -24,6 +25,7 @@ pub(crate) struct Admission {
     room: Arc<Semaphore>,
     addresses: Seats<IpAddr>,
     per_address: Option<usize>,
+    proxies: TrustedProxies,
 }
 
 /// A connection's place, for as long as it lives.
@@ -39,6 +41,7 @@ impl Admission {
             room: Arc::new(Semaphore::new(settings.connections)),
             addresses: Seats::default(),
             per_address: settings.connections_per_address,
+            proxies: settings.trusted_proxies.clone(),
         }
     }
 
@@ -46,7 +49,9 @@ impl Admission {
     pub(crate) fn admit(&self, peer: IpAddr) -> Option<Place> {
         let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
         let address = match (client(peer), self.per_address) {
-            (Some(client), Some(limit)) => Some(self.addresses.take(client, limit)?),
+            (Some(client), Some(limit)) if !self.proxies.trusts(peer.to_canonical()) => {
+                Some(self.addresses.take(client, limit)?)
+            }
             _ => None,
         };
         Some(Place {
@@ -105,6 +110,18 @@ mod tests {
     ) {
         let expected = expected.map(|address| address.parse().expect("an address"));
         assert_eq!(client(peer), expected);
+    }
+
+    #[test]
+    fn trusted_proxies_are_not_counted() {
+        let proxy = [203, 0, 113, 7].into();
+        let admission = Admission::new(&HttpSettings {
+            connections_per_address: Some(1),
+            trusted_proxies: TrustedProxies(vec![ipnet::IpNet::from(proxy)]),
+            ..HttpSettings::default()
+        });
+        let places = [admission.admit(proxy), admission.admit(proxy)];
+        assert!(places.iter().all(Option::is_some));
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Who is calling: session tokens as the transports carry them, and what tells whose they are.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, header};
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::accounts::{AccountError, Accounts, Caller, Profile};
+use crate::accounts::{AccountError, Accounts, Caller, Visit};
 
 /// Tells whose session a token is, and when that session ends.
 pub trait Authenticator: Send + Sync + 'static {
@@ -15,10 +13,7 @@ pub trait Authenticator: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>>;
 
     /// As [`Authenticator::authenticate`], with the user as they are now, where that costs nothing more.
-    fn visit<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> BoxFuture<'a, Result<(Caller, Option<Arc<Profile>>), AccountError>> {
+    fn visit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Visit, AccountError>> {
         Box::pin(async move { Ok((self.authenticate(token).await?, None)) })
     }
 
@@ -31,14 +26,8 @@ impl Authenticator for Accounts {
         Box::pin(self.authenticate(token))
     }
 
-    fn visit<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> BoxFuture<'a, Result<(Caller, Option<Arc<Profile>>), AccountError>> {
-        Box::pin(async move {
-            let (caller, profile) = self.visit(token).await?;
-            Ok((caller, Some(profile)))
-        })
+    fn visit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Visit, AccountError>> {
+        Box::pin(self.visit(token))
     }
 
     fn session_ended(&self, caller: Caller) -> BoxFuture<'static, ()> {

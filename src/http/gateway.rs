@@ -14,13 +14,14 @@ use futures_util::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::error;
+use tracing::{Instrument, error};
 use uuid::Uuid;
 
 use super::{
     answer::Answer,
     body::Bodies,
     caller::Authenticator,
+    departures::Departures,
     parameters::Parameters,
     refusal::Refusal,
     seats::{Seat, Seats},
@@ -49,6 +50,8 @@ pub(crate) struct Gateway<E> {
     pub(crate) metrics: HttpMetrics,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
+    /// When each socket and event stream leaves then.
+    pub(crate) departures: Departures,
     /// Everything that the server waits for when it stops.
     pub(crate) tasks: TaskTracker,
 }
@@ -143,11 +146,11 @@ impl<E: Executor> Gateway<E> {
         origin: &Origin,
     ) -> Result<Operation, DocumentError> {
         let Parameters {
-            query,
+            document,
             operation_name,
             mut variables,
         } = parameters;
-        let checked = self.documents.check(&query, operation_name.as_deref())?;
+        let checked = self.documents.check(&document, operation_name.as_deref())?;
         let series = self.metrics.series(checked.operation, checked.root_field());
         // Nothing would look at the others, and they would be held for as long as the operation runs.
         variables.retain(|name, _| checked.declares(name));
@@ -181,7 +184,9 @@ impl<E: Executor> Gateway<E> {
             limit += self.settings.claims_timeout;
         }
         let mut running = operation.series.begin();
-        let execution = AssertUnwindSafe(self.executor.execute(operation.request)).catch_unwind();
+        let execution = AssertUnwindSafe(self.executor.execute(operation.request))
+            .catch_unwind()
+            .instrument(operation.series.span());
         let executed = match tokio::time::timeout(limit, execution).await {
             Ok(Ok(response)) => Ok(Answer::from(response)),
             Ok(Err(_)) => Err(panicked(&operation.request_id)),

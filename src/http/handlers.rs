@@ -19,6 +19,7 @@ use super::{
     cookie,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body},
+    multipart,
     observe::shorten,
     parameters::Parameters,
     refusal::Refusal,
@@ -129,6 +130,7 @@ impl Call {
             understood.inspect_err(|refusal| gateway.metrics.refused(refusal.code()))?;
         match media {
             Media::EventStream => sse::stream(gateway, operation, caller),
+            Media::Multipart => multipart::stream(gateway, operation, caller),
             media => Ok(respond(&gateway.execute(operation).await?, media)),
         }
     }
@@ -160,9 +162,11 @@ impl Call {
         match operation.kind {
             OperationType::Mutation if by_get => Err(Refusal::QueriesOnly),
             OperationType::Query | OperationType::Mutation => Ok(self.accepted.best()),
-            OperationType::Subscription if self.accepted.event_stream() => Ok(Media::EventStream),
-            OperationType::Subscription if by_get => Err(Refusal::QueriesOnly),
-            OperationType::Subscription => Err(Refusal::StreamNeeded),
+            OperationType::Subscription => match self.accepted.stream() {
+                Some(Media::EventStream) => Ok(Media::EventStream),
+                _ if by_get => Err(Refusal::QueriesOnly),
+                stream => stream.ok_or(Refusal::StreamNeeded),
+            },
         }
     }
 }
@@ -178,9 +182,10 @@ fn respond(answer: &Answer, media: Media) -> Response {
 
 /// The answer to a request that never reached the schema.
 pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
-    // The request is well-formed, only its query is not: application/json answers that with a 200.
+    // The request is well-formed, only its query is not: application/json answers that with a 200. And
+    // the clients that are to send a text along look at no answer with another status.
     let status = match refusal {
-        Refusal::Document(_) if media == Media::Json => StatusCode::OK,
+        Refusal::Document(error) if media == Media::Json || error.asks_for_text() => StatusCode::OK,
         _ => refusal.status(),
     };
     let mut response = json(status, &refusal.into(), media);

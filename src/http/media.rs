@@ -12,6 +12,8 @@ pub(crate) enum Media {
     GraphqlResponse,
     /// `text/event-stream`.
     EventStream,
+    /// `multipart/mixed` of Apollo's subscription protocol.
+    Multipart,
 }
 
 impl Media {
@@ -20,7 +22,12 @@ impl Media {
             Self::Json => "application/json; charset=utf-8",
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             Self::EventStream => "text/event-stream; charset=utf-8",
+            Self::Multipart => r#"multipart/mixed;boundary="graphql";subscriptionSpec="1.0""#,
         })
+    }
+
+    fn is_stream(self) -> bool {
+        matches!(self, Self::EventStream | Self::Multipart)
     }
 
     fn matching(range: &Mime) -> Option<Self> {
@@ -28,6 +35,10 @@ impl Media {
             "*/*" | "application/*" | "application/json" => Some(Self::Json),
             "application/graphql-response+json" => Some(Self::GraphqlResponse),
             "text/event-stream" => Some(Self::EventStream),
+            "multipart/mixed" => range
+                .get_param("subscriptionSpec")
+                .filter(|version| version.as_str() == "1.0")
+                .map(|_| Self::Multipart),
             _ => None,
         }
     }
@@ -64,21 +75,22 @@ impl Accepted {
         (!media.is_empty()).then_some(Self(media))
     }
 
-    /// What the caller likes best.
+    /// What the caller likes best for one answer: parts are for subscriptions alone.
     pub(crate) fn best(&self) -> Media {
-        self.0.first().copied().unwrap_or(Media::Json)
+        let best = self.0.iter().find(|media| **media != Media::Multipart);
+        best.copied().unwrap_or(Media::Json)
     }
 
     /// The JSON that the caller likes best. Who wants nothing but an event stream reads refusals by
     /// their status.
     pub(crate) fn json(&self) -> Media {
-        let json = self.0.iter().find(|media| **media != Media::EventStream);
+        let json = self.0.iter().find(|media| !media.is_stream());
         json.copied().unwrap_or(Media::GraphqlResponse)
     }
 
-    /// Whether the caller names `text/event-stream`.
-    pub(crate) fn event_stream(&self) -> bool {
-        self.0.contains(&Media::EventStream)
+    /// What the caller likes best for many answers, if it takes them.
+    pub(crate) fn stream(&self) -> Option<Media> {
+        self.0.iter().copied().find(|media| media.is_stream())
     }
 }
 

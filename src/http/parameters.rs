@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::refusal::Refusal;
+use crate::graphql::documents::Wanted;
 
-/// `query`, `operationName` and `variables`. It may hold secrets, so it cannot be printed.
+/// The document, `operationName` and `variables`. It may hold secrets, so it cannot be printed.
 pub(crate) struct Parameters {
-    pub(crate) query: String,
+    pub(crate) document: Wanted,
     pub(crate) operation_name: Option<String>,
     pub(crate) variables: Variables,
 }
@@ -32,6 +33,7 @@ impl Parameters {
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let (key, value) = match key.as_ref() {
                 "query" => ("query", Value::String(value.into_owned())),
+                "documentId" => ("documentId", Value::String(value.into_owned())),
                 "operationName" => ("operationName", Value::String(value.into_owned())),
                 "variables" => ("variables", json("variables", &value, limit)?),
                 "extensions" => ("extensions", json("extensions", &value, limit)?),
@@ -44,29 +46,68 @@ impl Parameters {
         Self::from_object(object)
     }
 
-    /// From a JSON object. `extensions` are looked at, and not used.
+    /// From a JSON object.
     pub(crate) fn from_object(mut object: Map<String, Value>) -> Result<Self, Refusal> {
-        let Some(Value::String(query)) = object.remove("query") else {
-            return Err(Refusal::Query);
-        };
-        let operation_name = match object.remove("operationName") {
+        let text = match object.remove("query") {
             None | Some(Value::Null) => None,
-            Some(Value::String(name)) => Some(name).filter(|name| !name.is_empty()),
-            Some(_) => return Err(Refusal::Parameter("operationName")),
+            Some(Value::String(text)) => Some(text),
+            Some(_) => return Err(Refusal::Query),
         };
+        let id = string("documentId", object.remove("documentId"))?;
+        let operation_name = string("operationName", object.remove("operationName"))?;
         let variables = match object.remove("variables") {
             None | Some(Value::Null) => Variables::default(),
             Some(variables @ Value::Object(_)) => Variables::from_json(variables),
             Some(_) => return Err(Refusal::Parameter("variables")),
         };
-        match object.remove("extensions") {
-            None | Some(Value::Null | Value::Object(_)) => Ok(Self {
-                query,
-                operation_name,
-                variables,
-            }),
-            Some(_) => Err(Refusal::Parameter("extensions")),
+        let persisted = match object.remove("extensions") {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(mut extensions)) => extensions.remove("persistedQuery"),
+            Some(_) => return Err(Refusal::Parameter("extensions")),
+        };
+        Ok(Self {
+            document: wanted(text, id, persisted)?,
+            operation_name,
+            variables,
+        })
+    }
+}
+
+/// The document is named by its text, by the `documentId` of persisted documents, or by the `extensions`
+/// of automatic persisted queries.
+fn wanted(
+    text: Option<String>,
+    id: Option<String>,
+    persisted: Option<Value>,
+) -> Result<Wanted, Refusal> {
+    let id = match (id, persisted) {
+        (None, Some(Value::Object(mut persisted))) => {
+            if persisted.get("version").and_then(Value::as_u64) != Some(1) {
+                return Ok(Wanted::UnknownVersion);
+            }
+            string("extensions.persistedQuery", persisted.remove("sha256Hash"))?
         }
+        (None, Some(persisted)) if !persisted.is_null() => {
+            return Err(Refusal::Parameter("extensions.persistedQuery"));
+        }
+        (id, _) => id,
+    };
+    match (id, text) {
+        (Some(id), text) => Ok(Wanted::Id {
+            id,
+            text: text.filter(|text| !text.is_empty()),
+        }),
+        (None, Some(text)) => Ok(Wanted::Text(text)),
+        (None, None) => Err(Refusal::Query),
+    }
+}
+
+/// None when the value is absent or empty.
+fn string(name: &'static str, value: Option<Value>) -> Result<Option<String>, Refusal> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(_) => Err(Refusal::Parameter(name)),
     }
 }
 

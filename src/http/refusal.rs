@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch |
 //! | 400 | those of [`DocumentError`] | the query document is refused |
+//! | 401 | `UNAUTHENTICATED` | the session has ended; in the last part of a multipart stream only |
 //! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
 //! | 404 | `NOT_FOUND` | nothing is served at the path |
 //! | 405 | `METHOD_NOT_ALLOWED` | a method other than GET and POST; more than a query by GET |
@@ -46,15 +47,17 @@ pub(crate) enum Refusal {
     #[error("Send the body as application/json, in UTF-8.")]
     ContentType,
     #[error(
-        "Accept application/graphql-response+json, application/json or text/event-stream, in UTF-8."
+        "Accept application/graphql-response+json, application/json, text/event-stream or multipart/mixed;subscriptionSpec=1.0, in UTF-8."
     )]
     Accept,
-    #[error("Subscriptions are served as text/event-stream and over a WebSocket.")]
+    #[error(
+        "Subscriptions are served as text/event-stream, as multipart/mixed;subscriptionSpec=1.0 and over a WebSocket."
+    )]
     StreamNeeded,
     #[error("Use POST, or GET for a query.")]
     Method,
     #[error(
-        "Mutations go by POST, subscriptions by POST as text/event-stream or over a WebSocket."
+        "Mutations go by POST, subscriptions by POST as text/event-stream or multipart/mixed, or over a WebSocket."
     )]
     QueriesOnly,
     #[error("This is no WebSocket handshake of version 13.")]
@@ -71,6 +74,8 @@ pub(crate) enum Refusal {
     ExecutionTimeout,
     #[error("Too many operations are running on this socket.")]
     TooManyOperations,
+    #[error("Your session has ended. Sign in again.")]
+    SessionEnded,
     #[error("Something went wrong on our side. Please quote request id {0}.")]
     Internal(String),
     #[error(transparent)]
@@ -89,6 +94,7 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Handshake
             | Self::Document(_) => StatusCode::BAD_REQUEST,
+            Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method | Self::QueriesOnly => StatusCode::METHOD_NOT_ALLOWED,
@@ -113,6 +119,7 @@ impl Refusal {
             | Self::Values(_)
             | Self::BodyBroken
             | Self::Handshake => "BAD_REQUEST",
+            Self::SessionEnded => "UNAUTHENTICATED",
             Self::Origin => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::Method | Self::QueriesOnly => "METHOD_NOT_ALLOWED",

@@ -19,19 +19,27 @@ use super::{
     body::Bodies,
     caller::Authenticator,
     connection::Connection,
+    departures::Departures,
     gateway::Gateway,
     health::Readiness,
     router,
     seats::Seats,
     settings::HttpSettings,
 };
-use crate::{ambient::Random, graphql::documents::Documents, metrics::HttpMetrics};
+use crate::{
+    ambient::Random,
+    graphql::{documents::Documents, trusted::TrustedDocuments},
+    metrics::HttpMetrics,
+};
 
 /// Bytes of a request's head, and of what is read ahead of its body.
 const READ_BUFFER: usize = 16 * 1024;
 
 /// Pause after a connection could not be accepted, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two goodbyes when the server stops, where there is time for it.
+const EACH_LEAVES_AFTER: Duration = Duration::from_millis(1);
 
 /// What is served.
 pub struct Service<E> {
@@ -43,11 +51,38 @@ pub struct Service<E> {
     pub readiness: Readiness,
     /// For request ids.
     pub random: Random,
+    /// The only documents that may run; none for any.
+    pub trusted: Option<TrustedDocuments>,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
     /// headers that they set themselves stay.
     pub extra: Router,
+}
+
+impl<E: Executor> Service<E> {
+    /// All routes. `tasks` is what must end before the server has stopped.
+    pub(super) fn into_router(
+        self,
+        settings: &HttpSettings,
+        shutdown: &CancellationToken,
+        departures: &Departures,
+        tasks: &TaskTracker,
+    ) -> Router {
+        let gateway = Arc::new(Gateway {
+            executor: self.executor,
+            authenticator: self.authenticator,
+            documents: Documents::new(settings.documents, settings.persisted_bytes, self.trusted),
+            bodies: Bodies::new(settings),
+            seats: Seats::default(),
+            settings: settings.clone(),
+            metrics: self.metrics,
+            shutdown: shutdown.clone(),
+            departures: departures.clone(),
+            tasks: tasks.clone(),
+        });
+        router::build(gateway, self.readiness, self.random, self.extra)
+    }
 }
 
 /// A server that holds its address already.
@@ -84,19 +119,9 @@ impl Server {
     pub async fn run<E: Executor>(self, service: Service<E>, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
-        let gateway = Arc::new(Gateway {
-            executor: service.executor,
-            authenticator: service.authenticator,
-            documents: Documents::new(self.settings.documents),
-            bodies: Bodies::new(&self.settings),
-            seats: Seats::default(),
-            settings: self.settings.clone(),
-            metrics: service.metrics,
-            shutdown: shutdown.clone(),
-            tasks: tasks.clone(),
-        });
+        let departures = Departures::new();
         let connections = Connections {
-            router: router::build(gateway, service.readiness, service.random, service.extra),
+            router: service.into_router(&self.settings, &shutdown, &departures, &tasks),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),
@@ -113,7 +138,10 @@ impl Server {
         }
         drop(self.listener);
         tasks.close();
-        if timeout(self.settings.shutdown_timeout, tasks.wait())
+        let open = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let spread = (EACH_LEAVES_AFTER * open).min(self.settings.reconnect_spread);
+        let ended = async { tokio::join!(departures.begin(spread), tasks.wait()) };
+        if timeout(self.settings.shutdown_timeout, ended)
             .await
             .is_err()
         {
@@ -143,10 +171,14 @@ async fn accept(
     }
 }
 
-/// Sends small messages at once, and has the kernel give up on a peer that acknowledges nothing for
+/// Bytes that the kernel may hold for a peer that does not read; by itself it takes up to 4 MiB.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// Sends small messages at once, bounds what the kernel holds for a peer that does not read, and has the kernel give up on a peer that acknowledges nothing for
 /// `patience`: one that is gone without a word would be sent to for a quarter of an hour.
 fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_user_timeout(
         stream,

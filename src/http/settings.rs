@@ -44,10 +44,15 @@ pub struct HttpSettings {
     /// Pause between two signs of life on a quiet socket or event stream. A socket that shows none
     /// itself from one to the next is closed.
     pub keep_alive: Duration,
+    /// Over how long the goodbyes are spread when the server stops, so that clients do not come back all
+    /// at once. Few sockets take less: a millisecond each.
+    pub reconnect_spread: Duration,
     /// How long requests and sockets may take to end when the server stops.
     pub shutdown_timeout: Duration,
     /// Web origins, such as `https://app.example.com`, whose pages may call the gateway.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Bytes of query texts that are kept for clients that send their hashes; 0 for none.
+    pub persisted_bytes: u64,
     /// Reverse proxies that tell who a client is.
     pub trusted_proxies: TrustedProxies,
     /// What a query document may ask for.
@@ -73,8 +78,10 @@ impl Default for HttpSettings {
             connections: 50_000,
             connections_per_address: Some(1_000),
             keep_alive: Duration::from_secs(25),
+            reconnect_spread: Duration::from_secs(3),
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),
+            persisted_bytes: 1024 * 1024,
             trusted_proxies: TrustedProxies::default(),
             documents: DocumentLimits::default(),
         }

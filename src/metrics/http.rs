@@ -54,6 +54,8 @@ pub enum Transport {
     WebSocket,
     /// Server-sent events.
     EventStream,
+    /// Apollo's multipart protocol.
+    Multipart,
 }
 
 /// Why a subscription ended.
@@ -74,12 +76,13 @@ pub enum StreamEnd {
 
 impl Transport {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::WebSocket, Self::EventStream];
+    pub const ALL: [Self; 3] = [Self::WebSocket, Self::EventStream, Self::Multipart];
 
     fn name(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
             Self::EventStream => "sse",
+            Self::Multipart => "multipart",
         }
     }
 }

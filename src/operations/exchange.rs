@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -75,6 +78,8 @@ pub(super) struct Exchange {
     wanted: Arc<Mutex<HashMap<Uuid, Wanted>>>,
     /// Wakes when somebody begins to follow here.
     followed: Arc<Notify>,
+    /// Whether notifications are heard.
+    listening: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +103,14 @@ impl Exchange {
             poller,
             wanted: Arc::default(),
             followed,
+            listening: Arc::default(),
         }
+    }
+
+    /// Whether notifications are heard; with one process there are none to hear.
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+            || self.store.database.get_database_backend() != DbBackend::Postgres
     }
 
     /// Works until `shutdown`. With one process there is nobody to exchange anything with.
@@ -119,7 +131,9 @@ impl Exchange {
 
     async fn listen(&self, url: &SecretString) {
         loop {
-            if let Err(error) = self.listen_once(url).await {
+            let listened = self.listen_once(url).await;
+            self.listening.store(false, Ordering::Relaxed);
+            if let Err(error) = listened {
                 self.store.metrics.listener_lost();
                 tracing::warn!(%error, "the connection for notifications broke; reconnecting");
             }
@@ -130,6 +144,7 @@ impl Exchange {
     async fn listen_once(&self, url: &SecretString) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect(url.expose_secret()).await?;
         listener.listen(CHANNEL).await?;
+        self.listening.store(true, Ordering::Relaxed);
         // What changed before this moment was perhaps not heard.
         self.followed.notify_one();
         while let Some(notification) = listener.try_recv().await? {

@@ -67,6 +67,11 @@ impl Heart {
         beats
     }
 
+    /// For how long a sign of life holds.
+    pub(super) fn lease(&self) -> Duration {
+        self.lease
+    }
+
     /// How long ago the last sign of life was given; none before the first.
     pub(super) fn age(&self) -> Option<Duration> {
         self.lock().map(|beat| beat.elapsed())

@@ -28,9 +28,12 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    audit::{Origin, Trail},
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
+    telemetry,
+    webhooks::Outbox,
 };
 
 const COMMANDS: usize = 1024;
@@ -62,6 +65,7 @@ pub struct Operations {
     store: Store,
     bus: Bus,
     heart: Heart,
+    exchange: Exchange,
     intuned: IntunedClient,
     remover: Remover,
     commands: mpsc::Sender<Command>,
@@ -81,7 +85,7 @@ impl Operations {
         database: DatabaseConnection,
         intuned: IntunedClient,
         (clock, random): (Arc<dyn Clock>, Random),
-        metrics: OperationMetrics,
+        (trail, outbox, metrics): (Trail, Outbox, OperationMetrics),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -91,6 +95,8 @@ impl Operations {
             timeout: TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX),
             clock,
             random,
+            trail,
+            outbox,
             metrics,
         };
         let bus = Bus::default();
@@ -120,13 +126,14 @@ impl Operations {
         tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
         tasks.spawn(remover.clone().run(shutdown.clone()));
         let exchange = Exchange::new(store.clone(), bus.clone(), commands.clone());
-        tasks.spawn(exchange.run(config.database_url, shutdown.clone()));
+        tasks.spawn(exchange.clone().run(config.database_url, shutdown.clone()));
         replica.join().await?;
         tasks.spawn(replica.run(shutdown.clone()));
         Ok(Self {
             store,
             bus,
             heart,
+            exchange,
             intuned,
             remover,
             commands,
@@ -144,6 +151,7 @@ impl Operations {
         user_id: Uuid,
         mut credentials: Credentials,
         idempotency_key: Option<String>,
+        origin: Origin,
     ) -> Result<Operation, OperationError> {
         check_credentials(&credentials)?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
@@ -159,7 +167,7 @@ impl Operations {
         self.to_its_end(async move {
             let key = idempotency_key.as_deref();
             crash::at(Point::BeforeRow);
-            match this.store.insert(user_id, key).await? {
+            match this.store.insert(user_id, key, &origin).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
                 Inserted::Repeat(operation) => Ok(operation),
                 Inserted::New(operation, event) => {
@@ -167,7 +175,7 @@ impl Operations {
                     counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
-                    let start = Box::new((operation.clone(), credentials));
+                    let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
                     if this.tell(Command::Start(start)).await.is_err() {
                         // Shutting down: whoever takes the operation over finds out what became of it.
                         tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
@@ -190,9 +198,10 @@ impl Operations {
         id: Uuid,
         request_id: String,
         input: SecretString,
+        origin: Origin,
     ) -> Result<Operation, OperationError> {
         let this = self.clone();
-        self.to_its_end(async move { this.answer(user_id, id, request_id, input).await })
+        self.to_its_end(async move { this.answer(user_id, id, request_id, input, &origin).await })
             .await
     }
 
@@ -202,6 +211,7 @@ impl Operations {
         id: Uuid,
         request_id: String,
         input: SecretString,
+        origin: &Origin,
     ) -> Result<Operation, OperationError> {
         let asked = self
             .get(user_id, id)
@@ -221,7 +231,7 @@ impl Operations {
         // Written down before it is sent: after a crash in between nobody would know whether it was.
         let request_id = request.id.clone();
         let observation = Observation::Answered { request_id };
-        let answered = match self.change(&asked, observation).await {
+        let answered = match self.change(&asked, observation, origin).await {
             Err(OperationError::Store(StoreError::Superseded)) => {
                 return Err(OperationError::InfoRequestStale);
             }
@@ -245,7 +255,7 @@ impl Operations {
             Err(error) => {
                 tracing::warn!(operation.id = %id, %error, "an answer did not reach Intuned");
                 let undelivered = Observation::AnswerUndelivered(request.clone());
-                if let Err(error) = self.change(&answered, undelivered).await {
+                if let Err(error) = self.change(&answered, undelivered, origin).await {
                     tracing::warn!(operation.id = %id, %error, "the request could not be re-opened");
                 }
                 Err(OperationError::AnswerUndelivered(error))
@@ -257,7 +267,12 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperationError::NotFound`], or the database's.
-    pub async fn cancel(&self, user_id: Uuid, id: Uuid) -> Result<Operation, OperationError> {
+    pub async fn cancel(
+        &self,
+        user_id: Uuid,
+        id: Uuid,
+        origin: Origin,
+    ) -> Result<Operation, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
             for _ in 0..TRIES {
@@ -265,7 +280,8 @@ impl Operations {
                     .get(user_id, id)
                     .await?
                     .ok_or(OperationError::NotFound)?;
-                match this.change(&operation, Observation::CanceledByUser).await {
+                let canceled = Observation::CanceledByUser;
+                match this.change(&operation, canceled, &origin).await {
                     Err(OperationError::Store(StoreError::Superseded)) => {}
                     changed => return changed,
                 }
@@ -280,10 +296,10 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperationError::NotRemoved`], or the database's.
-    pub async fn disconnect(&self, user_id: Uuid) -> Result<bool, OperationError> {
+    pub async fn disconnect(&self, user_id: Uuid, origin: Origin) -> Result<bool, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
-            let disconnection = this.begin_disconnection(user_id).await?;
+            let disconnection = this.begin_disconnection(user_id, &origin).await?;
             if let Some((operation, event)) = disconnection.canceled {
                 this.tell_followers(&operation, event).await;
             }
@@ -303,10 +319,11 @@ impl Operations {
     async fn begin_disconnection(
         &self,
         user_id: Uuid,
+        origin: &Origin,
     ) -> Result<removals::Disconnection, StoreError> {
         for _ in 0..TRIES {
             let polls = |operation| self.bus.with_polls(operation);
-            match removals::begin_disconnection(&self.store, user_id, polls).await {
+            match removals::begin_disconnection(&self.store, user_id, origin, polls).await {
                 Err(StoreError::Superseded) => {}
                 begun => return begun,
             }
@@ -361,11 +378,22 @@ impl Operations {
         self.heart.age()
     }
 
+    /// Whether the other replicas can take this one to be alive.
+    pub fn is_alive(&self) -> bool {
+        self.heart.age().is_some_and(|age| age < self.heart.lease())
+    }
+
+    /// Whether notifications of the other replicas are heard; true where there can be none.
+    pub fn is_listening(&self) -> bool {
+        self.exchange.is_listening()
+    }
+
     /// Writes down what a user's command changes.
     async fn change(
         &self,
         operation: &Operation,
         observation: Observation,
+        origin: &Origin,
     ) -> Result<Operation, OperationError> {
         let next = match observe(&operation.state, observation) {
             Ok(Some(next)) => next,
@@ -375,7 +403,8 @@ impl Operations {
                 return Err(StoreError::Superseded.into());
             }
         };
-        let applied = self.store.apply(operation, next, Guard::Sequence).await;
+        let guard = Guard::Sequence(origin);
+        let applied = self.store.apply(operation, next, guard).await;
         if let Err(StoreError::Superseded) = applied {
             // Perhaps by this very write: the acknowledgement of its COMMIT may have been lost, and
             // then nobody here knows of the change.
@@ -405,7 +434,10 @@ impl Operations {
         &self,
         command: impl Future<Output = Result<T, OperationError>> + Send + 'static,
     ) -> Result<T, OperationError> {
-        let ended = self.tasks.spawn(command).await;
+        let ended = self
+            .tasks
+            .spawn(telemetry::Trail::current().follow(command))
+            .await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }
 }
@@ -418,7 +450,7 @@ async fn drive(poller: Poller, replica: Replica, shutdown: CancellationToken) {
     }
 }
 
-fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
+pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     for (field, value) in [
         ("username", &credentials.username),
         ("password", &credentials.password),
@@ -433,7 +465,10 @@ fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     Ok(())
 }
 
-fn check_answer(request: &InfoRequest, input: &SecretString) -> Result<(), OperationError> {
+pub(super) fn check_answer(
+    request: &InfoRequest,
+    input: &SecretString,
+) -> Result<(), OperationError> {
     let input = input.expose_secret();
     let problem = match &request.question {
         Question::Otp if input.trim().is_empty() => "the passcode is empty",

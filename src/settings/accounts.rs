@@ -1,11 +1,17 @@
-//! Accounts and sessions: what signs them, how long they last, how often a password may be tried.
+//! Accounts and sessions: what signs them, how long they last, how often a password may be tried, and
+//! who else vouches for users.
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AccountSettings, args::AccountArgs, reader::Reader};
-use crate::accounts::TryLimits;
+use super::{
+    AccountSettings,
+    args::AccountArgs,
+    reader::Reader,
+    upstream::{is_loopback, web_url},
+};
+use crate::accounts::{ProviderConfig, TryLimits};
 
 /// Tokens count in whole seconds.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
@@ -25,6 +31,8 @@ pub(super) fn accounts(
     let for_each_address = tries("SIGN_IN_TRIES", &args.sign_in_tries);
     let for_each_client = tries("SIGN_IN_TRIES_PER_CLIENT", &args.sign_in_tries_per_client);
     let window = reader.duration("SIGN_IN_WINDOW", &args.sign_in_window, SHORTEST_WINDOW);
+    let allow_sign_up = reader.switch("ALLOW_SIGN_UP", &args.allow_sign_up);
+    let provider = provider(reader, args);
     Some(AccountSettings {
         secret: secret?,
         session_lifetime: session_lifetime?,
@@ -33,6 +41,52 @@ pub(super) fn accounts(
             for_each_client: for_each_client?,
             window: window?,
         },
+        allow_sign_up: allow_sign_up?,
+        provider,
+    })
+}
+
+/// All three of its settings, or none. None also when something is wrong with them, which is noted.
+fn provider(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ProviderConfig> {
+    let settings = [
+        ("OIDC_ISSUER", &args.oidc_issuer),
+        ("OIDC_AUDIENCE", &args.oidc_audience),
+        ("OIDC_JWKS_URL", &args.oidc_jwks_url),
+    ];
+    if settings.iter().all(|(_, text)| text.is_none()) {
+        return None;
+    }
+    for (setting, text) in settings {
+        if text.is_none() {
+            reader.note(
+                setting,
+                "is missing: OIDC_ISSUER, OIDC_AUDIENCE and OIDC_JWKS_URL go together",
+            );
+        }
+    }
+    let mut text = |setting, text: &Option<String>| {
+        let expected = "a text without blanks and control characters";
+        reader.read(setting, text.as_deref()?, expected, |text| {
+            let strange = |c: char| c.is_control() || c.is_whitespace();
+            (!text.is_empty() && !text.contains(strange)).then(|| text.to_owned())
+        })
+    };
+    let issuer = text("OIDC_ISSUER", &args.oidc_issuer);
+    let audience = text("OIDC_AUDIENCE", &args.oidc_audience);
+    let expected = "an https address without user and fragment (http only on this machine)";
+    let jwks_url = args.oidc_jwks_url.as_deref().and_then(|text| {
+        reader.read("OIDC_JWKS_URL", text, expected, |text| {
+            web_url(text).filter(|url| {
+                let safe = url.scheme() == "https" || is_loopback(url);
+                let bare = url.username().is_empty() && url.password().is_none();
+                safe && bare && url.fragment().is_none()
+            })
+        })
+    });
+    Some(ProviderConfig {
+        issuer: issuer?,
+        audience: audience?,
+        jwks_url: jwks_url?,
     })
 }
 

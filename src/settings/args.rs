@@ -7,12 +7,15 @@
     reason = "comments and names of fields are the help text and the settings' names, as they are"
 )]
 
+use std::path::PathBuf;
+
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
 use super::{
     limits::LimitArgs,
     problem::{Problem, Problems},
+    records::RecordArgs,
 };
 
 /// A GraphQL gateway with subscriptions in front of Intuned.
@@ -60,11 +63,15 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) server: ServerArgs,
     #[command(flatten)]
+    pub(super) records: RecordArgs,
+    #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
     pub(super) demo: DemoArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
     #[cfg(feature = "crash-points")]
     #[arg(long, env, hide = true)]
     pub(super) crash_at: Option<crate::crash::Point>,
@@ -136,6 +143,21 @@ pub(super) struct AccountArgs {
     /// The span that tries are counted in; used ones come back evenly over it
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) sign_in_window: String,
+    /// Whether accounts may be opened here; when all users come from an identity provider, switch it off
+    #[arg(long, env, value_name = "SWITCH", default_value = "true",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) allow_sign_up: String,
+    /// Identity provider whose tokens are taken as well: the exact text of their iss. It, OIDC_AUDIENCE
+    /// and OIDC_JWKS_URL go together; the provider's page .well-known/openid-configuration has it
+    #[arg(long, env, value_name = "ISSUER")]
+    pub(super) oidc_issuer: Option<String>,
+    /// What the aud of the identity provider's tokens must be or hold: what the gateway, as an API or a
+    /// client, is called there
+    #[arg(long, env, value_name = "AUDIENCE")]
+    pub(super) oidc_audience: Option<String>,
+    /// Where the identity provider's public keys are, its jwks_uri; https, but on this machine
+    #[arg(long, env, value_name = "URL")]
+    pub(super) oidc_jwks_url: Option<String>,
 }
 
 #[derive(Args)]
@@ -197,6 +219,10 @@ pub(super) struct ServerArgs {
     /// commas; pages that the gateway serves itself always may
     #[arg(long, env, value_name = "ORIGINS")]
     pub(super) allowed_origins: Option<String>,
+    /// File of the only operations that may run: Apollo's persisted query manifest, or a JSON object
+    /// from ids to documents; without it, any may
+    #[arg(long, env, value_name = "FILE")]
+    pub(super) trusted_documents: Option<PathBuf>,
     /// Reverse proxies in front of the gateway, addresses or networks such as 10.0.0.0/8, separated by
     /// commas: only their X-Forwarded-For tells who a client is
     #[arg(long, env, value_name = "NETWORKS")]
@@ -230,6 +256,24 @@ pub(super) struct LogArgs {
     /// hold secrets
     #[arg(long, env, value_name = "FILTER", default_value = "info")]
     pub(super) rust_log: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Traces")]
+pub(super) struct TraceArgs {
+    /// OpenTelemetry collector that spans are sent to, by OTLP over HTTP, such as
+    /// http://127.0.0.1:4318; unset, none are made. OpenTelemetry's other variables, such as
+    /// OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS, mean what its
+    /// specification says
+    #[arg(long, env, value_name = "URL")]
+    pub(super) otel_exporter_otlp_endpoint: Option<String>,
+    /// The same, with the whole path, for spans alone
+    #[arg(long, env, value_name = "URL")]
+    pub(super) otel_exporter_otlp_traces_endpoint: Option<String>,
+    /// Whether nothing is sent, whatever else is set
+    #[arg(long, env, value_name = "SWITCH", default_value = "false",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) otel_sdk_disabled: String,
 }
 
 #[derive(Args)]

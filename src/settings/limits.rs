@@ -31,6 +31,10 @@ pub(super) struct LimitArgs {
     /// How many values the JSON of a request may have, those within lists and objects included
     #[arg(long, env, value_name = "COUNT", default_value = "2000")]
     max_values: String,
+    /// Bytes of query texts to keep for clients that send hashes in their place (automatic persisted
+    /// queries); 0 switches that off
+    #[arg(long, env, value_name = "BYTES", default_value = "1048576")]
+    max_persisted_bytes: String,
     /// The longest body of a request, in bytes
     #[arg(long, env, value_name = "BYTES", default_value = "1048576")]
     max_body_bytes: String,
@@ -50,8 +54,8 @@ pub(super) struct LimitArgs {
     /// How many connections a replica takes at once; every WebSocket is one
     #[arg(long, env, value_name = "COUNT", default_value = "50000")]
     max_connections: String,
-    /// How many of them may come from one address; loopback and private addresses, where reverse
-    /// proxies are, are not counted; 0 for any number
+    /// How many of them may come from one address; loopback and private addresses and
+    /// TRUSTED_PROXIES are not counted; 0 for any number
     #[arg(long, env, value_name = "COUNT", default_value = "1000")]
     max_address_connections: String,
     /// How long a request's head may take to arrive, and how long a connection may wait for its next
@@ -84,6 +88,11 @@ pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSe
     let bytes = 1024..=1 << 30;
     let body_limit = reader.number("MAX_BODY_BYTES", &args.max_body_bytes, bytes.clone());
     let message_limit = reader.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, bytes);
+    let persisted_bytes = reader.number(
+        "MAX_PERSISTED_BYTES",
+        &args.max_persisted_bytes,
+        0..=1 << 30,
+    );
     let mut count = |setting, text, least| reader.number(setting, text, least..=1_000_000);
     let value_limit = count("MAX_VALUES", &args.max_values, 1);
     let operations = count("MAX_SOCKET_OPERATIONS", &args.max_socket_operations, 1);
@@ -101,6 +110,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSe
     let keep_alive = duration("KEEP_ALIVE", &args.keep_alive);
     Some(HttpSettings {
         documents: documents?,
+        persisted_bytes: persisted_bytes?,
         body_limit: body_limit?,
         socket_message_limit: message_limit?,
         value_limit: value_limit?,

@@ -8,9 +8,16 @@ mod demo;
 mod limits;
 mod problem;
 mod reader;
+mod records;
 mod upstream;
 
-use std::{ffi::OsString, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use clap::FromArgMatches;
@@ -18,7 +25,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    accounts::TryLimits,
+    accounts::{ProviderConfig, TryLimits},
     ambient::Random,
     http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
@@ -26,6 +33,7 @@ use crate::{
 };
 
 pub use problem::{Problem, Problems};
+pub use records::RecordSettings;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -55,10 +63,14 @@ pub struct Settings {
     pub claims: ClaimsSettings,
     /// Serving HTTP.
     pub server: ServerSettings,
+    /// Webhooks and audit trails.
+    pub records: RecordSettings,
     /// What a request may ask for, how much there may be at once, and how long it may take.
     pub limits: HttpSettings,
     /// The log.
     pub log: LogSettings,
+    /// Where spans are sent; none for nowhere.
+    pub traces: Option<TraceSettings>,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
     pub notes: Vec<String>,
     /// Where to die, in a test build.
@@ -119,6 +131,10 @@ pub struct AccountSettings {
     pub session_lifetime: Duration,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// Whether accounts may be opened here.
+    pub allow_sign_up: bool,
+    /// The identity provider whose tokens are taken as well.
+    pub provider: Option<ProviderConfig>,
 }
 
 /// Where the data is.
@@ -163,6 +179,8 @@ pub struct ServerSettings {
     pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// File of the only documents that may run; none for any.
+    pub trusted_documents: Option<PathBuf>,
     /// The reverse proxies whose word for a client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// Whether to serve `GraphiQL`.
@@ -187,6 +205,13 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// What is logged, in the form of `RUST_LOG`.
     pub filter: String,
+}
+
+/// Where spans are sent.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// The collector's address for spans, with its path.
+    pub endpoint: Url,
 }
 
 /// What `migrate` needs.

@@ -83,8 +83,9 @@ fn user_row(number: u32, now: DateTime<Utc>) -> user::ActiveModel {
     user::ActiveModel {
         id: Set(id(number)),
         email: Set(format!("user-{number}@example.com")),
-        password_hash: Set(user::PasswordHash("none".to_owned())),
+        password_hash: Set(user::PasswordHash::none()),
         created_at: Set(now.into()),
+        ..Default::default()
     }
 }
 

@@ -63,7 +63,7 @@ impl Fixture {
         let shared: Arc<dyn Clock> = clock.clone();
         let random = Random::from_seed(1);
         Self {
-            accounts: Accounts::with_config(database.clone(), &config, shared, random),
+            accounts: Accounts::with_config(database.clone(), &config, shared, random).unwrap(),
             clock,
             database,
             _files: files,

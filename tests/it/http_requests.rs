@@ -1,6 +1,6 @@
 //! Queries and mutations over HTTP: statuses, media types, errors.
 
-use intuned_gateway::http::HttpSettings;
+use intuned_gateway::http::{HttpSettings, Problem};
 use reqwest::{
     Client, Method, Response, StatusCode,
     header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, ORIGIN},
@@ -441,7 +441,11 @@ async fn other_paths() {
 #[tokio::test]
 async fn health_tells_what_is_failing() {
     let address = ([127, 0, 0, 1], 0).into();
-    let toy = Toy::listening(address, HttpSettings::default(), vec!["database"]).await;
+    let problem = Problem {
+        part: "database",
+        problem: "It is away.",
+    };
+    let toy = Toy::listening(address, HttpSettings::default(), vec![problem]).await;
     let (status, _, answer) = send(Client::new().get(toy.url("/health/live"))).await;
     assert_eq!(
         (status, answer),
@@ -451,7 +455,7 @@ async fn health_tells_what_is_failing() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         answer,
-        json!({ "status": "unavailable", "failing": ["database"] })
+        json!({ "status": "unavailable", "problems": { "database": "It is away." } })
     );
 
     let toy = Toy::start().await;

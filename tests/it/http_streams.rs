@@ -1,4 +1,4 @@
-//! Server-sent events in graphql-sse's distinct connections mode.
+//! Subscriptions over plain HTTP: server-sent events in graphql-sse's distinct connections mode.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ use futures_util::{
 use intuned_gateway::{
     accounts::{AccountError, Caller},
     ambient::Random,
-    http::{Authenticator, HttpSettings, PeerAddress, RequestId, Server, Service},
+    http::{Authenticator, HttpSettings, PeerAddress, Problem, RequestId, Server, Service},
     metrics::HttpMetrics,
 };
 use sea_orm::DbErr;
@@ -260,7 +260,7 @@ impl Toy {
     pub(crate) async fn listening(
         address: SocketAddr,
         settings: HttpSettings,
-        failing: Vec<&'static str>,
+        problems: Vec<Problem>,
     ) -> Self {
         let counter = Counter::default();
         let schema = Schema::build(Query, Mutation, Subscriptions)
@@ -278,8 +278,9 @@ impl Toy {
             metrics: HttpMetrics::default(),
             executor: schema,
             authenticator,
-            readiness: Arc::new(move || Box::pin(future::ready(failing.clone()))),
+            readiness: Arc::new(move || Box::pin(future::ready(problems.clone()))),
             random: Random::from_seed(1),
+            trusted: None,
             extra,
         };
         let server = Server::bind(address, settings).await.expect("bind");

@@ -176,6 +176,10 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("SIGN_IN_TRIES", "0"),
         ("SIGN_IN_TRIES_PER_CLIENT", "many"),
         ("SIGN_IN_WINDOW", "1ms"),
+        ("ALLOW_SIGN_UP", "maybe"),
+        ("OIDC_ISSUER", "https://id.example/ or so"),
+        ("OIDC_JWKS_URL", "http://id.example/keys"),
+        ("OIDC_AUDIENCE", "a\u{1}b"),
         ("DATABASE_URL", "mysql://user:canary@host/name"),
         ("DATABASE_MAX_CONNECTIONS", "0"),
         ("INTUNED_POLL_INTERVAL", "often"),
@@ -186,6 +190,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("ALLOW_USER_PROXY", "perhaps"),
         ("LISTEN_ADDR", "8080"),
         ("METRICS_ADDR", "9464"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
         ("ALLOWED_ORIGINS", "https://a.example,*"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"),
         ("GRAPHIQL", "2"),
@@ -228,6 +233,40 @@ fn an_empty_variable_counts_as_unset() {
     );
 }
 
+#[rstest]
+#[case(&["--webhook-url=https://example.com/hook"], "WEBHOOK_SECRET is missing")]
+#[case(&["--webhook-secret=short"], "WEBHOOK_SECRET is too weak")]
+#[case(&["--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "WEBHOOK_SECRET is too weak")]
+#[case(&["--webhook-secret=whsec_!"], "not base64")]
+#[case(&["--webhook-url=example.com"], "WEBHOOK_URL is not an address")]
+#[case(&["--webhook-url=https://me:canary@example.com"], "WEBHOOK_URL is not an address")]
+#[case(&["--webhook-url=http://example.com/"], "WEBHOOK_URL is plain http")]
+#[case(&["--webhook-url=http://example.com/", "--webhook-allow-private"], "WEBHOOK_URL is plain http")]
+#[case(&["--webhook-url=http://127.0.0.1/"], "WEBHOOK_URL is plain http")]
+#[case(&["--webhook-url=https://127.0.0.1/"], "WEBHOOK_URL is at a private address")]
+#[case(&["--webhook-url=https://localhost/"], "WEBHOOK_URL is at a private address")]
+#[case(&["--webhook-url=https://[fd00::1]/"], "WEBHOOK_URL is at a private address")]
+#[case(&["--audit-retention=1h"], "AUDIT_RETENTION is 1h")]
+fn webhooks_go_to_safe_addresses_and_are_signed(#[case] flags: &[&str], #[case] expected: &str) {
+    let fault = fault(load(flags));
+    assert!(fault.contains(expected), "{fault}");
+    assert!(!fault.contains("canary"), "{fault}");
+}
+
+#[rstest]
+#[case(&["--webhook-url=https://example.com/hook"])]
+#[case(&["--webhook-url=http://127.0.0.1:9/", "--webhook-allow-private"])]
+#[case(&["--webhook-url=https://10.0.0.1/", "--webhook-allow-private=true"])]
+fn webhooks_may_be_set(#[case] flags: &[&str]) {
+    let secrets = format!("--webhook-secret={SECRET}, whsec_{}", "A".repeat(43) + "=");
+    let flags: Vec<&str> = flags.iter().copied().chain([secrets.as_str()]).collect();
+    let settings = load(&flags).unwrap();
+    let webhooks = settings.records.webhooks.unwrap();
+    assert_eq!(webhooks.keys.len(), 2);
+    assert!(!format!("{webhooks:?}").contains("hook\""), "{webhooks:?}");
+    assert!(load(&[]).unwrap().records.webhooks.is_none());
+}
+
 #[test]
 fn a_variable_that_is_no_text_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
@@ -262,6 +301,40 @@ fn proxies_are_addresses_and_networks(#[case] list: &str, #[case] expected: Opti
     let expected: Option<Vec<String>> =
         expected.map(|networks| networks.into_iter().map(str::to_owned).collect());
     assert_eq!(shown, expected);
+}
+
+#[rstest]
+#[case("https://id.example/keys", true)]
+#[case("https://id.example/keys?tenant=1", true)]
+#[case("http://localhost:8089/keys", true)]
+#[case("http://127.0.0.1/keys", true)]
+#[case("http://id.example/keys", false)]
+#[case("https://user:password@id.example/keys", false)]
+#[case("file:///keys", false)]
+fn keys_come_from_a_safe_address(#[case] url: &str, #[case] accepted: bool) {
+    let (issuer, audience) = (
+        "--oidc-issuer=https://id.example/",
+        "--oidc-audience=gateway",
+    );
+    let url = format!("--oidc-jwks-url={url}");
+    let result = load_in_earnest(&[issuer, audience, &url]);
+    assert_eq!(result.is_ok(), accepted, "{result:?}");
+}
+
+#[test]
+fn the_settings_of_a_provider_go_together() {
+    assert!(load_in_earnest(&[]).unwrap().accounts.provider.is_none());
+    let message = fault(load_in_earnest(&["--oidc-audience=gateway"]));
+    for missing in ["OIDC_ISSUER is missing", "OIDC_JWKS_URL is missing"] {
+        assert!(message.contains(missing), "{message}");
+    }
+    assert!(!message.contains("OIDC_AUDIENCE is missing"), "{message}");
+    assert!(
+        !load_in_earnest(&["--allow-sign-up=false"])
+            .unwrap()
+            .accounts
+            .allow_sign_up
+    );
 }
 
 #[test]

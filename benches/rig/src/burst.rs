@@ -51,7 +51,7 @@ pub(crate) async fn run() {
         burst(&server, &upstream, &people[USERS..]).await;
         let cpu = server.cpu();
         let mut measured = burst(&server, &upstream, &people[..USERS]).await;
-        let cpu = server.cpu() - cpu;
+        let cpu = server.cpu_since(cpu);
         let accepted = percentile(&mut measured.answered, 99);
         let heard = percentile(&mut measured.heard, 99);
         #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]

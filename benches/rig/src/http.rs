@@ -141,7 +141,7 @@ pub(crate) fn post(path: &str, headers: &[(&str, &str)], body: &str) -> Bytes {
         body.len()
     );
     for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
+        request.extend([*name, ": ", *value, "\r\n"]);
     }
     (request + "\r\n" + body).into()
 }

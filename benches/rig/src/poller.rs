@@ -83,7 +83,7 @@ async fn measure(count: usize, interval: &str) -> Measured {
     let late_before = metrics::histogram(metrics_address, LATENESS).await;
     let (cpu, begun) = (server.cpu(), Instant::now());
     sleep(MEASURE).await;
-    let (cpu, elapsed) = (server.cpu() - cpu, begun.elapsed());
+    let (cpu, elapsed) = (server.cpu_since(cpu), begun.elapsed());
     let polls = upstream.polls();
     let late_after = metrics::histogram(metrics_address, LATENESS).await;
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]

@@ -132,6 +132,11 @@ impl Server {
         Duration::from_millis(ticks * 10)
     }
 
+    /// Time on the processor since it was `before`.
+    pub(crate) fn cpu_since(&self, before: Duration) -> Duration {
+        self.cpu().saturating_sub(before)
+    }
+
     /// Resident memory of its own, in bytes: files of the page cache that it maps do not count.
     pub(crate) fn memory(&self) -> u64 {
         self.status("RssAnon:")

@@ -137,7 +137,7 @@ async fn measure(work: &Work, servers: &[Server], people: &[Person], sqlite_peop
             }
             let before = server.cpu();
             let load = http::load(server.address, &requests, CONNECTIONS, ROUND).await;
-            let cpu = server.cpu() - before;
+            let cpu = server.cpu_since(before);
             #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
             let count = load.requests as f64;
             let measured = measured.entry(server.name).or_default();

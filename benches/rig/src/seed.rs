@@ -73,6 +73,7 @@ pub(crate) async fn people(database: &DatabaseConnection, count: usize) -> Vec<P
             email: Set(format!("user-{number}@example.com")),
             password_hash: Set(user::PasswordHash(String::from("$argon2id$none"))),
             created_at: Set(Millis(now)),
+            ..Default::default()
         });
         sessions.push(session::ActiveModel {
             id: Set(session),
@@ -87,6 +88,7 @@ pub(crate) async fn people(database: &DatabaseConnection, count: usize) -> Vec<P
             auth_session_id: Set(Uuid::new_v4().to_string()),
             created_at: Set(Millis(now)),
             connected_at: Set(Millis(now)),
+            ..Default::default()
         });
     }
     insert::<user::Entity>(database, users).await;

@@ -72,7 +72,7 @@ impl Socket {
             Ok(length) if length < 126 => frame.push(0x80 | length),
             _ => {
                 let length = u16::try_from(payload.len()).expect("a short message");
-                frame.push(0x80 | 126);
+                frame.push(0x80 | 0x7e);
                 frame.extend(length.to_be_bytes());
             }
         }

@@ -120,11 +120,11 @@ async fn measure(
     let (cpu, memory, begun) = (server.cpu(), server.memory(), Instant::now());
     let sockets = open(&server, people).await;
     let opened = begun.elapsed();
-    let open_cpu = server.cpu() - cpu;
+    let open_cpu = server.cpu_since(cpu);
 
     let cpu = server.cpu();
     let listeners = subscribe(&server, sockets, people).await;
-    let subscribe_cpu = server.cpu() - cpu;
+    let subscribe_cpu = server.cpu_since(cpu);
     // Until what goes on after a subscription, announcements to other replicas say, is over.
     sleep(PAUSE * 4).await;
     let memory_after = server.memory();
@@ -141,7 +141,7 @@ async fn measure(
             )
             .await;
         sleep(PAUSE).await;
-        event_micros.push(micros(server.cpu() - cpu, people.len()));
+        event_micros.push(micros(server.cpu_since(cpu), people.len()));
         p99.push(percentile(&mut delays, 99));
     }
     server.stop().await;
@@ -260,8 +260,9 @@ async fn broadcast(
 ) {
     if server.name != "gateway" {
         let mut connection = Connection::open(server.address, 0).await.unwrap();
-        let request = http::post("/broadcast", &[], "");
-        connection.exchange(&request).await.unwrap();
+        let request = http::post("/broadcast", &[], "{}");
+        let answer = connection.exchange(&request).await.unwrap();
+        assert_eq!(answer.status, 200, "{} broadcasts", server.name);
         return;
     }
     let operations: Vec<Uuid> = match follow {

@@ -12,6 +12,7 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use super::{DocumentError, DocumentLimits};
+use crate::audit::{DEFAULT_PAGE, LONGEST_PAGE};
 
 /// Lists of introspection that may stand within each other. The query that `GraphiQL` sends needs one;
 /// each further one multiplies the answer by the size of the schema.
@@ -22,6 +23,9 @@ const ONCE: [&str; 4] = ["signIn", "signUp", "connectOrangeHrm", "resumeConnecti
 
 /// The field that runs a browser when it is read.
 const CLAIMS: &str = "claims";
+
+/// The field that reads a page of rows.
+const PAGED: &str = "auditTrail";
 
 /// What the walk over a parsed document found besides that it is within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +102,7 @@ impl Measure {
         let mut measure = Self {
             fields: 1,
             once: usize::from(ONCE.contains(&name)),
-            all_fields: self.all_fields.saturating_add(1),
+            all_fields: self.all_fields.saturating_add(1 + page_length(field)),
             aliases: self
                 .aliases
                 .saturating_add(usize::from(field.alias.is_some())),
@@ -135,6 +139,23 @@ impl Measure {
             Ok(())
         }
     }
+}
+
+/// How many rows a field may bring, where it reads a page of them: each counts as a field.
+fn page_length(field: &Field) -> usize {
+    if field.name.node != PAGED {
+        return 0;
+    }
+    let length = match field.get_argument("first").map(|first| &first.node) {
+        None => DEFAULT_PAGE,
+        // What is asked for in a variable, or is no length, counts as the longest.
+        Some(Value::Number(first)) => {
+            let first = first.as_u64().and_then(|first| u16::try_from(first).ok());
+            first.map_or(LONGEST_PAGE, |first| first.min(LONGEST_PAGE))
+        }
+        Some(_) => LONGEST_PAGE,
+    };
+    usize::from(length)
 }
 
 struct Walk<'a> {
@@ -196,10 +217,14 @@ impl<'a> Walk<'a> {
         Ok(total)
     }
 
-    /// An unknown fragment measures nothing: validation reports it.
+    /// An unknown fragment is one field. Validation reports it, but only after it has followed every
+    /// spread: fragments that double each other and end in an unknown one would take for ever.
     fn fragment(&mut self, name: &str) -> Result<Measure, DocumentError> {
         let Some((name, fragment)) = self.document.fragments.get_key_value(name) else {
-            return Ok(Measure::default());
+            return Ok(Measure {
+                all_fields: 1,
+                ..Measure::default()
+            });
         };
         match self.fragments.get(name.as_str()) {
             Some(Some(measure)) => Ok(*measure),
@@ -283,6 +308,36 @@ mod tests {
         assert_eq!(document(&roots), Err(DocumentError::RootFields(15)));
     }
 
+    #[rstest]
+    #[case("{ a: me { auditTrail(first: 100) { id } } }", true)]
+    #[case(
+        "{ me { a: auditTrail(first: 100) { id } b: auditTrail(first: 100) { id } } }",
+        true
+    )]
+    #[case(
+        "{ me { a: auditTrail(first: 99) { id } b: auditTrail(first: 99) { id } c: auditTrail(first: 99) { id } } }",
+        false
+    )]
+    #[case(
+        "query($n: Int) { me { a: auditTrail(first: $n) { id } b: auditTrail(first: $n) { id } c: auditTrail(first: $n) { id } } }",
+        false
+    )]
+    #[case(
+        "{ me { a: auditTrail(first: -1) { id } b: auditTrail(first: 1000) { id } c: auditTrail(first: 9.5) { id } } }",
+        false
+    )]
+    #[case(
+        "{ me { a: auditTrail { id } b: auditTrail { id } c: auditTrail { id } d: auditTrail { id } } }",
+        true
+    )]
+    fn each_row_of_a_page_counts(#[case] query: &str, #[case] allowed: bool) {
+        let refused = document(query).err();
+        assert_eq!(
+            refused,
+            (!allowed).then_some(DocumentError::Complexity(300))
+        );
+    }
+
     #[test]
     fn directives_count_wherever_they_are() {
         let many = "@d ".repeat(51);
@@ -307,6 +362,14 @@ mod tests {
         let fragment = |n| format!("fragment F{n} on T {{ ...F{0} ...F{0} }}", n + 1);
         let mut query = (0..100).map(fragment).collect::<Vec<_>>().join(" ");
         query += " fragment F100 on T { a b } query { ...F0 }";
+        assert_eq!(document(&query), Err(DocumentError::Complexity(300)));
+    }
+
+    #[test]
+    fn fragments_that_double_count_though_they_end_in_an_unknown_one() {
+        let fragment = |n| format!("fragment F{n} on T {{ ...F{0} ...F{0} }}", n + 1);
+        let doubling = (0..40).map(fragment).collect::<Vec<_>>().join(" ");
+        let query = format!("{{ ...F0 }} {doubling}");
         assert_eq!(document(&query), Err(DocumentError::Complexity(300)));
     }
 

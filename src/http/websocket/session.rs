@@ -104,7 +104,7 @@ pub(super) struct Session<E> {
     alive: bool,
     watch: StreamWatch,
     metrics: OpenSocket,
-    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    departure: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<E: Executor> Session<E> {
@@ -127,7 +127,7 @@ impl<E: Executor> Session<E> {
             alive: true,
             watch: StreamWatch::new(Transport::WebSocket),
             metrics: gateway.metrics.socket(),
-            shutdown: Box::pin(gateway.shutdown.clone().cancelled_owned()),
+            departure: Box::pin(gateway.departures.join()),
             gateway,
         }
     }
@@ -156,7 +156,7 @@ impl<E: Executor> Session<E> {
 
     async fn next_event(&mut self) -> Event {
         tokio::select! {
-            () = &mut self.shutdown => Event::End(Close::Restart),
+            () = &mut self.departure => Event::End(Close::Restart),
             event = self.phase.next_event() => event,
             message = self.socket.recv() => Event::Received(message),
             Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
@@ -299,7 +299,7 @@ impl<E: Executor> Session<E> {
         tokio::select! {
             biased;
             written = SinkExt::send(&mut self.socket, message) => written.map_err(|_| End::Gone),
-            () = &mut self.shutdown => Err(Close::Restart.into()),
+            () = &mut self.departure => Err(Close::Restart.into()),
             () = self.phase.session_ended() => Err(Close::Forbidden.into()),
         }
     }

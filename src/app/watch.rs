@@ -1,0 +1,124 @@
+//! What those who run the gateway look at: metrics, and whether it can serve.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use sea_orm::DatabaseConnection;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::AppError;
+use crate::{
+    ambient::Clock,
+    database,
+    http::{Problem, Readiness},
+    metrics::{self, DatabaseMetrics, MetricsServer, Registry},
+    operations::Operations,
+};
+
+/// A database that takes longer counts as one that does not answer.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Takes the address for metrics, if there is to be one.
+pub(super) async fn bind(address: Option<SocketAddr>) -> Result<Option<MetricsServer>, AppError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let server = MetricsServer::bind(address).await;
+    server
+        .map(Some)
+        .map_err(|source| AppError::Metrics { address, source })
+}
+
+/// Tries out the wait for a database connection until `shutdown`.
+pub(super) async fn probe(
+    metrics: DatabaseMetrics,
+    database: DatabaseConnection,
+    shutdown: CancellationToken,
+) {
+    shutdown.run_until_cancelled(metrics.probe(database)).await;
+}
+
+/// `registry` with what is read when Prometheus asks.
+pub(super) fn complete(
+    mut registry: Registry,
+    clock: &Arc<dyn Clock>,
+    database: &DatabaseConnection,
+    operations: &Operations,
+) -> Registry {
+    metrics::register_process(&mut registry, clock.now());
+    metrics::watch_pool(&mut registry, database.clone());
+    let gateway = registry.sub_registry_with_prefix(metrics::PREFIX);
+    let driving = operations.clone();
+    gateway.register_collector(metrics::sampled(
+        "operations",
+        "Operations in flight that this replica drives, by status",
+        Some("status"),
+        move || {
+            let count = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            let driven = driving.driven();
+            driven.map(move |(status, driven)| (status, count(driven)))
+        },
+    ));
+    let heart = operations.clone();
+    gateway.register_collector(metrics::sampled(
+        "heartbeat_age_seconds",
+        "Time since this replica last gave a sign of life that the database took",
+        None,
+        move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
+    ));
+    let exchange = operations.clone();
+    gateway.register_collector(metrics::sampled(
+        "bus_listening",
+        "Whether notifications of the other replicas are heard: 1 or 0; always 1 with SQLite",
+        None,
+        move || [("", f64::from(u8::from(exchange.is_listening())))],
+    ));
+    registry
+}
+
+/// Looks whether the gateway can serve.
+pub(super) fn readiness(database: DatabaseConnection, operations: Operations) -> Readiness {
+    Arc::new(move || {
+        let (database, operations) = (database.clone(), operations.clone());
+        Box::pin(async move {
+            let mut problems: Vec<_> = tables(&database).await.into_iter().collect();
+            if !operations.is_alive() {
+                problems.push(Problem {
+                    part: "replica",
+                    problem: "It could not tell the others that it is alive: they take over what it was doing.",
+                });
+            }
+            if !operations.is_listening() {
+                problems.push(Problem {
+                    part: "listener",
+                    problem: "There is no connection for notifications of the other replicas.",
+                });
+            }
+            problems
+        })
+    })
+}
+
+async fn tables(database: &DatabaseConnection) -> Option<Problem> {
+    let look = timeout(DATABASE_PATIENCE, database::is_migrated(database));
+    match look.await {
+        Ok(Ok(true)) => None,
+        Ok(Ok(false)) => Some(Problem {
+            part: "migrations",
+            problem: "The database's tables are older than this build.",
+        }),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the database does not answer");
+            Some(NO_DATABASE)
+        }
+        Err(_) => {
+            tracing::warn!("the database does not answer in time");
+            Some(NO_DATABASE)
+        }
+    }
+}
+
+const NO_DATABASE: Problem = Problem {
+    part: "database",
+    problem: "The database does not answer.",
+};
