@@ -14,6 +14,8 @@ pub mod audit;
 pub mod connections;
 pub mod crash;
 pub mod database;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod graphql;
 pub mod http;
 pub mod intuned;

@@ -6,6 +6,8 @@
 mod config;
 mod email;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod keyed;
 mod passwords;
 mod provider;

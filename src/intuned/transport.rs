@@ -266,7 +266,7 @@ async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, IntunedEr
 }
 
 /// `Retry-After` as seconds or as a date, at most a minute; none when it makes no sense.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number holds are many seconds all the same.

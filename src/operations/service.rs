@@ -446,7 +446,7 @@ async fn drive(poller: Poller, replica: Replica, shutdown: CancellationToken) {
     }
 }
 
-fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
+pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     for (field, value) in [
         ("username", &credentials.username),
         ("password", &credentials.password),
@@ -461,7 +461,10 @@ fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     Ok(())
 }
 
-fn check_answer(request: &InfoRequest, input: &SecretString) -> Result<(), OperationError> {
+pub(super) fn check_answer(
+    request: &InfoRequest,
+    input: &SecretString,
+) -> Result<(), OperationError> {
     let input = input.expose_secret();
     let problem = match &request.question {
         Question::Otp if input.trim().is_empty() => "the passcode is empty",
