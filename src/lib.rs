@@ -13,6 +13,7 @@ pub mod app;
 pub mod connections;
 pub mod crash;
 pub mod database;
+pub mod departure;
 pub mod graphql;
 pub mod http;
 pub mod intuned;

@@ -29,7 +29,9 @@ pub use mutation::Mutation;
 pub use query::Query;
 pub use subscription::Subscriptions;
 
-use crate::{accounts::Accounts, connections::Connections, operations::Operations};
+use crate::{
+    accounts::Accounts, connections::Connections, departure::Departures, operations::Operations,
+};
 
 /// The gateway's schema with the services behind it.
 pub type GatewaySchema = Schema<Query, Mutation, Subscriptions>;
@@ -49,8 +51,10 @@ pub struct Services {
 pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscriptions> {
     let users = DataLoader::new(Users(services.accounts.clone()), tokio::spawn);
     let connections = UserConnections(services.connections.clone());
+    let departures = Departures::new(services.accounts.clone(), services.operations.clone());
     bare_schema()
         .data(users)
+        .data(departures)
         .data(DataLoader::new(connections, tokio::spawn))
         .data(services.accounts)
         .data(services.connections)

@@ -10,6 +10,7 @@
 mod account_limits;
 mod accounts;
 mod connections;
+mod deletion;
 mod faults;
 mod health;
 mod http_connections;
