@@ -1,12 +1,13 @@
 //! Deleting an account for good: first what Intuned has of the user, then what is here.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::timeout;
 
 use crate::{
     accounts::{AccountError, Accounts, Caller},
+    audit::Origin,
     operations::{OperationError, Operations},
 };
 
@@ -55,16 +56,18 @@ impl Departures {
         &self,
         caller: Caller,
         password: Option<SecretString>,
-        client: IpAddr,
+        origin: Origin,
     ) -> Result<(), DepartureError> {
+        let client = origin.address();
         self.accounts.confirm(caller, password, client).await?;
         for _ in 0..TRIES {
             // It runs to its end by itself.
-            let disconnecting = self.operations.disconnect(caller.user_id);
+            let disconnecting = self.operations.disconnect(caller.user_id, origin.clone());
             match timeout(PATIENCE, disconnecting).await {
                 Err(_) | Ok(Ok(_) | Err(OperationError::NotRemoved(_))) => {}
                 Ok(Err(error)) => return Err(error.into()),
             }
+            self.operations.release(caller.user_id).await?;
             if self.accounts.erase(caller.user_id).await? {
                 return Ok(());
             }

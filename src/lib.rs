@@ -5,11 +5,12 @@
 //! the gateway turns that into a durable operation and a push stream.
 //!
 //! Dependencies point one way: [`http`] → [`graphql`] → [`accounts`], [`connections`],
-//! [`operations`] → [`intuned`], `entity`. [`app`] builds every part and hands it what it needs.
+//! [`operations`] → [`audit`], [`webhooks`], [`intuned`], `entity`. [`app`] builds every part and hands it what it needs.
 
 pub mod accounts;
 pub mod ambient;
 pub mod app;
+pub mod audit;
 pub mod connections;
 pub mod crash;
 pub mod database;
@@ -22,3 +23,4 @@ pub mod operations;
 pub mod settings;
 pub mod simulator;
 pub mod telemetry;
+pub mod webhooks;

@@ -34,6 +34,8 @@ pub struct Model {
     pub created_at: Millis,
     /// When it was last connected or re-connected with success.
     pub connected_at: Millis,
+    /// When Intuned was first heard to say that it has expired; none since it was last connected.
+    pub expired_at: Option<Millis>,
 }
 
 /// None that queries use.

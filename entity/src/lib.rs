@@ -3,6 +3,7 @@
 //! Instants are stored as milliseconds since the Unix epoch, so that both databases compare and
 //! order them alike. Enumerations are stored as the names that GraphQL shows.
 
+pub mod audit_event;
 pub mod connection;
 pub mod known_client;
 pub mod operation;
@@ -13,5 +14,6 @@ pub mod session;
 pub mod session_removal;
 pub mod tries;
 pub mod user;
+pub mod webhook_delivery;
 
 pub use sea_orm::entity::prelude::ChronoUnixTimestampMillis as Millis;

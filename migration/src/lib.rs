@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 mod m20261121_000001_create_tables;
 mod m20261122_000001_limit_tries;
 mod m20261122_000002_identity_provider;
+mod m20261122_000003_tell_of_connections;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_create_tables::Migration),
             Box::new(m20261122_000001_limit_tries::Migration),
             Box::new(m20261122_000002_identity_provider::Migration),
+            Box::new(m20261122_000003_tell_of_connections::Migration),
         ]
     }
 }

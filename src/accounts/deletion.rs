@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use entity::{connection, operation, session, session_removal, user};
+use entity::{connection, operation, session, user};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
 };
@@ -46,8 +46,7 @@ impl Accounts {
     }
 
     /// Erases the user with all that is theirs, and ends their sessions, on every replica. False when
-    /// something is in flight, or when a connection's auth session is not noted for removal: then
-    /// nothing is changed.
+    /// something is in flight or connected: then nothing is changed.
     ///
     /// # Errors
     /// The database's; nothing is changed.
@@ -92,15 +91,7 @@ async fn leaves_something(transaction: &DatabaseTransaction, user_id: Uuid) -> R
         .await?;
     let connections = connection::Entity::find()
         .filter(connection::Column::UserId.eq(user_id))
-        .all(transaction)
+        .count(transaction)
         .await?;
-    for connection in &connections {
-        let noted = session_removal::Entity::find_by_id(&connection.auth_session_id)
-            .one(transaction)
-            .await?;
-        if noted.is_none() {
-            return Ok(true);
-        }
-    }
-    Ok(in_flight > 0)
+    Ok(in_flight + connections > 0)
 }

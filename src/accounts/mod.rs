@@ -14,7 +14,7 @@ mod tokens;
 mod tries;
 mod watch;
 
-use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use entity::{
@@ -38,6 +38,7 @@ use self::{
 };
 use crate::{
     ambient::{Clock, Random},
+    audit::{self, Origin, Trail},
     database,
 };
 
@@ -81,6 +82,7 @@ pub struct Accounts {
     allow_sign_up: bool,
     provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
+    trail: Option<Trail>,
     clock: Arc<dyn Clock>,
     random: Random,
 }
@@ -147,13 +149,22 @@ impl Accounts {
             allow_sign_up: config.allow_sign_up,
             provider,
             watch: Arc::default(),
+            trail: None,
             database,
             clock,
             random,
         }
     }
 
-    /// Opens an account and signs it in. `client` is who asks, for the limit on tries.
+    /// The same, with what is done recorded in `trail`.
+    pub fn with_trail(self, trail: Trail) -> Self {
+        Self {
+            trail: Some(trail),
+            ..self
+        }
+    }
+
+    /// Opens an account and signs it in. `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
     /// [`AccountError::SignUpClosed`], [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
@@ -163,8 +174,9 @@ impl Accounts {
         &self,
         email: &str,
         password: SecretString,
-        client: IpAddr,
+        origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
+        let origin = origin.into();
         if !self.allow_sign_up {
             return Err(AccountError::SignUpClosed);
         }
@@ -172,7 +184,9 @@ impl Accounts {
         passwords::check_length(&password)?;
         let place = self.passwords.place()?;
         let now = self.clock.now();
-        let counted = self.tries.count(Trying::SignUp, &email, client, now);
+        let counted = self
+            .tries
+            .count(Trying::SignUp, &email, origin.address(), now);
         let counted = counted.await?;
         let salt = self.random.bytes();
         let password_hash = self.passwords.hash(place, password, salt).await?;
@@ -197,13 +211,15 @@ impl Accounts {
                 error => error.into(),
             })?;
         let signed_in = self.open_session(&transaction, user).await?;
+        let opened = audit::Event::new(signed_in.user.id, audit::Kind::AccountOpened).by(&origin);
+        self.record(&transaction, opened).await?;
         transaction.commit().await?;
         tolerate(self.tries.welcome(&counted, now).await);
         Ok(signed_in)
     }
 
     /// Signs in. An unknown address costs as much time, and as many tries, as a wrong password.
-    /// `client` is who asks, for the limit on tries.
+    /// `origin` is who asks, for the limit on tries.
     ///
     /// # Errors
     /// [`AccountError::InvalidCredentials`], [`AccountError::TooManyTries`], [`AccountError::Busy`],
@@ -212,14 +228,17 @@ impl Accounts {
         &self,
         email: &str,
         password: SecretString,
-        client: IpAddr,
+        origin: impl Into<Origin>,
     ) -> Result<SignedIn, AccountError> {
+        let origin = origin.into();
         let place = self.passwords.place()?;
         let normalized = email::normalize(email);
         let address = normalized.as_deref().unwrap_or(email);
         let now = self.clock.now();
         // Before the password is looked at: many at once must not all find the limit unreached.
-        let counted = self.tries.count(Trying::Password, address, client, now);
+        let counted = self
+            .tries
+            .count(Trying::Password, address, origin.address(), now);
         let counted = counted.await?;
         let user = match &normalized {
             Some(email) => {
@@ -233,10 +252,18 @@ impl Accounts {
         let hash = user.as_ref().and_then(|user| user.password_hash.as_phc());
         let hash = hash.map(str::to_owned);
         let matches = self.passwords.verify(place, password, hash).await?;
+        if let (Some(user), false, Some(trail)) = (&user, matches, &self.trail) {
+            // Written later: it must not take longer than for an address that nobody has.
+            trail.note(audit::Event::new(user.id, audit::Kind::SignInFailed).by(&origin));
+        }
         let user = user
             .filter(|_| matches)
             .ok_or(AccountError::InvalidCredentials)?;
-        let signed_in = self.open_session(&self.database, user).await?;
+        let signed_in = audit::Event::new(user.id, audit::Kind::SignedIn).by(&origin);
+        let transaction = self.database.begin().await?;
+        self.record(&transaction, signed_in).await?;
+        let signed_in = self.open_session(&transaction, user).await?;
+        transaction.commit().await?;
         tolerate(self.tries.forgive(&counted, now).await);
         Ok(signed_in)
     }
@@ -246,7 +273,11 @@ impl Accounts {
     ///
     /// # Errors
     /// The database failed; the session stands.
-    pub async fn sign_out(&self, caller: Caller) -> Result<(), AccountError> {
+    pub async fn sign_out(
+        &self,
+        caller: Caller,
+        origin: impl Into<Origin>,
+    ) -> Result<(), AccountError> {
         let transaction = database::begin(&self.database).await?;
         let deleted = session::Entity::delete_by_id(caller.session_id)
             .filter(session::Column::UserId.eq(caller.user_id))
@@ -254,10 +285,24 @@ impl Accounts {
             .await?;
         if deleted.rows_affected == 1 {
             provider::revoke_session(&transaction, caller, self.clock.now()).await?;
+            let signed_out = audit::Event::new(caller.user_id, audit::Kind::SignedOut);
+            self.record(&transaction, signed_out.by(&origin.into()))
+                .await?;
         }
         transaction.commit().await?;
         self.watch.end(caller.session_id);
         Ok(())
+    }
+
+    async fn record(
+        &self,
+        transaction: &impl ConnectionTrait,
+        event: audit::Event,
+    ) -> Result<(), DbErr> {
+        match &self.trail {
+            Some(trail) => trail.record(transaction, event).await,
+            None => Ok(()),
+        }
     }
 
     /// Whose session the token is: one of the gateway's own, or one of the identity provider's.

@@ -168,6 +168,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         operations,
         claims,
         server,
+        records,
         limits,
         ..
     } = settings;
@@ -206,6 +207,8 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         },
         trusted_documents: server.trusted_documents,
         introspection: server.introspection,
+        webhooks: records.webhooks,
+        audit_retention: records.audit_retention,
     }
 }
 

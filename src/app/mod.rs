@@ -14,16 +14,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::{Accounts, AccountsConfig},
     ambient::{Clock, Random},
+    audit::Trail,
     connections::{Connections, ConnectionsConfig},
     database::{self, DatabaseError},
     graphql::{
-        self, GatewayExecutor, Services,
+        self, GatewayExecutor, GatewaySchema, Services,
         trusted::{ManifestError, TrustedDocuments},
     },
     http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
     metrics::{Metrics, MetricsServer, Registry},
     operations::{Operations, OperationsConfig, StoreError},
+    webhooks::{self, Outbox, WebhooksConfig},
 };
 
 pub use commands::{schema, serve, simulate};
@@ -56,6 +58,10 @@ pub struct AppConfig {
     pub trusted_documents: Option<PathBuf>,
     /// Whether clients may ask for the schema.
     pub introspection: bool,
+    /// Who is told of connections; none for nobody.
+    pub webhooks: Option<WebhooksConfig>,
+    /// How long audit trails are kept (setting `AUDIT_RETENTION`).
+    pub audit_retention: Duration,
 }
 
 /// What the surroundings provide; tests bring their own.
@@ -76,6 +82,9 @@ pub enum AppError {
     /// The client for Intuned could not be built.
     #[error("the client for Intuned could not be built")]
     Intuned(#[source] reqwest::Error),
+    /// The client for webhooks could not be built.
+    #[error("the client for webhooks could not be built")]
+    Webhooks(#[source] reqwest::Error),
     /// The client for the identity provider could not be built.
     #[error("the client for the identity provider could not be built")]
     Provider(#[source] reqwest::Error),
@@ -129,7 +138,7 @@ impl App {
         ambient: Ambient,
         routes: Router,
     ) -> Result<Self, AppError> {
-        let Ambient { clock, random } = ambient;
+        let Ambient { clock, random } = ambient.clone();
         let trusted = match &config.trusted_documents {
             Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
             None => None,
@@ -146,6 +155,10 @@ impl App {
             database::connect(&config.database_url, config.database_connections).await?;
         metrics.database.measure(&mut database);
         database::migrate(&database).await?;
+        let tasks = TaskTracker::new();
+        let shutdown = CancellationToken::new();
+        let records = (config.audit_retention, config.webhooks);
+        let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
         let intuned = IntunedClient::with_metrics(
             config.intuned,
             clock.clone(),
@@ -162,16 +175,21 @@ impl App {
             clock.clone(),
             random.clone(),
         )
-        .map_err(AppError::Provider)?;
-        let connections = Connections::new(config.connections, database.clone(), intuned.clone());
-        let tasks = TaskTracker::new();
-        let shutdown = CancellationToken::new();
+        .map_err(AppError::Provider)?
+        .with_trail(trail.clone());
+        let connections = Connections::new(
+            config.connections,
+            database.clone(),
+            intuned.clone(),
+            clock.clone(),
+            (trail.clone(), outbox.clone()),
+        );
         let operations = Operations::start(
             config.operations,
             database.clone(),
             intuned,
             (clock.clone(), random.clone()),
-            metrics.operations.clone(),
+            (trail.clone(), outbox, metrics.operations.clone()),
             &tasks,
             &shutdown,
         )
@@ -194,13 +212,11 @@ impl App {
             accounts: accounts.clone(),
             connections: connections.clone(),
             operations,
+            trail,
         };
-        let mut schema = graphql::schema(services.clone());
-        if !config.introspection {
-            schema = schema.disable_introspection().disable_suggestions();
-        }
+        let schema = schema_over(services.clone(), config.introspection);
         let service = Service {
-            executor: GatewayExecutor::new(schema.finish(), connections),
+            executor: GatewayExecutor::new(schema, connections),
             authenticator: Arc::new(accounts),
             readiness: watch::readiness(database.clone(), services.operations.clone()),
             random,
@@ -261,6 +277,34 @@ impl App {
             tracing::warn!("the database was not closed cleanly");
         }
         in_time
+    }
+}
+
+/// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
+fn keep_records(
+    (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
+    database: &DatabaseConnection,
+    Ambient { clock, random }: Ambient,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(Trail, Outbox), AppError> {
+    let ambient = (clock.clone(), random.clone());
+    let trail = Trail::start(database.clone(), audit_retention, ambient, tasks, shutdown);
+    let ambient = (clock, random);
+    let outbox = webhooks::start(webhooks, database.clone(), ambient, tasks, shutdown)
+        .map_err(AppError::Webhooks)?;
+    Ok((trail, outbox))
+}
+
+fn schema_over(services: Services, introspection: bool) -> GatewaySchema {
+    let schema = graphql::schema(services);
+    if introspection {
+        schema.finish()
+    } else {
+        schema
+            .disable_introspection()
+            .disable_suggestions()
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A user's connection to a service: what Intuned says of its session, and the claims behind it.
 
+mod expiry;
 mod single_flight;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -9,7 +10,12 @@ use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError};
+use crate::{
+    ambient::Clock,
+    audit::{self, Origin, Trail},
+    intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
+    webhooks::Outbox,
+};
 use single_flight::SingleFlight;
 
 /// The project's API that lists a user's expense claims.
@@ -32,6 +38,9 @@ pub type Claims = Result<Arc<Value>, RunError>;
 pub struct Connections {
     database: DatabaseConnection,
     intuned: IntunedClient,
+    clock: Arc<dyn Clock>,
+    trail: Trail,
+    outbox: Outbox,
     claims_timeout: Duration,
     kept_claims: Option<moka::sync::Cache<String, Arc<Value>>>,
     claims: SingleFlight<String, Claims>,
@@ -39,11 +48,13 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Reads from `database` and asks `intuned`.
+    /// Reads from `database` and asks `intuned`; what is found out is told to `trail` and `outbox`.
     pub fn new(
         config: ConnectionsConfig,
         database: DatabaseConnection,
         intuned: IntunedClient,
+        clock: Arc<dyn Clock>,
+        (trail, outbox): (Trail, Outbox),
     ) -> Self {
         let kept_claims = (!config.claims_cache.is_zero()).then(|| {
             moka::sync::Cache::builder()
@@ -54,6 +65,9 @@ impl Connections {
         Self {
             database,
             intuned,
+            clock,
+            trail,
+            outbox,
             claims_timeout: config.claims_timeout,
             kept_claims,
             claims: SingleFlight::default(),
@@ -97,10 +111,25 @@ impl Connections {
     ///
     /// # Errors
     /// The run's.
-    pub async fn claims(&self, auth_session_id: &str) -> Claims {
-        if let Some(kept) = self.kept(auth_session_id) {
+    pub async fn claims(&self, connection: &connection::Model, origin: &Origin) -> Claims {
+        if let Some(kept) = self.kept(&connection.auth_session_id) {
             return Ok(kept);
         }
+        let claims = self.run_get_claims(&connection.auth_session_id).await;
+        match &claims {
+            Ok(_) => {
+                let read = audit::Event::new(connection.user_id, audit::Kind::ClaimsRead);
+                self.trail.note(read.by(origin));
+            }
+            Err(RunError::SessionExpired) => {
+                self.found(connection, AuthSessionStatus::Expired).await;
+            }
+            Err(_) => {}
+        }
+        claims
+    }
+
+    async fn run_get_claims(&self, auth_session_id: &str) -> Claims {
         let (this, id) = (self.clone(), auth_session_id.to_owned());
         self.claims
             .share(auth_session_id.to_owned(), async move {

@@ -5,6 +5,7 @@ use entity::connection;
 use uuid::Uuid;
 
 use super::{
+    context::origin,
     error::{ApiError, OrFail},
     loaders::{self, ConnectionOf, UserConnections},
     scalars::{Json, Timestamp},
@@ -38,13 +39,16 @@ impl Connection {
     /// Null, with an error, when Intuned cannot be asked: the connection itself stays.
     async fn status(&self, context: &Context<'_>) -> Result<Option<ConnectionStatus>, ApiError> {
         let status = loaders::session_status(context, &self.0.auth_session_id).await;
-        status.or_fail(context).map(|status| Some(status.into()))
+        let status = status.or_fail(context)?;
+        let connections = context.data_unchecked::<Connections>();
+        connections.found(&self.0, status).await;
+        Ok(Some(status.into()))
     }
 
     /// What the Intuned project's `get-claims` API returns for this user, run when the field is read.
     async fn claims(&self, context: &Context<'_>) -> Result<Option<Json>, ApiError> {
         let connections = context.data_unchecked::<Connections>();
-        let claims = connections.claims(&self.0.auth_session_id).await;
+        let claims = connections.claims(&self.0, &origin(context)).await;
         let claims = (*claims.or_fail(context)?).clone();
         let claims = async_graphql::Value::from_json(claims).or_fail(context)?;
         Ok(Some(Json(claims)))

@@ -1,15 +1,11 @@
 //! What the transports hand to resolvers with each request.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use async_graphql::Context;
 
 use super::error::ApiError;
-use crate::accounts::Caller;
+use crate::{accounts::Caller, audit::Origin};
 
 /// Names a request in answers and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +28,21 @@ impl fmt::Display for RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
-/// The address of the client, for limits.
-pub(super) fn client(context: &Context<'_>) -> IpAddr {
-    let peer = context.data_opt::<PeerAddress>();
-    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
-}
-
 /// The id of the request at hand.
 pub(super) fn request_id<'a>(context: &Context<'a>) -> &'a str {
     context
         .data_opt::<RequestId>()
         .map_or("-", RequestId::as_str)
+}
+
+/// Where the request at hand came from, for limits and for the audit trail.
+pub(super) fn origin(context: &Context<'_>) -> Origin {
+    let peer = context.data_opt::<PeerAddress>();
+    let id = context.data_opt::<RequestId>();
+    Origin {
+        client_address: peer.map(|peer| peer.0),
+        request_id: id.map(|id| id.0.clone()),
+    }
 }
 
 /// Who sent the request, if it carries a valid session.

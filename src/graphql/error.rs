@@ -121,7 +121,12 @@ impl ApiError {
         )
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<async_graphql::Value>) -> Self {
+    /// The same with one more extension.
+    pub(super) fn with(
+        mut self,
+        name: &'static str,
+        value: impl Into<async_graphql::Value>,
+    ) -> Self {
         self.extension = Some((name, value.into()));
         self
     }

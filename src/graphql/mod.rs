@@ -1,5 +1,6 @@
 //! The schema. Resolvers hold no rules: they call a service and map its answer.
 
+mod audit;
 mod connection;
 mod context;
 pub mod documents;
@@ -30,7 +31,8 @@ pub use query::Query;
 pub use subscription::Subscriptions;
 
 use crate::{
-    accounts::Accounts, connections::Connections, departure::Departures, operations::Operations,
+    accounts::Accounts, audit::Trail, connections::Connections, departure::Departures,
+    operations::Operations,
 };
 
 /// The gateway's schema with the services behind it.
@@ -45,6 +47,8 @@ pub struct Services {
     pub connections: Connections,
     /// Attempts to connect.
     pub operations: Operations,
+    /// What was done and when.
+    pub trail: Trail,
 }
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
@@ -59,6 +63,7 @@ pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscription
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)
+        .data(services.trail)
 }
 
 /// The schema as text, as `schema.graphql` holds it.
@@ -102,7 +107,7 @@ mod tests {
     use super::*;
 
     /// Texts that a client may send and that are no secrets.
-    const PUBLIC: [&str; 2] = ["email", "idempotencyKey"];
+    const PUBLIC: [&str; 3] = ["after", "email", "idempotencyKey"];
 
     fn inputs(registry: &Registry) -> Vec<&MetaInputValue> {
         let mut inputs = Vec::new();

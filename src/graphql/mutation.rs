@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    context::{client, require_caller},
+    context::{origin, require_caller},
     error::{ApiError, OrFail},
     operation::Operation,
     session_cookie,
@@ -31,7 +31,7 @@ impl Mutation {
         input: SignUpInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_up(&input.email, input.password, client(context));
+        let signed_in = accounts.sign_up(&input.email, input.password, origin(context));
         let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
@@ -45,7 +45,7 @@ impl Mutation {
         input: SignInInput,
     ) -> Result<SessionPayload, ApiError> {
         let accounts = context.data_unchecked::<Accounts>();
-        let signed_in = accounts.sign_in(&input.email, input.password, client(context));
+        let signed_in = accounts.sign_in(&input.email, input.password, origin(context));
         let signed_in = signed_in.await.or_fail(context)?;
         session_cookie::keep(context, &signed_in);
         Ok(signed_in.into())
@@ -58,7 +58,8 @@ impl Mutation {
         session_cookie::forget(context);
         let caller = require_caller(context)?;
         let accounts = context.data_unchecked::<Accounts>();
-        accounts.sign_out(caller).await.or_fail(context)?;
+        let signed_out = accounts.sign_out(caller, origin(context)).await;
+        signed_out.or_fail(context)?;
         Ok(SignOutPayload { signed_out: true })
     }
 
@@ -73,7 +74,7 @@ impl Mutation {
     ) -> Result<DeleteAccountPayload, ApiError> {
         let caller = require_caller(context)?;
         let departures = context.data_unchecked::<Departures>();
-        let deleted = departures.delete(caller, password, client(context)).await;
+        let deleted = departures.delete(caller, password, origin(context)).await;
         deleted.or_fail(context)?;
         session_cookie::forget(context);
         Ok(DeleteAccountPayload { deleted: true })
@@ -97,7 +98,12 @@ impl Mutation {
         };
         let operations = context.data_unchecked::<Operations>();
         let operation = operations
-            .connect(caller.user_id, credentials, input.idempotency_key)
+            .connect(
+                caller.user_id,
+                credentials,
+                input.idempotency_key,
+                origin(context),
+            )
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }
@@ -114,7 +120,13 @@ impl Mutation {
         let id = operation_id(&input.operation_id)?;
         let operations = context.data_unchecked::<Operations>();
         let operation = operations
-            .resume(caller.user_id, id, input.info_request_id.0, input.input)
+            .resume(
+                caller.user_id,
+                id,
+                input.info_request_id.0,
+                input.input,
+                origin(context),
+            )
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }
@@ -128,7 +140,7 @@ impl Mutation {
         let caller = require_caller(context)?;
         let id = self::operation_id(&operation_id)?;
         let operations = context.data_unchecked::<Operations>();
-        let operation = operations.cancel(caller.user_id, id).await;
+        let operation = operations.cancel(caller.user_id, id, origin(context)).await;
         operation.or_fail(context).map(OperationPayload::from)
     }
 
@@ -141,7 +153,7 @@ impl Mutation {
         let caller = require_caller(context)?;
         let operations = context.data_unchecked::<Operations>();
         let disconnected = operations
-            .disconnect(caller.user_id)
+            .disconnect(caller.user_id, origin(context))
             .await
             .or_fail(context)?;
         Ok(DisconnectPayload { disconnected })

@@ -5,12 +5,13 @@ use entity::user;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
+    audit::{self, AuditEventConnection},
     connection::Connection,
     error::{ApiError, OrFail},
     operation::Operation,
     scalars::Timestamp,
 };
-use crate::{accounts::SignedIn, operations::Operations};
+use crate::{accounts::SignedIn, audit::DEFAULT_PAGE, operations::Operations};
 
 /// Someone who may sign in to the gateway.
 pub(super) struct User(pub(super) user::Model);
@@ -38,6 +39,17 @@ impl User {
         let operations = context.data_unchecked::<Operations>();
         let active = operations.in_flight(self.0.id).await.or_fail(context)?;
         Ok(active.map(Operation::from))
+    }
+
+    /// What was done with the account and when, the newest first. `first` is the length of a page, at
+    /// most 100; `after` is the `endCursor` of the page before.
+    async fn audit_trail(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default_with = "i32::from(DEFAULT_PAGE)")] first: i32,
+        after: Option<String>,
+    ) -> Result<AuditEventConnection, ApiError> {
+        audit::page(context, self.0.id, first, after).await
     }
 }
 

@@ -19,9 +19,11 @@ use super::{
     store::{Guard, Store, StoreError, retry},
 };
 use crate::{
+    audit::{self, Origin},
     crash::{self, Point},
     database,
     intuned::{Backoff, IntunedClient, IntunedError},
+    webhooks::{self, ConnectionEvent},
 };
 
 /// Looks for removals that are due at least this often.
@@ -96,10 +98,11 @@ pub(super) struct Disconnection {
 pub(super) async fn begin_disconnection(
     store: &Store,
     user_id: Uuid,
+    origin: &Origin,
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
     retry(&store.metrics, || {
-        begin_disconnection_once(store, user_id, &polls)
+        begin_disconnection_once(store, user_id, origin, &polls)
     })
     .await
 }
@@ -107,6 +110,7 @@ pub(super) async fn begin_disconnection(
 async fn begin_disconnection_once(
     store: &Store,
     user_id: Uuid,
+    origin: &Origin,
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
     let transaction = database::begin(&store.database).await?;
@@ -121,7 +125,7 @@ async fn begin_disconnection_once(
         && let Ok(Some(canceled)) = observe(&operation.state, Observation::CanceledByUser)
     {
         let change = store
-            .apply_in(&transaction, &operation, canceled, Guard::Sequence)
+            .apply_in(&transaction, &operation, canceled, Guard::Sequence(origin))
             .await?;
         disconnection.canceled = Some(change);
     }
@@ -133,6 +137,8 @@ async fn begin_disconnection_once(
         let due_at = now + CLAIM;
         let id = connection.auth_session_id;
         note(&transaction, &id, user_id, now, settles_at, due_at).await?;
+        let requested = audit::Event::new(user_id, audit::Kind::DisconnectRequested).by(origin);
+        store.trail.record(&transaction, requested).await?;
         disconnection.auth_session_id = Some(id);
     }
     transaction.commit().await?;
@@ -194,10 +200,7 @@ impl Remover {
     pub(super) async fn remove(&self, auth_session_id: &str) -> Result<(), RemovalError> {
         self.intuned.delete_auth_session(auth_session_id).await?;
         crash::at(Point::RemovalDeleted);
-        connection::Entity::delete_many()
-            .filter(connection::Column::AuthSessionId.eq(auth_session_id))
-            .exec(&self.store.database)
-            .await?;
+        self.forget_connection(auth_session_id).await?;
         let now = Millis(self.store.clock.now());
         session_removal::Entity::delete_many()
             .filter(session_removal::Column::AuthSessionId.eq(auth_session_id))
@@ -213,6 +216,41 @@ impl Remover {
             .filter(session_removal::Column::AuthSessionId.eq(auth_session_id))
             .exec(&self.store.database)
             .await?;
+        Ok(())
+    }
+
+    /// Deletes the connection that the session stood behind, if one did, and tells of it.
+    async fn forget_connection(&self, auth_session_id: &str) -> Result<(), DbErr> {
+        let transaction = database::begin(&self.store.database).await?;
+        let removed = connection::Entity::delete_many()
+            .filter(connection::Column::AuthSessionId.eq(auth_session_id))
+            .exec_with_returning(&transaction)
+            .await?;
+        for connection in removed {
+            let event = ConnectionEvent {
+                kind: webhooks::Kind::Removed,
+                connection_id: connection.id,
+                user_id: connection.user_id,
+                occurred_at: self.store.clock.now(),
+            };
+            self.store.outbox.put(&transaction, event).await?;
+            let event = audit::Event::new(connection.user_id, audit::Kind::Disconnected);
+            self.store.trail.record(&transaction, event).await?;
+        }
+        transaction.commit().await?;
+        self.store.outbox.committed();
+        Ok(())
+    }
+
+    /// Lets go of the user's connections whose sessions are noted for removal.
+    pub(super) async fn release(&self, user_id: Uuid) -> Result<(), DbErr> {
+        let noted = session_removal::Entity::find()
+            .filter(session_removal::Column::UserId.eq(user_id))
+            .all(&self.store.database)
+            .await?;
+        for removal in noted {
+            self.forget_connection(&removal.auth_session_id).await?;
+        }
         Ok(())
     }
 

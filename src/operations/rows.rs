@@ -6,8 +6,12 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use super::{
     model::{Event, EventKind, Lease, Operation},
     state::{Failure, FailureCode, Kind, State, Status, Watch},
+    store::Guard,
 };
-use crate::intuned::{InfoRequest, Question};
+use crate::{
+    audit,
+    intuned::{InfoRequest, Question},
+};
 
 /// A row whose columns contradict each other.
 #[derive(Debug, thiserror::Error)]
@@ -210,6 +214,40 @@ pub(super) fn event_row(operation: &Operation, event: &Event) -> operation_event
         elapsed_ms: Set(event.elapsed_ms),
         occurred_at: Set(Millis(event.occurred_at)),
     }
+}
+
+/// What a change means to the operation's owner; none when it is only progress.
+pub(super) fn audit_event(
+    before: &Operation,
+    after: &Operation,
+    guard: Guard<'_>,
+) -> Option<audit::Event> {
+    let answered = |operation: &Operation| operation.state.watch()?.answered.clone();
+    let (kind, failure_code) = match &after.state {
+        State::Done { .. } if after.kind == Kind::Reconnect => (audit::Kind::Reconnected, None),
+        State::Done { .. } => (audit::Kind::Connected, None),
+        State::Canceled(failure) if failure.code == FailureCode::CanceledByUser => {
+            (audit::Kind::OperationCanceled, None)
+        }
+        State::Failed(failure) | State::Canceled(failure) => {
+            (audit::Kind::ConnectFailed, Some(failure.code.into()))
+        }
+        State::InProgress(watch)
+            if watch.answered.is_some() && watch.answered != answered(before) =>
+        {
+            (audit::Kind::InfoRequestAnswered, None)
+        }
+        _ => return None,
+    };
+    let event = audit::Event {
+        operation_id: Some(after.id),
+        failure_code,
+        ..audit::Event::new(after.user_id, kind)
+    };
+    Some(match guard {
+        Guard::Sequence(origin) => event.by(origin),
+        Guard::Lease => event,
+    })
 }
 
 impl From<operation_event::Model> for Event {

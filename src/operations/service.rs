@@ -28,9 +28,11 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    audit::{Origin, Trail},
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
+    webhooks::Outbox,
 };
 
 const COMMANDS: usize = 1024;
@@ -82,7 +84,7 @@ impl Operations {
         database: DatabaseConnection,
         intuned: IntunedClient,
         (clock, random): (Arc<dyn Clock>, Random),
-        metrics: OperationMetrics,
+        (trail, outbox, metrics): (Trail, Outbox, OperationMetrics),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -92,6 +94,8 @@ impl Operations {
             timeout: TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX),
             clock,
             random,
+            trail,
+            outbox,
             metrics,
         };
         let bus = Bus::default();
@@ -146,6 +150,7 @@ impl Operations {
         user_id: Uuid,
         mut credentials: Credentials,
         idempotency_key: Option<String>,
+        origin: Origin,
     ) -> Result<Operation, OperationError> {
         check_credentials(&credentials)?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
@@ -161,7 +166,7 @@ impl Operations {
         self.to_its_end(async move {
             let key = idempotency_key.as_deref();
             crash::at(Point::BeforeRow);
-            match this.store.insert(user_id, key).await? {
+            match this.store.insert(user_id, key, &origin).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
                 Inserted::Repeat(operation) => Ok(operation),
                 Inserted::New(operation, event) => {
@@ -192,9 +197,10 @@ impl Operations {
         id: Uuid,
         request_id: String,
         input: SecretString,
+        origin: Origin,
     ) -> Result<Operation, OperationError> {
         let this = self.clone();
-        self.to_its_end(async move { this.answer(user_id, id, request_id, input).await })
+        self.to_its_end(async move { this.answer(user_id, id, request_id, input, &origin).await })
             .await
     }
 
@@ -204,6 +210,7 @@ impl Operations {
         id: Uuid,
         request_id: String,
         input: SecretString,
+        origin: &Origin,
     ) -> Result<Operation, OperationError> {
         let asked = self
             .get(user_id, id)
@@ -223,7 +230,7 @@ impl Operations {
         // Written down before it is sent: after a crash in between nobody would know whether it was.
         let request_id = request.id.clone();
         let observation = Observation::Answered { request_id };
-        let answered = match self.change(&asked, observation).await {
+        let answered = match self.change(&asked, observation, origin).await {
             Err(OperationError::Store(StoreError::Superseded)) => {
                 return Err(OperationError::InfoRequestStale);
             }
@@ -247,7 +254,7 @@ impl Operations {
             Err(error) => {
                 tracing::warn!(operation.id = %id, %error, "an answer did not reach Intuned");
                 let undelivered = Observation::AnswerUndelivered(request.clone());
-                if let Err(error) = self.change(&answered, undelivered).await {
+                if let Err(error) = self.change(&answered, undelivered, origin).await {
                     tracing::warn!(operation.id = %id, %error, "the request could not be re-opened");
                 }
                 Err(OperationError::AnswerUndelivered(error))
@@ -259,7 +266,12 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperationError::NotFound`], or the database's.
-    pub async fn cancel(&self, user_id: Uuid, id: Uuid) -> Result<Operation, OperationError> {
+    pub async fn cancel(
+        &self,
+        user_id: Uuid,
+        id: Uuid,
+        origin: Origin,
+    ) -> Result<Operation, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
             for _ in 0..TRIES {
@@ -267,7 +279,8 @@ impl Operations {
                     .get(user_id, id)
                     .await?
                     .ok_or(OperationError::NotFound)?;
-                match this.change(&operation, Observation::CanceledByUser).await {
+                let canceled = Observation::CanceledByUser;
+                match this.change(&operation, canceled, &origin).await {
                     Err(OperationError::Store(StoreError::Superseded)) => {}
                     changed => return changed,
                 }
@@ -282,10 +295,10 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperationError::NotRemoved`], or the database's.
-    pub async fn disconnect(&self, user_id: Uuid) -> Result<bool, OperationError> {
+    pub async fn disconnect(&self, user_id: Uuid, origin: Origin) -> Result<bool, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
-            let disconnection = this.begin_disconnection(user_id).await?;
+            let disconnection = this.begin_disconnection(user_id, &origin).await?;
             if let Some((operation, event)) = disconnection.canceled {
                 this.tell_followers(&operation, event).await;
             }
@@ -302,13 +315,24 @@ impl Operations {
         .await
     }
 
+    /// Lets go of the user's connections whose removal at Intuned is noted, without waiting for it: for
+    /// an account that is being deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, user_id: Uuid) -> Result<(), OperationError> {
+        let released = self.remover.release(user_id).await;
+        released.map_err(|error| StoreError::from(error).into())
+    }
+
     async fn begin_disconnection(
         &self,
         user_id: Uuid,
+        origin: &Origin,
     ) -> Result<removals::Disconnection, StoreError> {
         for _ in 0..TRIES {
             let polls = |operation| self.bus.with_polls(operation);
-            match removals::begin_disconnection(&self.store, user_id, polls).await {
+            match removals::begin_disconnection(&self.store, user_id, origin, polls).await {
                 Err(StoreError::Superseded) => {}
                 begun => return begun,
             }
@@ -378,6 +402,7 @@ impl Operations {
         &self,
         operation: &Operation,
         observation: Observation,
+        origin: &Origin,
     ) -> Result<Operation, OperationError> {
         let next = match observe(&operation.state, observation) {
             Ok(Some(next)) => next,
@@ -387,7 +412,8 @@ impl Operations {
                 return Err(StoreError::Superseded.into());
             }
         };
-        let applied = self.store.apply(operation, next, Guard::Sequence).await;
+        let guard = Guard::Sequence(origin);
+        let applied = self.store.apply(operation, next, guard).await;
         if let Err(StoreError::Superseded) = applied {
             // Perhaps by this very write: the acknowledgement of its COMMIT may have been lost, and
             // then nobody here knows of the change.

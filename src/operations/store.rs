@@ -34,9 +34,11 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    audit::{self, Origin, Trail},
     crash::{self, Point},
     database,
     metrics::OperationMetrics,
+    webhooks::{self, ConnectionEvent, Outbox},
 };
 
 /// A repeat with the same idempotency key counts as one for this long.
@@ -71,11 +73,11 @@ impl StoreError {
 
 /// Who guards a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(super) enum Guard<'a> {
     /// The replica that drives the operation: sequence, owner and epoch must be as they were read.
     Lease,
     /// A user's command, which may come in on any replica: the sequence must be as it was read.
-    Sequence,
+    Sequence(&'a Origin),
 }
 
 /// What became of the wish to start an operation.
@@ -97,6 +99,8 @@ pub(super) struct Store {
     pub(super) timeout: TimeDelta,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
+    pub(super) trail: Trail,
+    pub(super) outbox: Outbox,
     pub(super) metrics: OperationMetrics,
 }
 
@@ -107,10 +111,11 @@ impl Store {
         &self,
         user_id: Uuid,
         idempotency_key: Option<&str>,
+        origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let id = self.random.uuid_at(self.clock.now());
         retry(&self.metrics, || {
-            self.insert_once(id, user_id, idempotency_key)
+            self.insert_once(id, user_id, idempotency_key, origin)
         })
         .await
     }
@@ -120,6 +125,7 @@ impl Store {
         id: Uuid,
         user_id: Uuid,
         idempotency_key: Option<&str>,
+        origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         // An earlier try may have been committed without our hearing of it.
         if let Some(operation) = self.get(id).await? {
@@ -136,7 +142,7 @@ impl Store {
             return Ok(Inserted::Repeat(repeated));
         }
         for _ in 0..INSERT_TRIES {
-            match self.insert_row(id, user_id, idempotency_key).await {
+            match self.insert_row(id, user_id, idempotency_key, origin).await {
                 Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {}
                 inserted => return inserted,
             }
@@ -158,6 +164,7 @@ impl Store {
         id: Uuid,
         user_id: Uuid,
         idempotency_key: Option<&str>,
+        origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let now = self.clock.now();
         let transaction = database::begin(&self.database).await?;
@@ -193,6 +200,11 @@ impl Store {
         operation_event::Entity::insert(rows::event_row(&operation, &event))
             .exec_without_returning(&transaction)
             .await?;
+        let started = audit::Event {
+            operation_id: Some(id),
+            ..audit::Event::new(user_id, audit::Kind::ConnectStarted).by(origin)
+        };
+        self.trail.record(&transaction, started).await?;
         transaction.commit().await?;
         Ok(Inserted::New(operation, event))
     }
@@ -203,7 +215,7 @@ impl Store {
         &self,
         current: &Operation,
         state: State,
-        guard: Guard,
+        guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let is_doubtful = AtomicBool::new(false);
         let applied = retry(&self.metrics, || async {
@@ -244,7 +256,7 @@ impl Store {
         &self,
         current: &Operation,
         state: State,
-        guard: Guard,
+        guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let transaction = database::begin(&self.database).await?;
         let changed = self.apply_in(&transaction, current, state, guard).await?;
@@ -257,6 +269,7 @@ impl Store {
         transaction.commit().await?;
         if let State::Done { .. } = state {
             crash::at(Point::AfterCommit);
+            self.outbox.committed();
         }
         Ok(changed)
     }
@@ -267,7 +280,7 @@ impl Store {
         transaction: &DatabaseTransaction,
         current: &Operation,
         state: State,
-        guard: Guard,
+        guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
         let now = self.clock.now();
         let mut next = Operation {
@@ -305,6 +318,9 @@ impl Store {
         {
             removals::after_failure(transaction, &next, failure).await?;
         }
+        if let Some(event) = rows::audit_event(current, &next, guard) {
+            self.trail.record(transaction, event).await?;
+        }
         exchange::announce(transaction, self.replica, next.id, next.sequence).await?;
         Ok((next, event))
     }
@@ -315,25 +331,40 @@ impl Store {
         transaction: &DatabaseTransaction,
         operation: &Operation,
     ) -> Result<Uuid, DbErr> {
+        let new_id = self.random.uuid_at(operation.updated_at);
         let row = connection::ActiveModel {
-            id: Set(self.random.uuid_at(operation.updated_at)),
+            id: Set(new_id),
             user_id: Set(operation.user_id),
             service: Set(Service::OrangeHrm),
             auth_session_id: Set(operation.auth_session_id.clone()),
             created_at: Set(Millis(operation.updated_at)),
             connected_at: Set(Millis(operation.updated_at)),
+            expired_at: Set(None),
         };
         let one_for_each_service =
             OnConflict::columns([connection::Column::UserId, connection::Column::Service])
                 .update_columns([
                     connection::Column::AuthSessionId,
                     connection::Column::ConnectedAt,
+                    connection::Column::ExpiredAt,
                 ])
                 .to_owned();
         let connection = connection::Entity::insert(row)
             .on_conflict(one_for_each_service)
             .exec_with_returning(transaction)
             .await?;
+        let kind = if connection.id == new_id {
+            webhooks::Kind::Created
+        } else {
+            webhooks::Kind::Renewed
+        };
+        let event = ConnectionEvent {
+            kind,
+            connection_id: connection.id,
+            user_id: operation.user_id,
+            occurred_at: operation.updated_at,
+        };
+        self.outbox.put(transaction, event).await?;
         Ok(connection.id)
     }
 

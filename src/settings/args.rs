@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use super::{
     limits::LimitArgs,
     problem::{Problem, Problems},
+    records::RecordArgs,
 };
 
 /// A GraphQL gateway with subscriptions in front of Intuned.
@@ -61,6 +62,8 @@ pub(super) struct ServeArgs {
     pub(super) operations: OperationArgs,
     #[command(flatten)]
     pub(super) server: ServerArgs,
+    #[command(flatten)]
+    pub(super) records: RecordArgs,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]

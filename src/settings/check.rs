@@ -22,6 +22,7 @@ use super::{
     demo,
     limits::limits,
     reader::{Reader, SHORTEST},
+    records::records,
     upstream::{delay_scale, upstream, web_url},
 };
 use crate::{ambient::Random, database, http::TrustedProxies, simulator::SimulatedGeneration};
@@ -50,6 +51,7 @@ pub(super) fn serve(
     let operations = operations(&mut reader, &args.operations);
     let claims = claims(&mut reader, &args.operations);
     let server = server(&mut reader, &args.server, demo);
+    let records = records(&mut reader, &args.records);
     let limits = limits(&mut reader, &args.limits);
     let log = log(&mut reader, &args.log);
     if demo {
@@ -63,6 +65,7 @@ pub(super) fn serve(
             operations: operations?,
             claims: claims?,
             server: server?,
+            records: records?,
             limits: limits?,
             log: log?,
             notes,

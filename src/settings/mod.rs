@@ -8,6 +8,7 @@ mod demo;
 mod limits;
 mod problem;
 mod reader;
+mod records;
 mod upstream;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use problem::{Problem, Problems};
+pub use records::RecordSettings;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct Settings {
     pub claims: ClaimsSettings,
     /// Serving HTTP.
     pub server: ServerSettings,
+    /// Webhooks and audit trails.
+    pub records: RecordSettings,
     /// What a request may ask for, how much there may be at once, and how long it may take.
     pub limits: HttpSettings,
     /// The log.

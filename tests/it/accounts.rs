@@ -209,8 +209,8 @@ async fn a_token_stops_working_when_its_session_ends() {
     let other = fixture.sign_up("bob@example.com").await;
     let caller = fixture.caller(&signed_in).await;
 
-    fixture.accounts.sign_out(caller).await.unwrap();
-    fixture.accounts.sign_out(caller).await.unwrap();
+    fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
+    fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
     let result = fixture
         .accounts
         .authenticate(signed_in.token.expose_secret())
@@ -228,7 +228,7 @@ async fn a_session_cannot_be_ended_in_anothers_name() {
         user_id: bob.user.id,
         ..fixture.caller(&ada).await
     };
-    fixture.accounts.sign_out(forged).await.unwrap();
+    fixture.accounts.sign_out(forged, CLIENT).await.unwrap();
     fixture.caller(&ada).await;
 }
 
@@ -287,7 +287,7 @@ async fn sockets_on_this_replica_hear_of_the_end_at_once() {
     let mut others = std::pin::pin!(fixture.accounts.session_ended(other));
 
     // Nobody runs the look from time to time here.
-    fixture.accounts.sign_out(caller).await.unwrap();
+    fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
     timeout(PATIENCE, ended).await.unwrap();
     assert!(futures_util::poll!(&mut others).is_pending());
 }
@@ -306,7 +306,7 @@ async fn sockets_elsewhere_hear_of_the_end_by_looking() {
     let ended = there.session_ended(caller);
     let mut others = std::pin::pin!(there.session_ended(other));
 
-    here.sign_out(caller).await.unwrap();
+    here.sign_out(caller, CLIENT).await.unwrap();
     tokio::select! {
         () = there.run() => unreachable!("runs until dropped"),
         ended = timeout(PATIENCE, ended) => ended.unwrap(),

@@ -9,6 +9,7 @@
 
 mod account_limits;
 mod accounts;
+mod audit;
 mod connections;
 mod deletion;
 mod faults;
@@ -38,6 +39,7 @@ mod replicas;
 mod secrets;
 mod settings;
 mod support;
+mod webhooks;
 mod websocket_client;
 mod websocket_limits;
 mod websocket_protocol;

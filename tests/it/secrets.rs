@@ -30,6 +30,8 @@ async fn dump(backend: Backend, url: &str) -> String {
         "operation_events",
         "session_removals",
         "replicas",
+        "webhook_deliveries",
+        "audit_events",
     ];
     let mut text = String::new();
     for table in tables {

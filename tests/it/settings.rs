@@ -232,6 +232,40 @@ fn an_empty_variable_counts_as_unset() {
     );
 }
 
+#[rstest]
+#[case(&["--webhook-url=https://example.com/hook"], "WEBHOOK_SECRET is missing")]
+#[case(&["--webhook-secret=short"], "WEBHOOK_SECRET is too weak")]
+#[case(&["--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "WEBHOOK_SECRET is too weak")]
+#[case(&["--webhook-secret=whsec_!"], "not base64")]
+#[case(&["--webhook-url=example.com"], "WEBHOOK_URL is not an address")]
+#[case(&["--webhook-url=https://me:canary@example.com"], "WEBHOOK_URL is not an address")]
+#[case(&["--webhook-url=http://example.com/"], "WEBHOOK_URL is plain http")]
+#[case(&["--webhook-url=http://example.com/", "--webhook-allow-private"], "WEBHOOK_URL is plain http")]
+#[case(&["--webhook-url=http://127.0.0.1/"], "WEBHOOK_URL is plain http")]
+#[case(&["--webhook-url=https://127.0.0.1/"], "WEBHOOK_URL is at a private address")]
+#[case(&["--webhook-url=https://localhost/"], "WEBHOOK_URL is at a private address")]
+#[case(&["--webhook-url=https://[fd00::1]/"], "WEBHOOK_URL is at a private address")]
+#[case(&["--audit-retention=1h"], "AUDIT_RETENTION is 1h")]
+fn webhooks_go_to_safe_addresses_and_are_signed(#[case] flags: &[&str], #[case] expected: &str) {
+    let fault = fault(load(flags));
+    assert!(fault.contains(expected), "{fault}");
+    assert!(!fault.contains("canary"), "{fault}");
+}
+
+#[rstest]
+#[case(&["--webhook-url=https://example.com/hook"])]
+#[case(&["--webhook-url=http://127.0.0.1:9/", "--webhook-allow-private"])]
+#[case(&["--webhook-url=https://10.0.0.1/", "--webhook-allow-private=true"])]
+fn webhooks_may_be_set(#[case] flags: &[&str]) {
+    let secrets = format!("--webhook-secret={SECRET}, whsec_{}", "A".repeat(43) + "=");
+    let flags: Vec<&str> = flags.iter().copied().chain([secrets.as_str()]).collect();
+    let settings = load(&flags).unwrap();
+    let webhooks = settings.records.webhooks.unwrap();
+    assert_eq!(webhooks.keys.len(), 2);
+    assert!(!format!("{webhooks:?}").contains("hook\""), "{webhooks:?}");
+    assert!(load(&[]).unwrap().records.webhooks.is_none());
+}
+
 #[test]
 fn a_variable_that_is_no_text_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))

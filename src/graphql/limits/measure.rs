@@ -12,6 +12,7 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use super::{DocumentError, DocumentLimits};
+use crate::audit::{DEFAULT_PAGE, LONGEST_PAGE};
 
 /// Lists of introspection that may stand within each other. The query that `GraphiQL` sends needs one;
 /// each further one multiplies the answer by the size of the schema.
@@ -28,6 +29,9 @@ const ONCE: [&str; 5] = [
 
 /// The field that runs a browser when it is read.
 const CLAIMS: &str = "claims";
+
+/// The field that reads a page of rows.
+const PAGED: &str = "auditTrail";
 
 /// What the walk over a parsed document found besides that it is within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +108,7 @@ impl Measure {
         let mut measure = Self {
             fields: 1,
             once: usize::from(ONCE.contains(&name)),
-            all_fields: self.all_fields.saturating_add(1),
+            all_fields: self.all_fields.saturating_add(1 + page_length(field)),
             aliases: self
                 .aliases
                 .saturating_add(usize::from(field.alias.is_some())),
@@ -141,6 +145,23 @@ impl Measure {
             Ok(())
         }
     }
+}
+
+/// How many rows a field may bring, where it reads a page of them: each counts as a field.
+fn page_length(field: &Field) -> usize {
+    if field.name.node != PAGED {
+        return 0;
+    }
+    let length = match field.get_argument("first").map(|first| &first.node) {
+        None => DEFAULT_PAGE,
+        // What is asked for in a variable, or is no length, counts as the longest.
+        Some(Value::Number(first)) => {
+            let first = first.as_u64().and_then(|first| u16::try_from(first).ok());
+            first.map_or(LONGEST_PAGE, |first| first.min(LONGEST_PAGE))
+        }
+        Some(_) => LONGEST_PAGE,
+    };
+    usize::from(length)
 }
 
 struct Walk<'a> {
@@ -287,6 +308,36 @@ mod tests {
         assert_eq!(document(&repeated), Err(DocumentError::Complexity(300)));
         let roots = format!("{{ {} }}", "b ".repeat(16));
         assert_eq!(document(&roots), Err(DocumentError::RootFields(15)));
+    }
+
+    #[rstest]
+    #[case("{ a: me { auditTrail(first: 100) { id } } }", true)]
+    #[case(
+        "{ me { a: auditTrail(first: 100) { id } b: auditTrail(first: 100) { id } } }",
+        true
+    )]
+    #[case(
+        "{ me { a: auditTrail(first: 99) { id } b: auditTrail(first: 99) { id } c: auditTrail(first: 99) { id } } }",
+        false
+    )]
+    #[case(
+        "query($n: Int) { me { a: auditTrail(first: $n) { id } b: auditTrail(first: $n) { id } c: auditTrail(first: $n) { id } } }",
+        false
+    )]
+    #[case(
+        "{ me { a: auditTrail(first: -1) { id } b: auditTrail(first: 1000) { id } c: auditTrail(first: 9.5) { id } } }",
+        false
+    )]
+    #[case(
+        "{ me { a: auditTrail { id } b: auditTrail { id } c: auditTrail { id } d: auditTrail { id } } }",
+        true
+    )]
+    fn each_row_of_a_page_counts(#[case] query: &str, #[case] allowed: bool) {
+        let refused = document(query).err();
+        assert_eq!(
+            refused,
+            (!allowed).then_some(DocumentError::Complexity(300))
+        );
     }
 
     #[test]

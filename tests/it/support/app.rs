@@ -12,6 +12,7 @@ use intuned_gateway::{
     intuned::{ApiGeneration, IntunedConfig},
     operations::{OperationsConfig, Pace, ProxyPolicy},
     simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig},
+    webhooks::WebhooksConfig,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -40,6 +41,8 @@ pub(crate) struct Setup {
     /// Of the simulator's delays.
     pub(crate) delay_scale: f64,
     pub(crate) configure: fn(&mut AppConfig),
+    /// Who is told of connections.
+    pub(crate) webhooks: Option<WebhooksConfig>,
 }
 
 impl Default for Setup {
@@ -48,6 +51,7 @@ impl Default for Setup {
             generation: SimulatedGeneration::One,
             delay_scale: 0.0,
             configure: |_| {},
+            webhooks: None,
         }
     }
 }
@@ -77,6 +81,7 @@ impl TestApp {
             serving.serve(listener, forever).await.unwrap();
         });
         let mut config = config(&database, &base_url);
+        config.webhooks = setup.webhooks;
         (setup.configure)(&mut config);
         let app = App::start(config.clone(), ambient, Router::new())
             .await
@@ -274,5 +279,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
         http: HttpSettings::default(),
         trusted_documents: None,
         introspection: true,
+        webhooks: None,
+        audit_retention: Duration::from_hours(24),
     }
 }

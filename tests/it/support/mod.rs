@@ -8,6 +8,7 @@ mod log;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 pub(crate) mod process;
 mod proxy;
+mod receiver;
 pub(crate) mod socket;
 
 pub(crate) use api::Api;
@@ -16,3 +17,4 @@ pub(crate) use database::{Backend, TestDatabase};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
+pub(crate) use receiver::{Received, Receiver, Reply, WEBHOOK_SECRET};
