@@ -15,6 +15,8 @@ pub mod connections;
 pub mod crash;
 pub mod database;
 pub mod departure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod graphql;
 pub mod http;
 pub mod intuned;

@@ -7,6 +7,8 @@ mod config;
 mod deletion;
 mod email;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod keyed;
 mod passwords;
 mod provider;

@@ -32,7 +32,7 @@ pub use subscription::Subscriptions;
 
 use crate::{
     accounts::Accounts, audit::Trail, connections::Connections, departure::Departures,
-    operations::Operations,
+    operations::Operations, telemetry,
 };
 
 /// The gateway's schema with the services behind it.
@@ -53,13 +53,13 @@ pub struct Services {
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
 pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscriptions> {
-    let users = DataLoader::new(Users(services.accounts.clone()), tokio::spawn);
+    let users = DataLoader::new(Users(services.accounts.clone()), telemetry::spawn);
     let connections = UserConnections(services.connections.clone());
     let departures = Departures::new(services.accounts.clone(), services.operations.clone());
     bare_schema()
         .data(users)
         .data(departures)
-        .data(DataLoader::new(connections, tokio::spawn))
+        .data(DataLoader::new(connections, telemetry::spawn))
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value, indexmap::IndexMap};
 use axum::http::HeaderMap;
 use serde::Serialize;
 
@@ -69,9 +69,14 @@ impl From<Response> for Answer {
         } else {
             "GRAPHQL_VALIDATION_FAILED"
         };
+        let data = match response.data {
+            // Every field was skipped: async-graphql makes no object of none.
+            Value::Null if response.errors.is_empty() => Value::Object(IndexMap::default()),
+            data => data,
+        };
         let errors = response.errors.into_iter().take(MAX_ERRORS);
         Self {
-            data: executed.then_some(response.data),
+            data: executed.then_some(data),
             errors: errors.map(|error| complete(error, code)).collect(),
             extensions: response.extensions,
             headers: response.http_headers,

@@ -12,6 +12,8 @@ mod connection;
 mod cookie;
 mod departures;
 mod forwarded;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod gateway;
 mod handlers;
 mod health;

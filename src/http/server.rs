@@ -60,6 +60,31 @@ pub struct Service<E> {
     pub extra: Router,
 }
 
+impl<E: Executor> Service<E> {
+    /// All routes. `tasks` is what must end before the server has stopped.
+    pub(super) fn into_router(
+        self,
+        settings: &HttpSettings,
+        shutdown: &CancellationToken,
+        departures: &Departures,
+        tasks: &TaskTracker,
+    ) -> Router {
+        let gateway = Arc::new(Gateway {
+            executor: self.executor,
+            authenticator: self.authenticator,
+            documents: Documents::new(settings.documents, settings.persisted_bytes, self.trusted),
+            bodies: Bodies::new(settings),
+            seats: Seats::default(),
+            settings: settings.clone(),
+            metrics: self.metrics,
+            shutdown: shutdown.clone(),
+            departures: departures.clone(),
+            tasks: tasks.clone(),
+        });
+        router::build(gateway, self.readiness, self.random, self.extra)
+    }
+}
+
 /// A server that holds its address already.
 #[derive(Debug)]
 pub struct Server {
@@ -95,24 +120,8 @@ impl Server {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let departures = Departures::new();
-        let gateway = Arc::new(Gateway {
-            executor: service.executor,
-            authenticator: service.authenticator,
-            documents: Documents::new(
-                self.settings.documents,
-                self.settings.persisted_bytes,
-                service.trusted,
-            ),
-            bodies: Bodies::new(&self.settings),
-            seats: Seats::default(),
-            settings: self.settings.clone(),
-            metrics: service.metrics,
-            shutdown: shutdown.clone(),
-            departures: departures.clone(),
-            tasks: tasks.clone(),
-        });
         let connections = Connections {
-            router: router::build(gateway, service.readiness, service.random, service.extra),
+            router: service.into_router(&self.settings, &shutdown, &departures, &tasks),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),
@@ -162,10 +171,14 @@ async fn accept(
     }
 }
 
-/// Sends small messages at once, and has the kernel give up on a peer that acknowledges nothing for
+/// Bytes that the kernel may hold for a peer that does not read; by itself it takes up to 4 MiB.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// Sends small messages at once, bounds what the kernel holds for a peer that does not read, and has the kernel give up on a peer that acknowledges nothing for
 /// `patience`: one that is gone without a word would be sent to for a quarter of an hour.
 fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_user_timeout(
         stream,

@@ -4,6 +4,8 @@
 mod backoff;
 mod client;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod model;
 mod runs;
 mod transport;

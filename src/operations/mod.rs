@@ -8,6 +8,8 @@ mod counts;
 mod error;
 mod exchange;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod model;
 mod note;
 mod pace;

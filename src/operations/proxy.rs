@@ -1,7 +1,7 @@
 //! Which proxy a sign-in's traffic goes through.
 
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
+use url::{Host, Url};
 
 use super::error::OperationError;
 
@@ -36,14 +36,36 @@ impl ProxyPolicy {
 }
 
 fn is_proxy(text: &str) -> bool {
+    // URLs are read leniently: spaces around them and line ends within go, slashes are put in.
+    let begins = text
+        .get(..7)
+        .is_some_and(|begin| begin.eq_ignore_ascii_case("http://"));
+    if !begins
+        || text.contains(|character: char| character.is_control() || character.is_whitespace())
+    {
+        return false;
+    }
     let Ok(url) = Url::parse(text) else {
         return false;
     };
-    url.scheme() == "http"
-        && url.host_str().is_some_and(|host| !host.is_empty())
+    url.host().is_some_and(|host| is_elsewhere(&host))
         && matches!(url.path(), "" | "/")
         && url.query().is_none()
         && url.fragment().is_none()
+}
+
+/// Whether the host can be another one than Intuned's own, as far as its name tells: the loopback and
+/// link-local addresses lead to what a machine keeps for itself.
+fn is_elsewhere(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => !name.is_empty() && !matches!(*name, "localhost" | "localhost."),
+        Host::Ipv4(ip) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()),
+        Host::Ipv6(ip) => {
+            let mapped = ip.to_ipv4_mapped();
+            !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified())
+                && mapped.is_none_or(|ip| is_elsewhere(&Host::Ipv4(ip)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +101,16 @@ mod tests {
             "mine.test:8080",
             "https://me:hunter2@mine.test",
             "file:///etc/passwd",
+            "http:mine.test",
+            "http:/mine.test",
+            " http://mine.test",
+            "ht\ttp://mine.test",
+            "http://mi\nne.test",
+            "http://localhost:3128",
+            "http://127.1:3128",
+            "http://2130706433",
+            "http://[::ffff:127.0.0.1]",
+            "http://169.254.169.254",
             "http://me:hunter2@mine.test:8080/path",
             "http://me:hunter2@mine.test:8080?x=1",
         ] {

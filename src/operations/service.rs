@@ -32,6 +32,7 @@ use crate::{
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
+    telemetry,
     webhooks::Outbox,
 };
 
@@ -174,7 +175,7 @@ impl Operations {
                     counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
-                    let start = Box::new((operation.clone(), credentials));
+                    let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
                     if this.tell(Command::Start(start)).await.is_err() {
                         // Shutting down: whoever takes the operation over finds out what became of it.
                         tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
@@ -443,7 +444,10 @@ impl Operations {
         &self,
         command: impl Future<Output = Result<T, OperationError>> + Send + 'static,
     ) -> Result<T, OperationError> {
-        let ended = self.tasks.spawn(command).await;
+        let ended = self
+            .tasks
+            .spawn(telemetry::Trail::current().follow(command))
+            .await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }
 }
@@ -456,7 +460,7 @@ async fn drive(poller: Poller, replica: Replica, shutdown: CancellationToken) {
     }
 }
 
-fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
+pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     for (field, value) in [
         ("username", &credentials.username),
         ("password", &credentials.password),
@@ -471,7 +475,10 @@ fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     Ok(())
 }
 
-fn check_answer(request: &InfoRequest, input: &SecretString) -> Result<(), OperationError> {
+pub(super) fn check_answer(
+    request: &InfoRequest,
+    input: &SecretString,
+) -> Result<(), OperationError> {
     let input = input.expose_secret();
     let problem = match &request.question {
         Question::Otp if input.trim().is_empty() => "the passcode is empty",

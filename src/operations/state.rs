@@ -414,3 +414,7 @@ fn nonsense(state: &State, observation: &Observation) -> Nonsense {
 #[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "state_properties.rs"]
+mod properties;

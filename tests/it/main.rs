@@ -39,6 +39,7 @@ mod replicas;
 mod secrets;
 mod settings;
 mod support;
+mod telemetry;
 mod webhooks;
 mod websocket_client;
 mod websocket_limits;

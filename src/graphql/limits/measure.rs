@@ -223,10 +223,14 @@ impl<'a> Walk<'a> {
         Ok(total)
     }
 
-    /// An unknown fragment measures nothing: validation reports it.
+    /// An unknown fragment is one field. Validation reports it, but only after it has followed every
+    /// spread: fragments that double each other and end in an unknown one would take for ever.
     fn fragment(&mut self, name: &str) -> Result<Measure, DocumentError> {
         let Some((name, fragment)) = self.document.fragments.get_key_value(name) else {
-            return Ok(Measure::default());
+            return Ok(Measure {
+                all_fields: 1,
+                ..Measure::default()
+            });
         };
         match self.fragments.get(name.as_str()) {
             Some(Some(measure)) => Ok(*measure),
@@ -364,6 +368,14 @@ mod tests {
         let fragment = |n| format!("fragment F{n} on T {{ ...F{0} ...F{0} }}", n + 1);
         let mut query = (0..100).map(fragment).collect::<Vec<_>>().join(" ");
         query += " fragment F100 on T { a b } query { ...F0 }";
+        assert_eq!(document(&query), Err(DocumentError::Complexity(300)));
+    }
+
+    #[test]
+    fn fragments_that_double_count_though_they_end_in_an_unknown_one() {
+        let fragment = |n| format!("fragment F{n} on T {{ ...F{0} ...F{0} }}", n + 1);
+        let doubling = (0..40).map(fragment).collect::<Vec<_>>().join(" ");
+        let query = format!("{{ ...F0 }} {doubling}");
         assert_eq!(document(&query), Err(DocumentError::Complexity(300)));
     }
 

@@ -214,6 +214,13 @@ pub(in crate::intuned) fn read_create_result(body: &[u8]) -> Result<CreateResult
 /// Postgres stores texts of every character but this one.
 const NUL: char = '\0';
 
+/// The longest message that is shown to a user, in characters; the rest is cut off.
+const MAX_MESSAGE: usize = 2000;
+
+/// Choices that are offered at once, and the bytes of one: what an answer may have.
+const MAX_CHOICES: usize = 100;
+const MAX_CHOICE: usize = 1024;
+
 fn info_request(id: String, details: Details) -> Option<InfoRequest> {
     let (message, question) = match details {
         Details::Otp { message_to_user } => (message_to_user, Question::Otp),
@@ -225,14 +232,34 @@ fn info_request(id: String, details: Details) -> Option<InfoRequest> {
     let answerable = match &question {
         Question::Otp => true,
         Question::Choice(choices) => {
-            !choices.is_empty() && choices.iter().all(|choice| !choice.contains(NUL))
+            (1..=MAX_CHOICES).contains(&choices.len())
+                && choices
+                    .iter()
+                    .all(|choice| choice.len() <= MAX_CHOICE && !choice.contains(NUL))
         }
     };
     (answerable && is_usable_id(&id)).then(|| InfoRequest {
         id,
-        message: message.unwrap_or_default().replace(NUL, ""),
+        message: shown(&message.unwrap_or_default()),
         question,
     })
+}
+
+/// Intuned's words as they are shown: lines of text, no control characters, nothing that turns the
+/// direction of what follows, and not without end.
+fn shown(message: &str) -> String {
+    let turns = |character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown: String = message
+        .chars()
+        .filter(|character| {
+            matches!(character, '\n' | '\t') || !(character.is_control() || turns(*character))
+        })
+        .take(MAX_MESSAGE + 1)
+        .collect();
+    if shown.chars().count() > MAX_MESSAGE {
+        shown = shown.chars().take(MAX_MESSAGE - 1).chain(['…']).collect();
+    }
+    shown
 }
 
 /// Reads the answer of `run.sync` or `run.result`; none while the run goes on.

@@ -1,0 +1,96 @@
+//! What users type into a sign-in, and what replicas tell each other.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a fuzz target tells what is wrong by a panic"
+)]
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    error::OperationError,
+    model::Credentials,
+    note::Note,
+    proxy::ProxyPolicy,
+    service::{check_answer, check_credentials},
+};
+use crate::{
+    fuzzing::assert_no_canary,
+    intuned::{InfoRequest, Question},
+};
+
+/// An answer to an info request, credentials, a proxy or a note between replicas, as the first byte
+/// chooses. Lines are separate values.
+pub fn answer(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(rest);
+    match kind % 4 {
+        0 => to_request(&text),
+        1 => credentials(&text),
+        2 => proxy(&text),
+        _ => {
+            if let Some(note) = Note::parse(&text) {
+                assert_eq!(Note::parse(&note.to_string()), Some(note));
+            }
+        }
+    }
+}
+
+fn to_request(text: &str) {
+    let mut lines = text.split('\n');
+    let input = lines.next().unwrap_or_default();
+    let choices: Vec<String> = lines.map(str::to_owned).collect();
+    let request = |question| InfoRequest {
+        id: "1".into(),
+        message: String::new(),
+        question,
+    };
+    let secret = SecretString::from(input);
+    let passcode = check_answer(&request(Question::Otp), &secret);
+    assert_eq!(
+        passcode.is_ok(),
+        !input.trim().is_empty() && input.len() <= 1024
+    );
+    let offered = choices.iter().any(|choice| choice == input);
+    let choice = check_answer(&request(Question::Choice(choices)), &secret);
+    assert_eq!(choice.is_ok(), offered);
+    [passcode, choice].into_iter().for_each(refused_in_silence);
+}
+
+fn credentials(text: &str) {
+    let (username, password) = text.split_once('\n').unwrap_or((text, text));
+    let credentials = Credentials {
+        username: username.into(),
+        password: password.into(),
+        proxy: None,
+    };
+    assert_no_canary(&format!("{credentials:?}"));
+    let checked = check_credentials(&credentials);
+    let fits = |text: &str| (1..=1024).contains(&text.len());
+    assert_eq!(checked.is_ok(), fits(username) && fits(password));
+    refused_in_silence(checked);
+}
+
+fn proxy(text: &str) {
+    let policy = ProxyPolicy {
+        allow_user_proxy: true,
+        default: None,
+    };
+    let chosen = policy.choose(Some(text.into()));
+    if let Ok(Some(proxy)) = &chosen {
+        assert_eq!(proxy.expose_secret(), text, "it is passed on as it came");
+        let scheme = text.trim().get(..7).unwrap_or_default();
+        assert!(scheme.eq_ignore_ascii_case("http://"), "{scheme}");
+    }
+    refused_in_silence(chosen);
+    let forbidden = ProxyPolicy::default().choose(Some(text.into()));
+    assert!(forbidden.is_err());
+}
+
+fn refused_in_silence<T>(outcome: Result<T, OperationError>) {
+    if let Err(error) = outcome {
+        assert_no_canary(&format!("{error} {error:?}"));
+    }
+}

@@ -1,0 +1,177 @@
+//! What holds for every operation, whatever happens to it and in whichever order.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::intuned::Question;
+
+/// Stands for what the user typed, or for any other of Intuned's own words.
+const CANARY: &str = "canary-words";
+
+fn id(prefix: &'static str) -> impl Strategy<Value = String> {
+    (0..3).prop_map(move |number| format!("{prefix}{number}"))
+}
+
+fn request() -> impl Strategy<Value = InfoRequest> {
+    let question = prop_oneof![
+        Just(Question::Otp),
+        Just(Question::Choice(vec!["a".into(), "b".into()])),
+    ];
+    (id("q"), question).prop_map(|(id, question)| InfoRequest {
+        id,
+        message: "Enter it".into(),
+        question,
+    })
+}
+
+fn failure() -> impl Strategy<Value = UpstreamFailure> {
+    let words = prop::sample::select(vec![
+        None,
+        Some("auth"),
+        Some("billing"),
+        Some("execution"),
+        Some("script-timeout"),
+        Some("create-attempts-failed"),
+        Some(CANARY),
+    ]);
+    (words.clone(), words, any::<Option<bool>>()).prop_map(|(code, category, retryable)| {
+        UpstreamFailure {
+            code: code.map(str::to_owned),
+            category: category.map(str::to_owned),
+            retryable,
+            message: CANARY.into(),
+        }
+    })
+}
+
+fn result() -> impl Strategy<Value = CreateResult> {
+    prop_oneof![
+        Just(CreateResult::Pending),
+        Just(CreateResult::InProgress),
+        request().prop_map(CreateResult::RequestedMoreInfo),
+        id("s").prop_map(|auth_session_id| CreateResult::Done { auth_session_id }),
+        failure().prop_map(CreateResult::Failed),
+        failure().prop_map(CreateResult::Canceled),
+        Just(CreateResult::Unknown {
+            status: CANARY.into()
+        }),
+    ]
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let status = prop::sample::select(vec![
+        None,
+        Some(AuthSessionStatus::Pending),
+        Some(AuthSessionStatus::Ready),
+        Some(AuthSessionStatus::Expired),
+    ]);
+    // What ends an operation comes seldom, so that the others have their say.
+    prop_oneof![
+        4 => id("up").prop_map(|upstream_id| Observation::Started { upstream_id }),
+        12 => result().prop_map(Observation::Polled),
+        2 => (id("s"), status).prop_map(|(id, status)| Observation::Session { id, status }),
+        4 => id("q").prop_map(|request_id| Observation::Answered { request_id }),
+        2 => request().prop_map(Observation::AnswerUndelivered),
+        1 => Just(Observation::Forgotten),
+        1 => Just(Observation::CanceledByUser),
+        1 => Just(Observation::TimedOut),
+    ]
+}
+
+/// How far an operation has got; being asked and going on are the same.
+fn progress(state: &State) -> u8 {
+    match state.status() {
+        Status::Starting => 0,
+        Status::Pending => 1,
+        Status::InProgress | Status::RequestedMoreInfo => 2,
+        Status::Done | Status::Failed | Status::Canceled => 3,
+    }
+}
+
+/// Every state that the observations lead through, each one a change.
+fn states(observations: Vec<Observation>) -> Vec<(Observation, State)> {
+    let mut changes = Vec::new();
+    let mut state = State::Starting;
+    for observation in observations {
+        if let Ok(Some(next)) = observe(&state, observation.clone()) {
+            state = next.clone();
+            changes.push((observation, next));
+        }
+    }
+    changes
+}
+
+proptest! {
+    #[test]
+    fn it_only_goes_on_and_every_change_is_one(observations in prop::collection::vec(observation(), 0..40)) {
+        let mut before = State::Starting;
+        for (_, state) in states(observations) {
+            prop_assert_ne!(&state, &before);
+            prop_assert!(progress(&state) >= progress(&before), "{:?} after {:?}", state, before);
+            before = state;
+        }
+    }
+
+    #[test]
+    fn the_first_end_stands(
+        observations in prop::collection::vec(observation(), 0..40),
+        more in prop::collection::vec(observation(), 1..20),
+    ) {
+        let ended = states(observations).into_iter().find(|(_, state)| state.has_ended());
+        if let Some((_, state)) = ended {
+            for observation in more {
+                prop_assert_eq!(observe(&state, observation), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_watched_in_one_way_from_its_start_to_its_end(observations in prop::collection::vec(observation(), 0..40)) {
+        let states = states(observations);
+        let mut ways = states.iter().filter_map(|(_, state)| state.watch()).map(|watch| &watch.upstream_id);
+        if let Some(first) = ways.next() {
+            prop_assert!(ways.all(|way| way == first));
+        }
+        for (_, state) in &states {
+            prop_assert_eq!(state.watch().is_some(), progress(state) > 0 && !state.has_ended());
+        }
+    }
+
+    #[test]
+    fn an_answered_request_is_asked_again_only_when_the_answer_was_lost(observations in prop::collection::vec(observation(), 0..60)) {
+        let mut answered: Option<String> = None;
+        for (observation, state) in states(observations) {
+            match (&observation, &state) {
+                (Observation::Answered { request_id }, _) => answered = Some(request_id.clone()),
+                (Observation::AnswerUndelivered(_), _) => answered = None,
+                (_, State::RequestedMoreInfo { request, .. }) => {
+                    prop_assert_ne!(Some(&request.id), answered.as_ref());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn only_intuned_or_its_session_makes_a_connection(observations in prop::collection::vec(observation(), 0..40)) {
+        for (observation, state) in states(observations) {
+            if let State::Done { auth_session_id } = &state {
+                let told = match &observation {
+                    Observation::Polled(CreateResult::Done { auth_session_id }) => Some(auth_session_id),
+                    Observation::Session { id, status: Some(AuthSessionStatus::Ready) } => Some(id),
+                    _ => None,
+                };
+                prop_assert_eq!(told, Some(auth_session_id));
+            }
+        }
+    }
+
+    #[test]
+    fn intuneds_words_are_never_told(observations in prop::collection::vec(observation(), 0..40)) {
+        for (_, state) in states(observations) {
+            prop_assert!(!state.message().contains(CANARY));
+            let printed = format!("{state:?}");
+            prop_assert!(!printed.contains(CANARY));
+        }
+    }
+}
