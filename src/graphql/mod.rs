@@ -30,7 +30,10 @@ pub use mutation::Mutation;
 pub use query::Query;
 pub use subscription::Subscriptions;
 
-use crate::{accounts::Accounts, audit::Trail, connections::Connections, operations::Operations};
+use crate::{
+    accounts::Accounts, audit::Trail, connections::Connections, departure::Departures,
+    operations::Operations, telemetry,
+};
 
 /// The gateway's schema with the services behind it.
 pub type GatewaySchema = Schema<Query, Mutation, Subscriptions>;
@@ -50,11 +53,13 @@ pub struct Services {
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
 pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscriptions> {
-    let users = DataLoader::new(Users(services.accounts.clone()), tokio::spawn);
+    let users = DataLoader::new(Users(services.accounts.clone()), telemetry::spawn);
     let connections = UserConnections(services.connections.clone());
+    let departures = Departures::new(services.accounts.clone(), services.operations.clone());
     bare_schema()
         .data(users)
-        .data(DataLoader::new(connections, tokio::spawn))
+        .data(departures)
+        .data(DataLoader::new(connections, telemetry::spawn))
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)

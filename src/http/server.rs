@@ -171,10 +171,14 @@ async fn accept(
     }
 }
 
-/// Sends small messages at once, and has the kernel give up on a peer that acknowledges nothing for
+/// Bytes that the kernel may hold for a peer that does not read; by itself it takes up to 4 MiB.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// Sends small messages at once, bounds what the kernel holds for a peer that does not read, and has the kernel give up on a peer that acknowledges nothing for
 /// `patience`: one that is gone without a word would be sent to for a quarter of an hour.
 fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_user_timeout(
         stream,

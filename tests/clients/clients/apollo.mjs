@@ -10,12 +10,28 @@ export const name = 'Apollo Client';
 /** Apollo Client: subscriptions over the socket, everything else over HTTP. */
 export function createClient({ url, token, retryAttempts }) {
   const { socket, closed } = openSocket({ url, token, retryAttempts });
+  const link = ApolloLink.split(
+    ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
+    new GraphQLWsLink(socket),
+    httpLink({ url, token }),
+  );
+  const client = clientOver(link);
+  return {
+    ...client,
+    closed,
+    async close() {
+      await client.close();
+      await socket.dispose();
+    },
+  };
+}
+
+export const httpLink = ({ url, token }) => new HttpLink({ uri: url, headers: bearer(token) });
+
+/** Apollo Client over a link of any kind. */
+export function clientOver(link) {
   const client = new ApolloClient({
-    link: ApolloLink.split(
-      ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
-      new GraphQLWsLink(socket),
-      new HttpLink({ uri: url, headers: bearer(token) }),
-    ),
+    link,
     cache: new InMemoryCache(),
     defaultOptions: {
       query: { fetchPolicy: 'network-only', errorPolicy: 'none' },
@@ -23,7 +39,6 @@ export function createClient({ url, token, retryAttempts }) {
   });
 
   return {
-    closed,
     query: (document, variables) => answer(client.query({ query: gql(document), variables })),
     mutate: (document, variables) => answer(client.mutate({ mutation: gql(document), variables })),
     subscribe: (document, variables) =>
@@ -35,10 +50,7 @@ export function createClient({ url, token, retryAttempts }) {
         });
         return () => subscription.unsubscribe();
       }),
-    async close() {
-      client.stop();
-      await socket.dispose();
-    },
+    close: async () => client.stop(),
   };
 }
 

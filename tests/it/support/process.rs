@@ -100,9 +100,14 @@ impl Process {
         Vec::from(self.log.lock().unwrap().clone()).join("\n")
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it has not ended")
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.child.id().expect("it has not ended");
+        let id = self.id();
         let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
         kill_process(id, signal).unwrap();
     }
