@@ -47,21 +47,29 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> Outcome {
-    telemetry::start(&settings.log)?;
+    let runtime = Runtime::new()?;
+    let _entered = runtime.enter();
+    let telemetry = telemetry::start(&settings.log, settings.traces.as_ref())?;
     for note in &settings.notes {
         tracing::warn!("{note}");
     }
-    Runtime::new()?.block_on(async { app::serve(settings, shutdown_on_signal()?).await })
+    let served = runtime.block_on(async { app::serve(settings, shutdown_on_signal()?).await });
+    telemetry.stop();
+    served
 }
 
 fn simulate(settings: SimulateSettings) -> Outcome {
-    telemetry::start(&settings.log)?;
-    Runtime::new()?.block_on(async { app::simulate(settings, shutdown_on_signal()?).await })
+    let runtime = Runtime::new()?;
+    let _entered = runtime.enter();
+    let _telemetry = telemetry::start(&settings.log, None)?;
+    runtime.block_on(async { app::simulate(settings, shutdown_on_signal()?).await })
 }
 
 fn migrate(settings: &MigrateSettings) -> Outcome {
-    telemetry::start(&settings.log)?;
-    Runtime::new()?.block_on(async {
+    let runtime = Runtime::new()?;
+    let _entered = runtime.enter();
+    let _telemetry = telemetry::start(&settings.log, None)?;
+    runtime.block_on(async {
         let database =
             database::connect(&settings.database.url, settings.database.max_connections).await?;
         database::migrate(&database).await?;

@@ -188,11 +188,12 @@ async fn deaf_socket(address: String) -> io::Result<()> {
         .await
         .map_err(io::Error::other)?;
     let mut messages = vec![r#"{"type":"connection_init"}"#.to_owned()];
-    for id in 0..LONG_ONES {
-        messages.push(format!(
-            r#"{{"type":"subscribe","id":"{id}","payload":{{"query":"{LONG}"}}}}"#
-        ));
-    }
+    // A ping is answered with its payload: much to write for little work.
+    let ping = format!(
+        r#"{{"type":"ping","payload":{{"x":"{}"}}}}"#,
+        "x".repeat(60_000)
+    );
+    messages.extend(vec![ping; LONG_ONES]);
     socket
         .send(Message::text(messages.remove(0)))
         .await

@@ -34,7 +34,7 @@ const ALLOWED: u64 = 256 * 1024 * 1024;
 const WATCH: Duration = Duration::from_secs(15);
 
 /// Until all of the attackers are there.
-const RAMP: Duration = Duration::from_secs(5);
+const RAMP: Duration = Duration::from_secs(10);
 
 /// The attackers share one thread: the gateway needs the other core.
 #[tokio::main(flavor = "current_thread")]

@@ -15,6 +15,7 @@ use crate::{
     accounts::Accounts,
     connections::Connections,
     intuned::{AuthSessionStatus, IntunedError},
+    telemetry,
 };
 
 /// Users by id.
@@ -95,7 +96,7 @@ impl RequestStatuses {
         let statuses = Statuses(connections);
         Self(DataLoader::with_cache(
             statuses,
-            tokio::spawn,
+            telemetry::spawn,
             HashMapCache::default(),
         ))
     }

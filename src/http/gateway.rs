@@ -14,7 +14,7 @@ use futures_util::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::error;
+use tracing::{Instrument, error};
 use uuid::Uuid;
 
 use super::{
@@ -152,7 +152,9 @@ impl<E: Executor> Gateway<E> {
             limit += self.settings.claims_timeout;
         }
         let mut running = operation.series.begin();
-        let execution = AssertUnwindSafe(self.executor.execute(operation.request)).catch_unwind();
+        let execution = AssertUnwindSafe(self.executor.execute(operation.request))
+            .catch_unwind()
+            .instrument(operation.series.span());
         let executed = match tokio::time::timeout(limit, execution).await {
             Ok(Ok(response)) => Ok(Answer::from(response)),
             Ok(Err(_)) => Err(panicked(&operation.request_id)),

@@ -9,16 +9,15 @@ use axum::{
     response::Response,
 };
 use tokio::time::Instant;
-use tracing::{Instrument, field, info, info_span};
+use tracing::{field, info, info_span};
 
 use super::gateway::Origin;
 use crate::{
     ambient::Random,
     graphql::{PeerAddress, RequestId},
     metrics::HttpMetrics,
+    telemetry::{self, REQUEST_ID, Trail},
 };
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Bytes of a method, a path or an operation's name that go into the log.
 const LOGGED: usize = 100;
@@ -66,7 +65,9 @@ pub(crate) async fn observe(
         request_id: request_id.clone(),
         peer: PeerAddress(peer),
     });
-    let mut response = next.run(request).instrument(span.clone()).await;
+    telemetry::adopt(&span, request.headers());
+    let trail = Trail::new(span.clone(), Some(request_id.0.clone()));
+    let mut response = trail.follow(next.run(request)).await;
     open.answered(response.status().as_u16());
     span.record("status", response.status().as_u16());
     span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));

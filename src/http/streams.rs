@@ -29,6 +29,7 @@ use super::{
 use crate::{
     accounts::Caller,
     metrics::{StreamEnd, StreamWatch, Transport},
+    telemetry::{Followed, Trail},
 };
 
 /// What there is to write.
@@ -48,7 +49,7 @@ pub(crate) enum Event {
 }
 
 struct Open {
-    answers: BoxStream<'static, Answer>,
+    answers: Followed<BoxStream<'static, Answer>>,
     session_ended: BoxFuture<'static, ()>,
     departure: Pin<Box<WaitForCancellationFutureOwned>>,
     quiet: Interval,
@@ -74,7 +75,7 @@ pub(crate) fn events<E: Executor>(
     let watch = StreamWatch::new(transport);
     let period = gateway.settings.keep_alive;
     let open = Open {
-        answers: gateway.stream(operation, &watch),
+        answers: Trail::current().follow_stream(gateway.stream(operation, &watch)),
         session_ended,
         departure: Box::pin(gateway.departures.join()),
         quiet: interval_at(Instant::now() + period, period),

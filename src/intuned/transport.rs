@@ -15,9 +15,10 @@ use reqwest::{
 };
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
+use tracing::{Instrument, field::Empty};
 
 use super::{IntunedConfig, IntunedError, backoff::MAX_DELAY, wire::is_usable_id};
-use crate::{ambient::Clock, metrics::IntunedMetrics};
+use crate::{ambient::Clock, metrics::IntunedMetrics, telemetry};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -121,8 +122,15 @@ impl Transport {
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
         let name = call.name;
         let started = Instant::now();
-        let outcome = self.exchange(call).await;
+        let span = tracing::debug_span!(
+            "upstream call",
+            call = name,
+            result = Empty,
+            otel.kind = "client"
+        );
+        let outcome = self.exchange(call).instrument(span.clone()).await;
         let result = outcome.as_ref().map_or_else(IntunedError::name, |_| "ok");
+        span.record("result", result);
         self.metrics.called(name, result, started.elapsed());
         match &outcome {
             Ok(_) => tracing::debug!(call = name, "Intuned answered"),
@@ -145,7 +153,8 @@ impl Transport {
             .http
             .request(call.method, self.url(call.path)?)
             .header(API_KEY, self.api_key.clone())
-            .header(ACCEPT, JSON);
+            .header(ACCEPT, JSON)
+            .headers(telemetry::headers());
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, JSON).body(body);
         }

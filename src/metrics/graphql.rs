@@ -10,6 +10,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Durations, wide};
 
@@ -141,6 +142,15 @@ impl OperationLabels {
 }
 
 impl RequestSeries {
+    /// A span for one of them: for traces, so that on a socket each has its own.
+    pub fn span(&self) -> Span {
+        tracing::debug_span!(
+            "graphql",
+            kind = self.labels.kind,
+            root_field = self.labels.operation
+        )
+    }
+
     /// A request begins; it ends when the answer is dropped.
     pub fn begin(self: &Arc<Self>) -> Running {
         Running {

@@ -13,6 +13,7 @@ use tokio_util::{
     sync::CancellationToken,
     time::{DelayQueue, delay_queue},
 };
+use tracing::{Span, info_span};
 use uuid::Uuid;
 
 use super::{
@@ -20,6 +21,7 @@ use super::{
     state::Failure,
     worker::{Job, Next, Tracked, Worker},
 };
+use crate::telemetry::Trail;
 
 /// After shutdown has begun, work under way may take this long.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -30,8 +32,9 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// What the poller is told.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Hand a new operation's credentials to Intuned and drive it from then on.
-    Start(Box<(Operation, Credentials)>),
+    /// Hand a new operation's credentials to Intuned and drive it from then on; it belongs to what the
+    /// request did that began it.
+    Start(Box<(Operation, Credentials, Trail)>),
     /// Drive an operation that was taken over.
     Recover(Box<Operation>),
     /// Drive nothing of what was driven so far: the lease ran out.
@@ -99,9 +102,11 @@ impl Poller {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Start(start) => {
-                let (operation, credentials) = *start;
+                let (operation, credentials, trail) = *start;
+                let trail = trail.branch(span(operation.id, trail.request_id()));
                 self.worker.bus.note_driven(&operation);
-                let tracked = Tracked::new(operation, Failure::start_lost(), &self.worker.store);
+                let lost = Failure::start_lost();
+                let tracked = Tracked::new(operation, lost, &self.worker.store, trail);
                 self.work(tracked, Job::Start(credentials));
             }
             Command::Recover(operation) => self.recover(operation),
@@ -135,7 +140,9 @@ impl Poller {
             self.queue.remove(&key);
         }
         self.worker.bus.note_driven(&operation);
-        let tracked = Tracked::new(*operation, Failure::interrupted(), &self.worker.store);
+        let trail = Trail::new(span(id, None), None);
+        let lost = Failure::interrupted();
+        let tracked = Tracked::new(*operation, lost, &self.worker.store, trail);
         // Spread, so that a restart does not end in one burst of polls.
         let within = self.worker.pace.poll_interval.max(Duration::from_secs(1));
         let pause = self.worker.store.random.jitter(within / 2, 1.0);
@@ -179,7 +186,8 @@ impl Poller {
             Job::Start(_) => &mut self.starts,
             Job::Look | Job::Reload => &mut self.jobs,
         };
-        jobs.spawn(async move {
+        let trail = tracked.trail.clone();
+        jobs.spawn(trail.follow(async move {
             let spare = tracked.clone();
             let next = AssertUnwindSafe(worker.work(tracked, job))
                 .catch_unwind()
@@ -190,7 +198,7 @@ impl Poller {
                 Some((spare, AFTER_PANIC))
             });
             (id, next)
-        });
+        }));
     }
 
     async fn drain(&mut self) {
@@ -204,4 +212,9 @@ impl Poller {
             tracing::warn!(left, "work was left unfinished");
         }
     }
+}
+
+/// Around all that is done for an operation while it is driven here.
+fn span(id: Uuid, request_id: Option<&str>) -> Span {
+    info_span!(parent: None, "operation", operation.id = %id, request_id)
 }

@@ -32,6 +32,7 @@ use crate::{
     crash::{self, Point},
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
+    telemetry,
     webhooks::Outbox,
 };
 
@@ -174,7 +175,7 @@ impl Operations {
                     counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
-                    let start = Box::new((operation.clone(), credentials));
+                    let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
                     if this.tell(Command::Start(start)).await.is_err() {
                         // Shutting down: whoever takes the operation over finds out what became of it.
                         tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
@@ -315,6 +316,16 @@ impl Operations {
         .await
     }
 
+    /// Lets go of the user's connections whose removal at Intuned is noted, without waiting for it: for
+    /// an account that is being deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, user_id: Uuid) -> Result<(), OperationError> {
+        let released = self.remover.release(user_id).await;
+        released.map_err(|error| StoreError::from(error).into())
+    }
+
     async fn begin_disconnection(
         &self,
         user_id: Uuid,
@@ -433,7 +444,10 @@ impl Operations {
         &self,
         command: impl Future<Output = Result<T, OperationError>> + Send + 'static,
     ) -> Result<T, OperationError> {
-        let ended = self.tasks.spawn(command).await;
+        let ended = self
+            .tasks
+            .spawn(telemetry::Trail::current().follow(command))
+            .await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     intuned::{
         AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
     },
+    telemetry::Trail,
 };
 
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
@@ -49,10 +50,12 @@ pub(super) struct Tracked {
     unwritten: Option<Observation>,
     /// Whether somebody else has written what could not be read yet.
     outdated: bool,
+    /// The request that began it, where that is known.
+    pub(super) trail: Trail,
 }
 
 impl Tracked {
-    pub(super) fn new(operation: Operation, lost: Failure, store: &Store) -> Self {
+    pub(super) fn new(operation: Operation, lost: Failure, store: &Store, trail: Trail) -> Self {
         let now = Instant::now();
         let left = operation.expires_at - store.clock.now();
         Self {
@@ -65,6 +68,7 @@ impl Tracked {
             lost,
             unwritten: None,
             outdated: false,
+            trail,
         }
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct ServeArgs {
     pub(super) demo: DemoArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
     #[cfg(feature = "crash-points")]
     #[arg(long, env, hide = true)]
     pub(super) crash_at: Option<crate::crash::Point>,
@@ -254,6 +256,24 @@ pub(super) struct LogArgs {
     /// hold secrets
     #[arg(long, env, value_name = "FILTER", default_value = "info")]
     pub(super) rust_log: String,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Traces")]
+pub(super) struct TraceArgs {
+    /// OpenTelemetry collector that spans are sent to, by OTLP over HTTP, such as
+    /// http://127.0.0.1:4318; unset, none are made. OpenTelemetry's other variables, such as
+    /// OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS, mean what its
+    /// specification says
+    #[arg(long, env, value_name = "URL")]
+    pub(super) otel_exporter_otlp_endpoint: Option<String>,
+    /// The same, with the whole path, for spans alone
+    #[arg(long, env, value_name = "URL")]
+    pub(super) otel_exporter_otlp_traces_endpoint: Option<String>,
+    /// Whether nothing is sent, whatever else is set
+    #[arg(long, env, value_name = "SWITCH", default_value = "false",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) otel_sdk_disabled: String,
 }
 
 #[derive(Args)]

@@ -14,10 +14,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     ClaimsSettings, DatabaseSettings, LogSettings, MigrateSettings, OperationSettings, Problems,
-    ServerSettings, Settings, SimulateSettings, Task,
+    ServerSettings, Settings, SimulateSettings, Task, TraceSettings,
     accounts::{accounts, required_secret},
     args::{
         DatabaseArgs, LogArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs, SimulateArgs,
+        TraceArgs,
     },
     demo,
     limits::limits,
@@ -54,6 +55,7 @@ pub(super) fn serve(
     let records = records(&mut reader, &args.records);
     let limits = limits(&mut reader, &args.limits);
     let log = log(&mut reader, &args.log);
+    let traces = traces(&mut reader, &args.traces);
     if demo {
         notes.insert(0, demo_note(database.as_ref()));
     }
@@ -68,6 +70,7 @@ pub(super) fn serve(
             records: records?,
             limits: limits?,
             log: log?,
+            traces,
             notes,
             #[cfg(feature = "crash-points")]
             crash_at: args.crash_at,
@@ -287,6 +290,31 @@ fn log(reader: &mut Reader<'_>, args: &LogArgs) -> Option<LogSettings> {
         format: format?,
         filter: filter?,
     })
+}
+
+/// None where nothing is to be sent, and where what is set makes no sense, which is noted.
+fn traces(reader: &mut Reader<'_>, args: &TraceArgs) -> Option<TraceSettings> {
+    let disabled = reader.switch("OTEL_SDK_DISABLED", &args.otel_sdk_disabled);
+    let expected = "the address of an OpenTelemetry collector, such as http://127.0.0.1:4318";
+    let for_all = args
+        .otel_exporter_otlp_endpoint
+        .as_deref()
+        .and_then(|text| {
+            reader.read("OTEL_EXPORTER_OTLP_ENDPOINT", text, expected, |text| {
+                let base = web_url(text)?;
+                web_url(&format!(
+                    "{}/v1/traces",
+                    base.as_str().trim_end_matches('/')
+                ))
+            })
+        });
+    let for_traces = args.otel_exporter_otlp_traces_endpoint.as_deref();
+    let for_traces = for_traces.and_then(|text| {
+        let setting = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        reader.read(setting, text, expected, web_url)
+    });
+    let endpoint = for_traces.or(for_all)?;
+    (disabled == Some(false)).then_some(TraceSettings { endpoint })
 }
 
 fn address(reader: &mut Reader<'_>, setting: &'static str, text: &str) -> Option<SocketAddr> {

@@ -69,6 +69,8 @@ pub struct Settings {
     pub limits: HttpSettings,
     /// The log.
     pub log: LogSettings,
+    /// Where spans are sent; none for nowhere.
+    pub traces: Option<TraceSettings>,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
     pub notes: Vec<String>,
     /// Where to die, in a test build.
@@ -203,6 +205,13 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// What is logged, in the form of `RUST_LOG`.
     pub filter: String,
+}
+
+/// Where spans are sent.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// The collector's address for spans, with its path.
+    pub endpoint: Url,
 }
 
 /// What `migrate` needs.

@@ -56,7 +56,7 @@ async fn until_told(url: &str, parts: &[&str]) {
 async fn a_gateway_becomes_ready_and_tells_of_tables_that_are_too_old(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
-    let app = TestApp::start(backend).await;
+    let mut app = TestApp::start(backend).await;
     until_ready(&app.api.url).await;
     let database = Database::connect(app.config.database_url.expose_secret())
         .await
@@ -66,6 +66,8 @@ async fn a_gateway_becomes_ready_and_tells_of_tables_that_are_too_old(
         .execute_unprepared("INSERT INTO seaql_migrations VALUES ('m99991231_000000_later', 0)")
         .await
         .unwrap();
+    until_ready(&app.api.url).await;
+    app.restart().await;
     until_ready(&app.api.url).await;
     database
         .execute_unprepared("DELETE FROM seaql_migrations")

@@ -1,6 +1,9 @@
 //! What Prometheus reads.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use intuned_gateway::{app::AppError, simulator::PASSCODE};
 use rstest::rstest;
@@ -266,5 +269,68 @@ async fn metrics_hold_no_secrets() {
     for secret in ["canary", API_KEY, token, id] {
         assert!(!text.contains(secret), "{secret}");
     }
+    app.finish().await;
+}
+
+/// The metrics that a file names, without what a query adds to a name.
+fn named_in(path: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let words =
+        text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let metrics =
+        words.filter(|word| word.starts_with("intuned_gateway_") || word.starts_with("process_"));
+    metrics.map(|name| base(name).to_owned()).collect()
+}
+
+fn base(name: &str) -> &str {
+    let suffixes = ["_total", "_bucket", "_count", "_sum", "_info"];
+    let base = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
+    base.unwrap_or(name)
+}
+
+#[tokio::test]
+async fn the_dashboard_the_alerts_and_the_docs_name_what_is_shown() {
+    let app = measured(Backend::Sqlite).await;
+    let reading = Reading::of(&app).await;
+    let shown: BTreeSet<String> = reading
+        .metrics()
+        .keys()
+        .map(|name| (*name).to_owned())
+        .collect();
+    let documented = named_in("docs/metrics.md");
+    assert_eq!(documented, shown);
+    for file in [
+        "deploy/grafana/dashboard.json",
+        "deploy/prometheus/alerts.yml",
+    ] {
+        let named = named_in(file);
+        assert!(named.len() > 8, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&shown).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_lag_of_notifications_is_measured_where_a_change_is_followed() {
+    let app = measured(Backend::Postgres).await;
+    let other = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let operation = other.user(&user).connect("passcode", "admin123").await;
+    let mut socket = app.socket(&user).await;
+    socket
+        .follow("1", operation["id"].as_str().unwrap(), None)
+        .await;
+    socket.until("REQUESTED_MORE_INFO").await;
+    other
+        .user(&user)
+        .cancel(operation["id"].as_str().unwrap())
+        .await;
+    socket.until("CANCELED").await;
+    let reading = Reading::of(&app).await;
+    let heard = reading.value("bus_lag_seconds_count");
+    let found = reading.value("bus_changes_found_total");
+    assert!(heard + found > 0.5, "{}", reading.text);
+    other.finish().await;
     app.finish().await;
 }

@@ -190,6 +190,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("ALLOW_USER_PROXY", "perhaps"),
         ("LISTEN_ADDR", "8080"),
         ("METRICS_ADDR", "9464"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
         ("ALLOWED_ORIGINS", "https://a.example,*"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"),
         ("GRAPHIQL", "2"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::{extract::WebSocketUpgrade, http::HeaderMap, response::Response};
-use tracing::{Instrument, info_span};
+use tracing::info_span;
 
 use self::{close::Close, session::Session};
 use super::{
@@ -17,6 +17,7 @@ use super::{
     handlers::refuse,
     media::Media,
 };
+use crate::telemetry::Trail;
 
 /// The protocol's name in the handshake.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -44,6 +45,7 @@ pub(crate) fn open<E: Executor>(
         .max_frame_size(limit);
     let is_ours = upgrade.selected_protocol().is_some();
     let span = info_span!(parent: None, "socket", request_id = %caller_origin.request_id);
+    let request_id = caller_origin.request_id.0.clone();
     let task = gateway.tasks.token();
     upgrade.on_upgrade(move |mut socket| {
         let session = async move {
@@ -56,6 +58,6 @@ pub(crate) fn open<E: Executor>(
                 Box::pin(Close::Subprotocol.say(&mut socket)).await;
             }
         };
-        session.instrument(span)
+        Trail::new(span, Some(request_id)).follow(session)
     })
 }

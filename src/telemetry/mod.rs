@@ -1,8 +1,13 @@
 //! The log: lines on stderr, for people or for machines, that hold neither secrets nor anything that
 //! could pass for another line.
 
-use std::{borrow::Cow, io, io::IsTerminal, panic};
+mod export;
+mod trail;
 
+use std::{borrow::Cow, io, io::IsTerminal, panic, time::Duration};
+
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -14,7 +19,12 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::settings::{LogFormat, LogSettings};
+pub use trail::{Followed, REQUEST_ID, Trail, adopt, headers, spawn};
+
+use crate::settings::{LogFormat, LogSettings, TraceSettings};
+
+/// How long what has been traced may take to be sent when the process ends.
+const LAST_EXPORT: Duration = Duration::from_millis(800);
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +35,54 @@ pub enum TelemetryError {
     /// There is a log already.
     #[error("the log was started before")]
     Started(#[from] tracing_subscriber::util::TryInitError),
+    /// The client that sends traces could not be built.
+    #[error("traces cannot be sent")]
+    Client(#[from] reqwest::Error),
+    /// What OpenTelemetry's variables say is of no use.
+    #[error("traces cannot be sent; see the variables OTEL_...")]
+    Export(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Starts the log of this process.
+/// What runs for as long as the process does.
+#[derive(Debug)]
+#[must_use]
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Sends what is left to be sent.
+    pub fn stop(self) {
+        let stopped = self
+            .traces
+            .map(|traces| traces.shutdown_with_timeout(LAST_EXPORT));
+        if let Some(Err(error)) = stopped {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+/// Starts the log of this process, and sends traces if that is wanted. To be called within a runtime,
+/// which must outlive what is returned.
 ///
 /// # Errors
 /// [`TelemetryError`].
-pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
+pub fn start(
+    log: &LogSettings,
+    traces: Option<&TraceSettings>,
+) -> Result<Telemetry, TelemetryError> {
     let colours = io::stderr().is_terminal();
-    let lines = layer(settings, colours, io::stderr)?;
-    tracing_subscriber::registry().with(lines).try_init()?;
+    let mut layers = vec![layer(log, colours, io::stderr)?];
+    let traces = match traces {
+        Some(traces) => Some(export::provider(traces, Handle::current())?),
+        None => None,
+    };
+    if let Some(traces) = &traces {
+        layers.push(export::layer(traces).boxed());
+    }
+    tracing_subscriber::registry().with(layers).try_init()?;
     log_panics();
-    Ok(())
+    Ok(Telemetry { traces })
 }
 
 /// A layer that writes lines to `writer`.
@@ -58,7 +104,9 @@ where
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
-            .with_span_list(false)
+            // All of them: the request's id may be in an outer one.
+            .with_current_span(false)
+            .with_span_list(true)
             .boxed(),
     };
     let wanted = EnvFilter::builder().parse(&settings.filter)?;

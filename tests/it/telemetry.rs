@@ -1,0 +1,266 @@
+//! One thread from a request to the calls of Intuned: its id in the log and on the wire, its trace at a
+//! collector.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::Bytes, http::HeaderMap, routing::post};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest, trace::v1::Span,
+};
+use prost::Message;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
+
+use crate::support::{API_KEY, Api, Backend, Process, TestDatabase, eventually, process};
+
+const PASSWORD: &str = "canary-password-7d3e";
+const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
+
+/// A collector that keeps what it is sent.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<Bytes>>>);
+
+impl Collector {
+    async fn start() -> (Self, String) {
+        let collector = Self::default();
+        let kept = collector.clone();
+        let take = async move |headers: HeaderMap, body: Bytes| {
+            assert_eq!(headers["content-type"], "application/x-protobuf");
+            assert_eq!(headers["x-collector-key"], "collector-key");
+            kept.0.lock().unwrap().push(body);
+        };
+        let router = Router::new().route("/v1/traces", post(take));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        (collector, url)
+    }
+
+    fn requests(&self) -> Vec<ExportTraceServiceRequest> {
+        let bodies = self.0.lock().unwrap();
+        let requests = bodies.iter();
+        requests
+            .map(|body| ExportTraceServiceRequest::decode(body.clone()).unwrap())
+            .collect()
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let resources = self.requests().into_iter().flat_map(|it| it.resource_spans);
+        let scopes = resources.flat_map(|it| it.scope_spans);
+        scopes.flat_map(|it| it.spans).collect()
+    }
+
+    /// Everything that was sent, as text.
+    fn text(&self) -> String {
+        format!("{:?}", self.requests())
+    }
+}
+
+fn trace_of(span: &Span) -> u128 {
+    u128::from_be_bytes(span.trace_id.as_slice().try_into().unwrap())
+}
+
+/// An Intuned that takes a sign-in and is done with it at once.
+async fn intuned() -> MockServer {
+    let server = MockServer::start().await;
+    let start = json!({ "status": "started", "operationId": "the-operation" });
+    Mock::given(matchers::method("POST"))
+        .and(matchers::path_regex("/auth-sessions/create$"))
+        .respond_with(ResponseTemplate::new(201).set_body_json(start))
+        .mount(&server)
+        .await;
+    let done = json!({ "status": "done", "authSessionId": "the-session" });
+    Mock::given(matchers::method("GET"))
+        .and(matchers::path_regex("/result$"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(done))
+        .mount(&server)
+        .await;
+    server
+}
+
+async fn connect(url: &str, token: &str) -> reqwest::Response {
+    let query =
+        "mutation($i: ConnectOrangeHrmInput!) { connectOrangeHrm(input: $i) { operation { id } } }";
+    let input = json!({ "i": { "username": "Admin", "password": PASSWORD } });
+    reqwest::Client::new()
+        .post(url)
+        .bearer_auth(token)
+        .header("x-request-id", "the-request")
+        .header(
+            "traceparent",
+            format!("00-{TRACE:032x}-b7ad6b7169203331-01"),
+        )
+        .json(&json!({ "query": query, "variables": input }))
+        .send()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_request_can_be_followed_to_intuned_and_in_traces() {
+    let (collector, endpoint) = Collector::start().await;
+    let intuned = intuned().await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let mut settings = process::settings(database.url.expose_secret(), &intuned.uri(), API_KEY);
+    settings.extend([
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "x-collector-key=collector-key".to_owned(),
+        ),
+        ("OTEL_SERVICE_NAME", "gateway-under-test".to_owned()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned()),
+        ("RUST_LOG", "debug".to_owned()),
+    ]);
+    let mut gateway = Process::spawn(&settings);
+    let url = gateway.ready().await;
+    let user = Api::new(&url).sign_up("a@example.com").await;
+    let token = user.token.clone().unwrap();
+    let answer = connect(&url, &token).await;
+    assert_eq!(answer.headers()["x-request-id"], "the-request");
+    let answer: Value = answer.json().await.unwrap();
+    let operation = answer["data"]["connectOrangeHrm"]["operation"]["id"]
+        .as_str()
+        .unwrap();
+    eventually("done", async || {
+        user.operation(operation).await["status"] == "DONE"
+    })
+    .await;
+    gateway.stop().await;
+
+    // Intuned was told which request each call was for, and of which trace.
+    for call in intuned.received_requests().await.unwrap() {
+        assert_eq!(call.headers["x-request-id"], "the-request", "{}", call.url);
+        let parent = call.headers["traceparent"].to_str().unwrap();
+        assert!(
+            parent.contains(&format!("{TRACE:032x}")),
+            "{}: {parent}",
+            call.url
+        );
+    }
+
+    // The collector has the request, the operation that it began, and the calls, as one trace.
+    let spans = collector.spans();
+    let ours: Vec<_> = spans
+        .iter()
+        .filter(|span| trace_of(span) == TRACE)
+        .collect();
+    let names: Vec<_> = ours.iter().map(|span| span.name.as_str()).collect();
+    for name in ["request", "graphql", "operation", "upstream call"] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    for span in &ours {
+        let has_parent = ours
+            .iter()
+            .any(|other| other.span_id == span.parent_span_id);
+        assert!(
+            has_parent || span.name == "request",
+            "{} hangs in the air",
+            span.name
+        );
+    }
+    let text = collector.text();
+    for expected in [
+        "gateway-under-test",
+        "create.start",
+        "create.result",
+        "the-request",
+        operation,
+    ] {
+        assert!(text.contains(expected), "{expected}");
+    }
+    for secret in [
+        PASSWORD,
+        API_KEY,
+        &token,
+        "correct horse",
+        "a secret for tests",
+    ] {
+        assert!(!text.contains(secret), "{secret} was traced");
+    }
+
+    // Every line about the operation says which request began it.
+    let log = gateway.log();
+    let about: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains(operation))
+        .collect();
+    assert!(about.len() >= 3, "{log}");
+    for line in about {
+        assert!(line.contains("the-request"), "{line}");
+        serde_json::from_str::<Value>(line).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_a_collector_intuned_is_told_of_the_request_all_the_same() {
+    let intuned = intuned().await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let mut settings = process::settings(database.url.expose_secret(), &intuned.uri(), API_KEY);
+    settings.push(("LOG_FORMAT", "text".to_owned()));
+    settings.push(("LISTEN_ADDR", free_address()));
+    let url = format!("http://{}/graphql", settings.last().unwrap().1);
+    let mut gateway = Process::spawn(&settings);
+    eventually("it serves", async || {
+        reqwest::get(url.replace("graphql", "health/ready"))
+            .await
+            .is_ok()
+    })
+    .await;
+    let user = Api::new(&url).sign_up("a@example.com").await;
+    let answer: Value = connect(&url, user.token.as_deref().unwrap())
+        .await
+        .json()
+        .await
+        .unwrap();
+    let operation = answer["data"]["connectOrangeHrm"]["operation"]["id"]
+        .as_str()
+        .unwrap();
+    eventually("done", async || {
+        user.operation(operation).await["status"] == "DONE"
+    })
+    .await;
+    gateway.stop().await;
+    let calls = intuned.received_requests().await.unwrap();
+    assert!(calls.len() >= 2);
+    for call in calls {
+        assert_eq!(call.headers["x-request-id"], "the-request");
+        assert!(!call.headers.contains_key("traceparent"));
+    }
+    let log = gateway.log();
+    let about: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains(operation))
+        .collect();
+    assert!(about.len() >= 3, "{log}");
+    assert!(
+        about.iter().all(|line| line.contains("the-request")),
+        "{about:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_changes_nothing() {
+    let intuned = intuned().await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let mut settings = process::settings(database.url.expose_secret(), &intuned.uri(), API_KEY);
+    settings.push((
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        format!("http://{}", free_address()),
+    ));
+    let mut gateway = Process::spawn(&settings);
+    let url = gateway.ready().await;
+    let user = Api::new(&url).sign_up("a@example.com").await;
+    assert_eq!(
+        user.data("{ me { email } }", json!({})).await["me"]["email"],
+        "a@example.com"
+    );
+    gateway.stop().await;
+}
+
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
