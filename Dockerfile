@@ -11,6 +11,7 @@ RUN npm run build
 FROM rust:1.95-bookworm AS binary
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY benches/rig benches/rig
 COPY entity entity
 COPY migration migration
 COPY src src

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod connections;
 pub mod crash;
 pub mod database;
+pub mod departure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod gather;

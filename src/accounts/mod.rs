@@ -4,6 +4,7 @@
 //! so signing out works on every replica at once.
 
 mod config;
+mod deletion;
 mod email;
 mod error;
 #[cfg(feature = "fuzzing")]

@@ -253,6 +253,11 @@ impl Tries {
         Ok(())
     }
 
+    /// What makes ids of what must not be named.
+    pub(super) fn mac(&self) -> &Hmac<Sha256> {
+        &self.mac
+    }
+
     fn id(&self, parts: &[&str]) -> Uuid {
         keyed::id(&self.mac, parts)
     }

@@ -89,7 +89,9 @@ pub enum DocumentError {
     #[error("Only trusted documents run here, and this is none of them.")]
     NotTrusted,
     /// More than one of the mutations that check a secret.
-    #[error("Only one of signIn, signUp, connectOrangeHrm and resumeConnection fits in a request.")]
+    #[error(
+        "Only one of signIn, signUp, deleteAccount, connectOrangeHrm and resumeConnection fits in a request."
+    )]
     Once,
     /// More tokens than allowed.
     #[error("The query is too long: at most {0} tokens.")]

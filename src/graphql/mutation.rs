@@ -9,10 +9,11 @@ use super::{
     error::{ApiError, OrFail},
     operation::Operation,
     session_cookie,
-    user::{SessionPayload, SignInInput, SignOutPayload, SignUpInput},
+    user::{DeleteAccountPayload, SessionPayload, SignInInput, SignOutPayload, SignUpInput},
 };
 use crate::{
     accounts::Accounts,
+    departure::Departures,
     operations::{Credentials, Operations},
 };
 
@@ -60,6 +61,23 @@ impl Mutation {
         let signed_out = accounts.sign_out(caller, origin(context)).await;
         signed_out.or_fail(context)?;
         Ok(SignOutPayload { signed_out: true })
+    }
+
+    /// Deletes the caller's account for good: cancels what is in flight, deletes the auth session at
+    /// Intuned, and erases everything here. Tokens stop working and sockets are closed, on every replica.
+    /// An account of the gateway's own takes its password; users of the operator's identity provider have
+    /// none and leave it out. Error codes: INVALID_CREDENTIALS; RATE_LIMITED after too many tries.
+    async fn delete_account(
+        &self,
+        context: &Context<'_>,
+        #[graphql(secret)] password: Option<SecretString>,
+    ) -> Result<DeleteAccountPayload, ApiError> {
+        let caller = require_caller(context)?;
+        let departures = context.data_unchecked::<Departures>();
+        let deleted = departures.delete(caller, password, origin(context)).await;
+        deleted.or_fail(context)?;
+        session_cookie::forget(context);
+        Ok(DeleteAccountPayload { deleted: true })
     }
 
     /// Starts connecting the caller's OrangeHRM account: hands the credentials to Intuned and returns at

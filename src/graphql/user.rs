@@ -129,3 +129,9 @@ impl From<SignedIn> for SessionPayload {
 pub(super) struct SignOutPayload {
     pub(super) signed_out: bool,
 }
+
+/// The end of an account.
+#[derive(SimpleObject)]
+pub(super) struct DeleteAccountPayload {
+    pub(super) deleted: bool,
+}

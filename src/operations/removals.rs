@@ -242,6 +242,18 @@ impl Remover {
         Ok(())
     }
 
+    /// Lets go of the user's connections whose sessions are noted for removal.
+    pub(super) async fn release(&self, user_id: Uuid) -> Result<(), DbErr> {
+        let noted = session_removal::Entity::find()
+            .filter(session_removal::Column::UserId.eq(user_id))
+            .all(&self.store.database)
+            .await?;
+        for removal in noted {
+            self.forget_connection(&removal.auth_session_id).await?;
+        }
+        Ok(())
+    }
+
     /// Whether this replica may take the removal up.
     async fn claim(&self, removal: &session_removal::Model) -> Result<bool, DbErr> {
         let claimed = session_removal::Entity::update_many()

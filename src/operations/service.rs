@@ -316,6 +316,16 @@ impl Operations {
         .await
     }
 
+    /// Lets go of the user's connections whose removal at Intuned is noted, without waiting for it: for
+    /// an account that is being deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, user_id: Uuid) -> Result<(), OperationError> {
+        let released = self.remover.release(user_id).await;
+        released.map_err(|error| StoreError::from(error).into())
+    }
+
     async fn begin_disconnection(
         &self,
         user_id: Uuid,

@@ -11,6 +11,7 @@ mod account_limits;
 mod accounts;
 mod audit;
 mod connections;
+mod deletion;
 mod faults;
 mod health;
 mod http_connections;

@@ -9,7 +9,7 @@
 mod keys;
 mod token;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
     Millis, revocation, session,
     user::{self, PasswordHash},
@@ -30,6 +30,8 @@ use crate::{ambient::Random, database};
 
 /// How often a first sight is tried that collides with another.
 const TRIES: usize = 4;
+/// No token of a deleted user's is taken to live longer.
+const LONGEST_TOKEN: TimeDelta = TimeDelta::days(365);
 
 /// Where tokens come from that are not the gateway's own.
 #[derive(Clone, Debug)]
@@ -211,6 +213,20 @@ pub(super) async fn revoke_session(
         return Ok(());
     }
     revoke(database, caller.session_id, now, caller.expires_at).await
+}
+
+/// Notes that all tokens that were issued for the user so far are refused.
+pub(super) async fn revoke_user(
+    database: &impl ConnectionTrait,
+    mac: &Hmac<Sha256>,
+    user: &user::Model,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let (Some(issuer), Some(subject)) = (&user.issuer, &user.subject) else {
+        return Ok(());
+    };
+    let id = subject_id(mac, issuer, subject);
+    revoke(database, id, now, now + LONGEST_TOKEN).await
 }
 
 async fn revoke(

@@ -19,7 +19,13 @@ use crate::audit::{DEFAULT_PAGE, LONGEST_PAGE};
 const INTROSPECTION_LISTS: usize = 2;
 
 /// Mutations that check a secret: one of them for each request, so that a request is one try.
-const ONCE: [&str; 4] = ["signIn", "signUp", "connectOrangeHrm", "resumeConnection"];
+const ONCE: [&str; 5] = [
+    "signIn",
+    "signUp",
+    "deleteAccount",
+    "connectOrangeHrm",
+    "resumeConnection",
+];
 
 /// The field that runs a browser when it is read.
 const CLAIMS: &str = "claims";

@@ -26,7 +26,7 @@ pub(crate) async fn area(backend: Backend) -> Outcome {
         "../../x",
         "%00",
         "{}",
-        "canary-key",
+        "a key",
     ] {
         let alices = connect(&stage.alice, "slow", key).await;
         let again = connect(&stage.alice, "Admin", key).await;

@@ -18,12 +18,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
     api::Api,
+    canaries::{self, API_KEY, AUTH_SECRET},
     database::{Backend, TestDatabase},
     socket::{DEADLINE, Socket},
 };
-
-/// What nothing may ever show.
-pub(crate) const API_KEY: &str = "canary-api-key-6f1d";
 
 /// A gateway under test. [`TestApp::finish`] it: work left over fails the test.
 pub(crate) struct TestApp {
@@ -32,6 +30,7 @@ pub(crate) struct TestApp {
     pub(crate) api: Api,
     pub(crate) intuned: Simulator,
     pub(crate) database: TestDatabase,
+    backend: Backend,
     simulator: JoinHandle<()>,
 }
 
@@ -62,6 +61,7 @@ impl TestApp {
     }
 
     pub(crate) async fn with(backend: Backend, setup: Setup) -> Self {
+        canaries::watch_logs();
         let database = TestDatabase::create(backend).await;
         let ambient = ambient();
         let intuned = Simulator::new(
@@ -92,6 +92,7 @@ impl TestApp {
             config,
             intuned,
             database,
+            backend,
             simulator,
         }
     }
@@ -158,9 +159,14 @@ impl TestApp {
         }
     }
 
+    /// Stops the gateway, and looks for secrets in all that it has left behind.
     pub(crate) async fn finish(mut self) {
+        // With the gateway gone, SQLite's write-ahead log is gone as well.
+        canaries::sieve_database(self.backend, &self.database).await;
         self.stop().await;
         self.simulator.abort();
+        canaries::sieve("the settings", format!("{:?}", self.config).as_bytes());
+        canaries::assert_no_leaks();
     }
 }
 
@@ -246,10 +252,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
                 for_each_client: 1_000_000,
                 ..TryLimits::default()
             },
-            ..AccountsConfig::new(
-                "a secret for tests, thirty-two bytes".into(),
-                Duration::from_hours(1),
-            )
+            ..AccountsConfig::new(AUTH_SECRET.into(), Duration::from_hours(1))
         },
         operations: OperationsConfig {
             pace: Pace {

@@ -2,6 +2,7 @@
 
 mod api;
 mod app;
+pub(crate) mod canaries;
 mod database;
 pub(crate) mod identity_provider;
 mod log;
@@ -12,7 +13,8 @@ mod receiver;
 pub(crate) mod socket;
 
 pub(crate) use api::Api;
-pub(crate) use app::{API_KEY, Setup, TestApp, eventually};
+pub(crate) use app::{Setup, TestApp, eventually};
+pub(crate) use canaries::API_KEY;
 pub(crate) use database::{Backend, TestDatabase};
 pub(crate) use log::Log;
 pub(crate) use process::Process;

@@ -1,0 +1,97 @@
+//! The end of an account.
+
+use std::net::IpAddr;
+
+use entity::{connection, operation, session, user};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{AccountError, Accounts, Caller, Trying, provider, tolerate};
+use crate::database;
+
+impl Accounts {
+    /// Makes sure that it is the caller who asks: the password must be right. Tries at it count as those
+    /// at signing in do. A user of the identity provider's has none; their token must do.
+    ///
+    /// # Errors
+    /// [`AccountError::InvalidCredentials`], [`AccountError::TooManyTries`], [`AccountError::Busy`],
+    /// [`AccountError::InvalidToken`] when the account is gone, or that hashing or the database failed.
+    pub async fn confirm(
+        &self,
+        caller: Caller,
+        password: Option<SecretString>,
+        client: IpAddr,
+    ) -> Result<(), AccountError> {
+        let user = user::Entity::find_by_id(caller.user_id)
+            .one(&self.database)
+            .await?
+            .ok_or(AccountError::InvalidToken)?;
+        let Some(hash) = user.password_hash.as_phc() else {
+            return Ok(());
+        };
+        let password = password.ok_or(AccountError::InvalidCredentials)?;
+        let place = self.passwords.place()?;
+        let now = self.clock.now();
+        let counted = self.tries.count(Trying::Password, &user.email, client, now);
+        let counted = counted.await?;
+        let hash = Some(hash.to_owned());
+        if !self.passwords.verify(place, password, hash).await? {
+            return Err(AccountError::InvalidCredentials);
+        }
+        tolerate(self.tries.forgive(&counted, now).await);
+        Ok(())
+    }
+
+    /// Erases the user with all that is theirs, and ends their sessions, on every replica. False when
+    /// something is in flight or connected: then nothing is changed.
+    ///
+    /// # Errors
+    /// The database's; nothing is changed.
+    pub async fn erase(&self, user_id: Uuid) -> Result<bool, AccountError> {
+        let transaction = database::begin(&self.database).await?;
+        // Nothing can be begun in the user's name from here on: it would refer to this row.
+        let user = user::Entity::find_by_id(user_id)
+            .lock_exclusive()
+            .one(&transaction)
+            .await?;
+        let Some(user) = user else {
+            return Ok(true);
+        };
+        if leaves_something(&transaction, user_id).await? {
+            return Ok(false);
+        }
+        let sessions = session::Entity::find()
+            .filter(session::Column::UserId.eq(user_id))
+            .all(&transaction)
+            .await?;
+        let now = self.clock.now();
+        provider::revoke_user(&transaction, self.tries.mac(), &user, now).await?;
+        // Sessions, connections, operations and their events go with it.
+        user::Entity::delete_by_id(user_id)
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        for session in sessions {
+            self.watch.end(session.id);
+        }
+        tracing::info!(user.id = %user_id, "an account was deleted");
+        Ok(true)
+    }
+}
+
+/// Whether deleting the user now would leave something at Intuned that nobody knows of.
+async fn leaves_something(transaction: &DatabaseTransaction, user_id: Uuid) -> Result<bool, DbErr> {
+    let in_flight = operation::Entity::find()
+        .filter(operation::Column::UserId.eq(user_id))
+        .filter(operation::Column::EndedAt.is_null())
+        .count(transaction)
+        .await?;
+    let connections = connection::Entity::find()
+        .filter(connection::Column::UserId.eq(user_id))
+        .count(transaction)
+        .await?;
+    Ok(in_flight + connections > 0)
+}
