@@ -77,16 +77,14 @@ impl Operation {
     /// Tells the resolvers how the request stands to the session's cookie. Only an answer over plain
     /// HTTP can set one.
     pub(crate) fn with_cookie(mut self, cookie: SessionCookie) -> Self {
-        self.request = self.request.data(cookie);
+        self.request.data.insert(cookie);
         self
     }
-}
 
-impl Operation {
     /// Spares a query that runs at once from reading the user again.
     pub(crate) fn with_profile(mut self, profile: Option<Arc<Profile>>) -> Self {
         if let (OperationType::Query, Some(profile)) = (self.kind, profile) {
-            self.request = self.request.data(profile);
+            self.request.data.insert(profile);
         }
         self
     }
@@ -95,7 +93,7 @@ impl Operation {
     /// that is possible: for a transport that sends [`Answer::rendered`] as it is.
     pub(crate) fn sharing_events(mut self) -> Self {
         if let Some(way) = self.document.way {
-            self.request = self.request.data(SharedWay(way));
+            self.request.data.insert(SharedWay(way));
         }
         self
     }
@@ -154,14 +152,14 @@ impl<E: Executor> Gateway<E> {
         let series = self.metrics.series(checked.operation, checked.root_field());
         // Nothing would look at the others, and they would be held for as long as the operation runs.
         variables.retain(|name, _| checked.declares(name));
-        let mut request = Request::new(String::new())
-            .variables(variables)
-            .data(caller)
-            .data(origin.request_id.clone())
-            .data(origin.peer);
+        let mut request = Request::new(String::new());
+        request.variables = variables;
+        request.data.insert(caller);
+        request.data.insert(origin.request_id.clone());
+        request.data.insert(origin.peer);
         request.operation_name.clone_from(&checked.name);
         if checked.document.was_found_valid() {
-            request = request.data(FoundValid);
+            request.data.insert(FoundValid);
         }
         request.set_parsed_query(checked.document.executable.clone());
         Ok(Operation {
@@ -184,7 +182,9 @@ impl<E: Executor> Gateway<E> {
             limit += self.settings.claims_timeout;
         }
         let mut running = operation.series.begin();
-        let execution = AssertUnwindSafe(self.executor.execute(operation.request))
+        // Boxed, because it is large and would be moved several times.
+        let execution = Box::pin(self.executor.execute(operation.request));
+        let execution = AssertUnwindSafe(execution)
             .catch_unwind()
             .instrument(operation.series.span());
         let executed = match tokio::time::timeout(limit, execution).await {
