@@ -51,6 +51,9 @@ enum Follow {
 /// What was measured on one server in one round.
 #[derive(Clone, Debug, Default)]
 struct Measured {
+    /// Of a socket that is open and does nothing yet.
+    kib_open: f64,
+    /// Of one with its subscription.
     kib_each: f64,
     open_micros: f64,
     open_rate: f64,
@@ -122,6 +125,9 @@ async fn measure(
     let opened = begun.elapsed();
     let open_cpu = server.cpu_since(cpu);
 
+    sleep(PAUSE).await;
+    let memory_open = server.memory();
+
     let cpu = server.cpu();
     let listeners = subscribe(&server, sockets, people).await;
     let subscribe_cpu = server.cpu_since(cpu);
@@ -146,11 +152,12 @@ async fn measure(
     }
     server.stop().await;
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
-    let kib_each = memory_after.saturating_sub(memory) as f64 / 1024.0 / people.len() as f64;
+    let kib_each = |after: u64| after.saturating_sub(memory) as f64 / 1024.0 / people.len() as f64;
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
     let open_rate = people.len() as f64 / opened.as_secs_f64();
     Measured {
-        kib_each,
+        kib_open: kib_each(memory_open),
+        kib_each: kib_each(memory_after),
         open_micros: micros(open_cpu, people.len()),
         open_rate,
         subscribe_micros: micros(subscribe_cpu, people.len()),
@@ -292,6 +299,7 @@ fn report(follow: Follow, names: &[&str], rounds: &HashMap<&str, Vec<Measured>>)
         .map(|name| {
             vec![
                 (*name).to_owned(),
+                format!("{:.1}", middle(name, |m| m.kib_open)),
                 format!("{:.1}", middle(name, |m| m.kib_each)),
                 format!("{:.0}", middle(name, |m| m.open_micros)),
                 format!("{:.0}", middle(name, |m| m.open_rate)),
@@ -307,7 +315,8 @@ fn report(follow: Follow, names: &[&str], rounds: &HashMap<&str, Vec<Measured>>)
     };
     let header = [
         title,
-        "KiB each",
+        "KiB each when open",
+        "KiB each when subscribed",
         "CPU µs to open",
         "opened/s",
         "CPU µs to subscribe",
