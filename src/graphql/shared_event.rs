@@ -40,7 +40,6 @@ impl OutputType for SharedEvent {
         <OperationEvent as OutputType>::create_type_info(registry)
     }
 
-    /// Resolving is boxed: it takes kilobytes, which every subscription would hold while it waits.
     async fn resolve(
         &self,
         context: &ContextSelectionSet<'_>,
@@ -48,12 +47,12 @@ impl OutputType for SharedEvent {
     ) -> ServerResult<Value> {
         let way = context.data_opt::<SharedWay>().copied();
         let (Some(SharedWay(way)), Some(renderings)) = (way, &self.renderings) else {
-            return Box::pin(self.event.resolve(context, field)).await;
+            return self.event.resolve(context, field).await;
         };
         if let Some(made) = renderings.get(way) {
             return Ok(Value::Binary(made));
         }
-        let value = Box::pin(self.event.resolve(context, field)).await?;
+        let value = self.event.resolve(context, field).await?;
         match rendered(context, &value) {
             Some(made) => {
                 renderings.put(way, made.clone());
