@@ -3,18 +3,19 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use async_graphql::parser::{
     self, parse_query,
-    types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet},
+    types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
 };
 use moka::sync::Cache;
 
 use sha2::{Digest, Sha256};
 
 use super::{
+    CompiledEvents,
     limits::{DocumentError, DocumentLimits, check_document, check_text},
     trusted::TrustedDocuments,
 };
@@ -24,9 +25,6 @@ const CACHED_TEXT_BYTES: u64 = 512 * 1024;
 
 /// Longer texts are not cached: a few of them would push out all others.
 const CACHED_TEXT_LENGTH: usize = 16 * 1024;
-
-/// Numbers documents.
-static WAYS: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes of a kept text besides its own: its hash, and what the cache needs for it.
 const PERSISTED_OVERHEAD: usize = 200;
@@ -77,14 +75,9 @@ pub struct Document {
     may_be_kept: bool,
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
-    /// A number of its own, where what it selects from an event is the same whoever asks: when no
-    /// variable is used below the root.
-    pub way: Option<u64>,
+    /// How its events are written, where async-graphql need not resolve them.
+    pub events: Option<Arc<CompiledEvents>>,
 }
-
-/// Given to the executor with a subscription whose events may be rendered once for all followers.
-#[derive(Clone, Copy, Debug)]
-pub struct SharedWay(pub u64);
 
 /// Given to the executor with a request whose document was found valid before.
 #[derive(Clone, Copy, Debug)]
@@ -253,7 +246,7 @@ pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, Docu
         reads_claims: findings.reads_claims,
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
         valid: AtomicBool::new(false),
-        way: selects_alike(&executable).then(|| WAYS.fetch_add(1, Ordering::Relaxed)),
+        events: CompiledEvents::compile(&executable).map(Arc::new),
         executable,
     })
 }
@@ -266,46 +259,6 @@ pub(super) fn hash(text: &str) -> String {
 /// The id without what says that it is a hash.
 pub(super) fn strip_prefix(id: &str) -> &str {
     id.strip_prefix(HASH_PREFIX).unwrap_or(id)
-}
-
-/// Whether the document is one subscription to one field, below which no variable is used.
-fn selects_alike(document: &ExecutableDocument) -> bool {
-    let mut operations = document.operations.iter();
-    let (Some((_, operation)), None) = (operations.next(), operations.next()) else {
-        return false;
-    };
-    let [root] = operation.node.selection_set.node.items.as_slice() else {
-        return false;
-    };
-    let Selection::Field(root) = &root.node else {
-        return false;
-    };
-    let mut fragments = document.fragments.values();
-    operation.node.ty == OperationType::Subscription
-        && operation.node.directives.is_empty()
-        && root.node.directives.is_empty()
-        && uses_no_variable(&root.node.selection_set.node)
-        && fragments.all(|fragment| {
-            fragment.node.directives.is_empty()
-                && uses_no_variable(&fragment.node.selection_set.node)
-        })
-}
-
-/// Directives are taken to use some: they are rare.
-fn uses_no_variable(set: &SelectionSet) -> bool {
-    set.items.iter().all(|selection| {
-        selection.node.directives().is_empty()
-            && match &selection.node {
-                Selection::Field(field) => {
-                    field.node.arguments.is_empty()
-                        && uses_no_variable(&field.node.selection_set.node)
-                }
-                Selection::InlineFragment(fragment) => {
-                    uses_no_variable(&fragment.node.selection_set.node)
-                }
-                Selection::FragmentSpread(_) => true,
-            }
-    })
 }
 
 fn find_operation(

@@ -1,6 +1,9 @@
 //! Runs requests against the schema, each query and mutation with loaders of its own.
 
-use std::{any::TypeId, sync::Arc};
+use std::{
+    any::{Any, TypeId},
+    sync::Arc,
+};
 
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, Request, Response, SchemaBuilder, ValidationMode,
@@ -8,7 +11,8 @@ use async_graphql::{
 use futures_util::stream::BoxStream;
 
 use super::{
-    GatewaySchema, Mutation, Query, Subscriptions, documents::FoundValid, loaders::RequestStatuses,
+    CompiledEvents, GatewaySchema, Mutation, Query, RequestId, Subscriptions, compiled::drive,
+    documents::FoundValid, loaders::RequestStatuses,
 };
 
 /// What the transports execute requests with.
@@ -58,6 +62,17 @@ impl Executor for GatewayExecutor {
         request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
-        Executor::execute_stream(&self.schema, request, session_data)
+        let events = data::<Arc<CompiledEvents>>(&request);
+        let request_id = data::<RequestId>(&request);
+        match events {
+            Some(events) => drive(&self.schema, request, request_id, events),
+            None => Executor::execute_stream(&self.schema, request, session_data),
+        }
     }
+}
+
+/// What the transport has put into the request.
+fn data<T: Any + Clone>(request: &Request) -> Option<T> {
+    let found = request.data.get(&TypeId::of::<T>())?;
+    found.downcast_ref::<T>().cloned()
 }

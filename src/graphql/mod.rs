@@ -1,11 +1,13 @@
 //! The schema. Resolvers hold no rules: they call a service and map its answer.
 
 mod audit;
+mod compiled;
 mod connection;
 mod context;
 pub mod documents;
 mod error;
 mod executor;
+mod info_request;
 pub mod limits;
 mod loaders;
 mod mutation;
@@ -13,7 +15,6 @@ mod operation;
 mod query;
 mod scalars;
 pub(crate) mod session_cookie;
-mod shared_event;
 mod subscription;
 pub mod trusted;
 mod user;
@@ -23,6 +24,7 @@ use async_graphql::{
     registry::Registry,
 };
 
+pub use compiled::CompiledEvents;
 pub use context::{PeerAddress, RequestId};
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;

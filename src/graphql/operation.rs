@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, Interface, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 
-use super::{connection::Connection, error::ApiError, scalars::Timestamp};
-use crate::{
-    intuned::{self, Question},
-    operations::{self, Update, state},
-};
+use super::{connection::Connection, error::ApiError, info_request::Asked, scalars::Timestamp};
+use crate::operations::{self, Update, state};
 
 /// One attempt to connect or re-connect an account.
 pub(super) struct Operation(pub(super) Arc<operations::Operation>);
@@ -40,21 +37,13 @@ impl Operation {
     }
 
     /// What the user is asked for; non-null exactly when status is REQUESTED_MORE_INFO.
-    async fn info_request(&self) -> Option<InfoRequest> {
-        match &self.0.state {
-            state::State::RequestedMoreInfo { request, .. } => Some(request.clone().into()),
-            _ => None,
-        }
+    async fn info_request(&self) -> Option<Asked> {
+        self.0.state.info_request().cloned().map(Asked::from)
     }
 
     /// Why it ended without success; non-null exactly when status is FAILED or CANCELED.
     async fn failure(&self) -> Option<OperationFailure> {
-        match &self.0.state {
-            state::State::Failed(failure) | state::State::Canceled(failure) => {
-                Some(failure.clone().into())
-            }
-            _ => None,
-        }
+        self.0.state.failure().cloned().map(OperationFailure::from)
     }
 
     /// What it made; non-null exactly when status is DONE (null again once the account has been
@@ -77,7 +66,7 @@ impl Operation {
 
     /// When it will be given up if nothing more happens; null once it has ended.
     async fn expires_at(&self) -> Option<Timestamp> {
-        (!self.0.state.has_ended()).then(|| self.0.expires_at.into())
+        self.0.given_up_at().map(Timestamp)
     }
 }
 
@@ -109,55 +98,6 @@ pub(super) enum OperationStatus {
     Failed,
     /// Given up by the user, or ended by Intuned: see `failure`.
     Canceled,
-}
-
-/// What the sign-in asks the user for.
-#[derive(Interface)]
-#[graphql(
-    field(name = "id", ty = "&ID"),
-    field(
-        name = "message",
-        ty = "&String",
-        desc = "What to show the user, in the words of the Intuned project."
-    )
-)]
-pub(super) enum InfoRequest {
-    /// A one-time passcode.
-    Otp(OtpRequest),
-    /// One of some choices.
-    Choice(ChoiceRequest),
-}
-
-/// Asks for a one-time passcode.
-#[derive(SimpleObject)]
-pub(super) struct OtpRequest {
-    id: ID,
-    /// What to show the user, in the words of the Intuned project.
-    message: String,
-}
-
-/// Asks for one of the offered choices, word for word.
-#[derive(SimpleObject)]
-pub(super) struct ChoiceRequest {
-    id: ID,
-    /// What to show the user, in the words of the Intuned project.
-    message: String,
-    /// What may be answered.
-    choices: Vec<String>,
-}
-
-impl From<intuned::InfoRequest> for InfoRequest {
-    fn from(request: intuned::InfoRequest) -> Self {
-        let (id, message) = (request.id.into(), request.message);
-        match request.question {
-            Question::Otp => Self::Otp(OtpRequest { id, message }),
-            Question::Choice(choices) => Self::Choice(ChoiceRequest {
-                id,
-                message,
-                choices,
-            }),
-        }
-    }
 }
 
 /// Why an operation ended without success.
@@ -225,13 +165,18 @@ impl From<Update> for OperationEvent {
             kind: event.kind.into(),
             sequence: event.sequence,
             status: event.status.into(),
-            message: event.message,
             polls: event.polls,
-            elapsed_ms: i32::try_from(event.elapsed_ms).unwrap_or(i32::MAX),
+            elapsed_ms: elapsed_ms(&event),
+            message: event.message.into_owned(),
             occurred_at: event.occurred_at.into(),
             operation: Operation(operation),
         }
     }
+}
+
+/// As much as an `Int` holds, which is 24 days.
+pub(super) fn elapsed_ms(event: &operations::Event) -> i32 {
+    i32::try_from(event.elapsed_ms).unwrap_or(i32::MAX)
 }
 
 /// What sort of event it is.

@@ -8,6 +8,12 @@ use entity::Millis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timestamp(pub DateTime<Utc>);
 
+impl Timestamp {
+    pub(super) fn to_text(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+}
+
 /// An instant in UTC, as RFC 3339 text with milliseconds.
 #[Scalar(name = "DateTime")]
 impl ScalarType for Timestamp {
@@ -19,7 +25,7 @@ impl ScalarType for Timestamp {
     }
 
     fn to_value(&self) -> Value {
-        Value::String(self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+        Value::String(self.to_text())
     }
 }
 

@@ -1,15 +1,16 @@
 //! `Subscription`.
 
 use async_graphql::{Context, ID, Subscription};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use super::{
+    compiled::Handover,
     context::{request_id, require_caller},
     error::{ApiError, IntoApiError, OrFail},
     mutation::operation_id as parse_operation_id,
-    shared_event::SharedEvent,
+    operation::OperationEvent,
 };
-use crate::operations::Operations;
+use crate::operations::{Follower, OperationError, Operations, Update};
 
 /// What can be followed.
 pub struct Subscriptions;
@@ -27,19 +28,38 @@ impl Subscriptions {
         context: &Context<'_>,
         operation_id: ID,
         after_sequence: Option<i32>,
-    ) -> Result<impl Stream<Item = Result<SharedEvent, ApiError>> + use<>, ApiError> {
+    ) -> Result<impl Stream<Item = Result<OperationEvent, ApiError>> + use<>, ApiError> {
         let caller = require_caller(context)?;
         let id = parse_operation_id(&operation_id)?;
         let operations = context.data_unchecked::<Operations>();
-        let updates = operations
+        let follower = operations
             .follow(caller.user_id, id, after_sequence)
             .await
             .or_fail(context)?;
+        // Whoever writes the events by themselves takes the follower; here there is nothing to tell then.
+        let follower = match context.data_opt::<Handover>() {
+            Some(handover) => {
+                handover.put(follower);
+                None
+            }
+            None => Some(follower),
+        };
         let request_id = request_id(context).to_owned();
-        Ok(updates.map(move |update| {
+        Ok(updates(follower).map(move |update| {
             update
-                .map(SharedEvent::from)
+                .map(OperationEvent::from)
                 .map_err(|error| error.into_api_error(&request_id))
         }))
     }
+}
+
+/// What the follower, if there is one, hears.
+fn updates(
+    follower: Option<Follower>,
+) -> impl Stream<Item = Result<Update, OperationError>> + use<> {
+    stream::unfold(follower, |follower| async {
+        let mut follower = follower?;
+        let update = follower.next().await?;
+        Some((update, Some(follower)))
+    })
 }

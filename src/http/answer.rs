@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::{ErrorExtensionValues, Name, Response, ServerError, Value, indexmap::IndexMap};
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value, indexmap::IndexMap};
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use serde::{
-    Serialize, Serializer,
-    ser::{Error as _, SerializeMap},
-};
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
 
@@ -40,26 +38,14 @@ pub(crate) struct Answer {
 pub(crate) enum Selected {
     /// Values, as they were resolved.
     Values(Value),
-    /// One field, whose JSON was made for several followers at once.
-    Rendered {
-        /// What the client calls it.
-        field: Name,
-        /// Its value.
-        json: Bytes,
-    },
+    /// JSON, as it was written for one or for several at once.
+    Written(Bytes),
 }
 
 impl From<Value> for Selected {
     fn from(value: Value) -> Self {
         match value {
-            Value::Object(mut fields) if fields.len() == 1 => match fields.pop() {
-                Some((field, Value::Binary(json))) => Self::Rendered { field, json },
-                Some((field, other)) => {
-                    fields.insert(field, other);
-                    Self::Values(Value::Object(fields))
-                }
-                None => Self::Values(Value::Object(fields)),
-            },
+            Value::Binary(json) => Self::Written(json),
             value => Self::Values(value),
         }
     }
@@ -69,25 +55,22 @@ impl Serialize for Selected {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Values(value) => value.serialize(serializer),
-            Self::Rendered { field, json } => {
-                let value: Value = serde_json::from_slice(json).map_err(S::Error::custom)?;
-                let mut fields = serializer.serialize_map(Some(1))?;
-                fields.serialize_entry(field, &value)?;
-                fields.end()
+            Self::Written(json) => {
+                let json: &RawValue = serde_json::from_slice(json).map_err(S::Error::custom)?;
+                json.serialize(serializer)
             }
         }
     }
 }
 
 impl Answer {
-    /// The one field that was selected and its JSON, where that was made for several followers and
-    /// nothing else is to be said.
-    pub(crate) fn rendered(&self) -> Option<(&Name, &Bytes)> {
+    /// The JSON of what was selected, where that was written and nothing else is to be said.
+    pub(crate) fn written(&self) -> Option<&str> {
         match &self.data {
-            Some(Selected::Rendered { field, json })
+            Some(Selected::Written(json))
                 if self.errors.is_empty() && self.extensions.is_empty() =>
             {
-                Some((field, json))
+                str::from_utf8(json).ok()
             }
             _ => None,
         }

@@ -31,7 +31,7 @@ use crate::{
     accounts::{AccountError, Caller, Profile},
     graphql::{
         PeerAddress, RequestId,
-        documents::{Document, Documents, FoundValid, SharedWay},
+        documents::{Document, Documents, FoundValid},
         limits::DocumentError,
         session_cookie::SessionCookie,
     },
@@ -85,15 +85,6 @@ impl Operation {
     pub(crate) fn with_profile(mut self, profile: Option<Arc<Profile>>) -> Self {
         if let (OperationType::Query, Some(profile)) = (self.kind, profile) {
             self.request.data.insert(profile);
-        }
-        self
-    }
-
-    /// Has events rendered once for all who follow the same operation with the same selection, where
-    /// that is possible: for a transport that sends [`Answer::rendered`] as it is.
-    pub(crate) fn sharing_events(mut self) -> Self {
-        if let Some(way) = self.document.way {
-            self.request.data.insert(SharedWay(way));
         }
         self
     }
@@ -220,11 +211,15 @@ impl<E: Executor> Gateway<E> {
             return stream::once(execution).boxed();
         }
         let Operation {
-            request,
+            mut request,
             request_id,
             series,
+            document,
             ..
         } = operation;
+        if let Some(events) = &document.events {
+            request.data.insert(Arc::clone(events));
+        }
         let responses = self.executor.execute_stream(request, None);
         let answers =
             AssertUnwindSafe(responses)

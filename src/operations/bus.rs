@@ -19,8 +19,10 @@ use super::{
 /// The latest thing that happened to an operation.
 #[derive(Clone, Debug)]
 pub(super) struct Signal {
-    /// The operation as it is now.
+    /// The operation as of its last change.
     pub(super) operation: Arc<Operation>,
+    /// How often Intuned has been asked.
+    polls: i32,
     /// What happened; none when that is to be read from the table.
     pub(super) event: Option<Event>,
     /// For what several followers would each make of the event; none when there is one only.
@@ -119,29 +121,38 @@ impl Bus {
 
     fn send(&self, operation: &Operation, event: Option<Event>) {
         if let Some(sender) = self.channels().get(&operation.id) {
-            sender.send_replace(Some(Signal {
-                operation: Arc::new(operation.clone()),
-                event,
-                renderings: (sender.receiver_count() > 1).then(Arc::default),
-            }));
+            let renderings = renderings(sender);
+            sender.send_modify(|latest| {
+                let known = latest.take().map(|signal| signal.operation);
+                let known = known.filter(|known| known.sequence == operation.sequence);
+                *latest = Some(Signal {
+                    operation: known.unwrap_or_else(|| Arc::new(operation.clone())),
+                    polls: operation.polls,
+                    event,
+                    renderings,
+                });
+            });
         }
     }
 
     /// Tells the followers of an operation that is driven elsewhere how often Intuned has been asked.
     pub(super) fn publish_polls(&self, id: Uuid, polls: i32, now: DateTime<Utc>) {
-        let known = self.channels().get(&id).and_then(|sender| {
-            sender
-                .borrow()
-                .as_ref()
-                .map(|latest| latest.operation.clone())
-        });
-        if let Some(known) = known.filter(|known| !known.state.has_ended()) {
-            let operation = Operation {
-                polls: polls.max(known.polls),
-                ..(*known).clone()
-            };
-            let event = operation.event(EventKind::Progress, operation.state.message(), now);
-            self.publish(&operation, event);
+        if let Some(sender) = self.channels().get(&id) {
+            let renderings = renderings(sender);
+            sender.send_if_modified(|latest| match latest {
+                Some(signal) if !signal.operation.state.has_ended() => {
+                    let operation = &signal.operation;
+                    let message = operation.state.message();
+                    signal.polls = signal.polls.max(polls);
+                    signal.event = Some(Event {
+                        polls: signal.polls,
+                        ..operation.event(EventKind::Progress, message, now)
+                    });
+                    signal.renderings = renderings;
+                    true
+                }
+                _ => false,
+            });
         }
     }
 
@@ -206,6 +217,11 @@ impl Bus {
     }
 }
 
+/// A place for what the followers make of an event, where there are several.
+fn renderings(sender: &watch::Sender<Option<Signal>>) -> Option<Arc<Renderings>> {
+    (sender.receiver_count() > 1).then(Arc::default)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -226,6 +242,7 @@ impl Receiver {
                 if latest.is_none() {
                     *latest = Some(Signal {
                         operation: operation.clone(),
+                        polls: operation.polls,
                         event: None,
                         renderings: None,
                     });

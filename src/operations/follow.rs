@@ -1,13 +1,12 @@
-//! The stream behind `operationStatus`: a backfill from the table, then live.
+//! What stands behind `operationStatus`: a backfill from the table, then live.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
-use futures_util::{Stream, stream};
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, Sleep, sleep};
 use uuid::Uuid;
 
 use super::{
-    bus::{Bus, Receiver},
+    bus::{Bus, Receiver, Signal},
     error::OperationError,
     model::{Event, EventKind, Operation},
     renderings::Renderings,
@@ -25,10 +24,30 @@ const READ_AGAIN: Duration = Duration::from_millis(500);
 pub struct Update {
     /// What happened.
     pub event: Event,
-    /// The operation, as far as this replica knows.
+    /// The operation as of its last change, as far as this replica knows.
     pub operation: Arc<Operation>,
     /// What others made of the same event; none when nobody else follows it.
     pub renderings: Option<Arc<Renderings>>,
+}
+
+/// Somebody who follows an operation to its end. Thousands may wait at once, so that what happens
+/// rarely is boxed and nothing is held that can be made anew.
+#[derive(Debug)]
+pub struct Follower {
+    store: Store,
+    receiver: Receiver,
+    operation: Arc<Operation>,
+    /// Number of the last change that was told.
+    told: i32,
+    /// What was read and is to be told next.
+    due: VecDeque<Event>,
+    /// Whether the table may have changes that are not in `due`.
+    behind: bool,
+    /// Whether it cannot go on.
+    failed: bool,
+    /// When there was a word last, and when that is looked at.
+    heard: Instant,
+    look_anyway: Pin<Box<Sleep>>,
 }
 
 /// Follows an operation of the user's until it ends: from a snapshot of its state, or from the
@@ -42,7 +61,7 @@ pub(super) async fn follow(
     user_id: Uuid,
     id: Uuid,
     after: Option<i32>,
-) -> Result<impl Stream<Item = Result<Update, OperationError>> + use<>, OperationError> {
+) -> Result<Follower, OperationError> {
     // Listen first, then look: what happens in between is in both, and is told once.
     let receiver = bus.subscribe(id);
     let operation = store
@@ -56,13 +75,16 @@ pub(super) async fn follow(
         operation: Arc::new(operation),
         due: VecDeque::new(),
         behind: false,
+        failed: false,
         store,
         receiver,
+        heard: Instant::now(),
+        look_anyway: Box::pin(sleep(LOOK_ANYWAY)),
     };
     let snapshot = follower.snapshot();
     follower.receiver.seed(&follower.operation);
     match after {
-        None => follower.due.push_back((snapshot, None)),
+        None => follower.due = [snapshot].into(),
         Some(after) if after < 0 || after > follower.operation.sequence => {
             return Err(OperationError::UnknownSequence {
                 last: follower.operation.sequence,
@@ -70,75 +92,94 @@ pub(super) async fn follow(
         }
         Some(_) => follower.backfill().await?,
     }
-    Ok(stream::unfold(Some(follower), |follower| async {
-        let mut follower = follower?;
-        match follower.next().await {
-            Ok(update) => update.map(|update| (Ok(update), Some(follower))),
-            Err(error) => Some((Err(error.into()), None)),
-        }
-    }))
-}
-
-struct Follower {
-    store: Store,
-    receiver: Receiver,
-    operation: Arc<Operation>,
-    /// Number of the last change that was told.
-    told: i32,
-    /// What is to be told next.
-    due: VecDeque<(Event, Option<Arc<Renderings>>)>,
-    /// Whether the table may have changes that are not in `due`.
-    behind: bool,
+    Ok(follower)
 }
 
 impl Follower {
-    async fn next(&mut self) -> Result<Option<Update>, StoreError> {
-        loop {
-            if let Some((event, renderings)) = self.due.pop_front() {
-                return Ok(Some(Update {
-                    event,
-                    operation: self.operation.clone(),
-                    renderings,
-                }));
+    /// The next thing that happens; none after the end, or after an error.
+    ///
+    /// # Errors
+    /// The database's, unless it may pass.
+    pub async fn next(&mut self) -> Option<Result<Update, OperationError>> {
+        while !self.failed {
+            if let Some(event) = self.due.pop_front() {
+                if self.due.is_empty() {
+                    self.due = VecDeque::new();
+                }
+                return Some(Ok(self.update(event, None)));
             }
             if self.operation.state.has_ended() && self.told >= self.operation.sequence {
-                return Ok(None);
+                break;
             }
-            if !self.behind {
-                self.listen().await;
+            if !self.behind
+                && let Some(update) = self.listen().await
+            {
+                return Some(Ok(update));
             }
             if self.behind {
-                match self.refresh().await {
+                match Box::pin(self.refresh()).await {
                     Ok(()) => self.behind = false,
                     // What cannot be read now is still there when it can.
-                    Err(error) if error.is_transient() => sleep(READ_AGAIN).await,
-                    Err(error) => return Err(error),
+                    Err(error) if error.is_transient() => Box::pin(sleep(READ_AGAIN)).await,
+                    Err(error) => {
+                        self.failed = true;
+                        return Some(Err(error.into()));
+                    }
                 }
+            }
+        }
+        None
+    }
+
+    /// Waits until there may be something to tell; what was heard, where that is all.
+    async fn listen(&mut self) -> Option<Update> {
+        tokio::select! {
+            biased;
+            signal = self.receiver.next() => {
+                self.heard = Instant::now();
+                match signal {
+                    Some(signal) => self.hear(signal),
+                    None => {
+                        self.behind = true;
+                        None
+                    }
+                }
+            }
+            () = self.look_anyway.as_mut() => {
+                let now = Instant::now();
+                let silent_until = self.heard + LOOK_ANYWAY;
+                self.behind = silent_until <= now;
+                let next = if self.behind { now + LOOK_ANYWAY } else { silent_until };
+                self.look_anyway.as_mut().reset(next);
+                None
             }
         }
     }
 
-    /// Waits until there may be something to tell.
-    async fn listen(&mut self) {
-        let Ok(Some(signal)) = timeout(LOOK_ANYWAY, self.receiver.next()).await else {
-            self.behind = true;
-            return;
-        };
+    fn hear(&mut self, signal: Signal) -> Option<Update> {
         let Some(event) = signal.event else {
             self.behind = signal.operation.sequence > self.told;
-            return;
+            return None;
         };
         let next = match event.kind {
             EventKind::Change => self.told + 1,
             EventKind::Snapshot | EventKind::Progress => self.told,
         };
-        if event.sequence == next {
-            self.told = next;
-            self.operation = signal.operation;
-            self.due.push_back((event, signal.renderings));
-        } else {
+        if event.sequence != next {
             // A gap; what is older was told already.
             self.behind = event.sequence > next;
+            return None;
+        }
+        self.told = next;
+        self.operation = signal.operation;
+        Some(self.update(event, signal.renderings))
+    }
+
+    fn update(&self, event: Event, renderings: Option<Arc<Renderings>>) -> Update {
+        Update {
+            event,
+            operation: Arc::clone(&self.operation),
+            renderings,
         }
     }
 
@@ -159,8 +200,7 @@ impl Follower {
         if let Some(last) = changes.last() {
             self.told = last.sequence;
         }
-        self.due
-            .extend(changes.into_iter().map(|event| (event, None)));
+        self.due.extend(changes);
         // The table may be ahead of the row that was read before it.
         if self.told > self.operation.sequence
             && let Some(operation) = self.store.get(self.operation.id).await?

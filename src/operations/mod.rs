@@ -25,7 +25,7 @@ mod store;
 mod worker;
 
 pub use error::OperationError;
-pub use follow::Update;
+pub use follow::{Follower, Update};
 pub use model::{Credentials, Event, EventKind, Lease, Operation};
 pub use pace::Pace;
 pub use proxy::ProxyPolicy;

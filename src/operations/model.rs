@@ -1,5 +1,7 @@
 //! An operation and what followers are told of it.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -55,7 +57,7 @@ pub struct Event {
     /// The operation's status after it.
     pub status: Status,
     /// For people, one line.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// How many times Intuned had been asked.
     pub polls: i32,
     /// Milliseconds since the operation began.
@@ -76,13 +78,18 @@ pub enum EventKind {
 }
 
 impl Operation {
+    /// When it will be given up if nothing more happens; none once it has ended.
+    pub fn given_up_at(&self) -> Option<DateTime<Utc>> {
+        (!self.state.has_ended()).then_some(self.expires_at)
+    }
+
     /// An event of `kind` about the operation as it stands.
-    pub fn event(&self, kind: EventKind, message: &str, now: DateTime<Utc>) -> Event {
+    pub fn event(&self, kind: EventKind, message: Cow<'static, str>, now: DateTime<Utc>) -> Event {
         Event {
             kind,
             sequence: self.sequence,
             status: self.state.status(),
-            message: message.to_owned(),
+            message,
             polls: self.polls,
             elapsed_ms: (now - self.created_at).num_milliseconds().max(0),
             occurred_at: now,

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use futures_util::Stream;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -15,7 +14,7 @@ use super::{
     counts,
     error::OperationError,
     exchange::Exchange,
-    follow::{self, Update},
+    follow::{self, Follower},
     model::{Credentials, Operation},
     pace::Pace,
     poller::{Command, Poller},
@@ -370,7 +369,7 @@ impl Operations {
         user_id: Uuid,
         id: Uuid,
         after: Option<i32>,
-    ) -> Result<impl Stream<Item = Result<Update, OperationError>> + use<>, OperationError> {
+    ) -> Result<Follower, OperationError> {
         follow::follow(self.store.clone(), &self.bus, user_id, id, after).await
     }
 

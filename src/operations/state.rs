@@ -5,6 +5,8 @@
 //! STARTING → PENDING → IN_PROGRESS ⇄ REQUESTED_MORE_INFO → DONE | FAILED | CANCELED
 //! ```
 
+use std::borrow::Cow;
+
 use crate::intuned::{AuthSessionStatus, CreateResult, InfoRequest, UpstreamFailure};
 
 /// What an operation is for.
@@ -193,17 +195,36 @@ impl State {
         }
     }
 
-    /// For people, one line: what is going on.
-    pub fn message(&self) -> &str {
+    /// What the user is asked for.
+    pub fn info_request(&self) -> Option<&InfoRequest> {
         match self {
+            Self::RequestedMoreInfo { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
+    /// Why it ended without success.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) | Self::Canceled(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// For people, one line: what is going on.
+    pub fn message(&self) -> Cow<'static, str> {
+        let message = match self {
             Self::Starting => "Handing the sign-in to Intuned.",
             Self::Pending(_) => "Intuned has taken the sign-in and will begin soon.",
             Self::InProgress(Watch { answered: None, .. }) => "Intuned is signing in to OrangeHRM.",
             Self::InProgress(_) => "Your answer was passed on; Intuned goes on signing in.",
             Self::RequestedMoreInfo { .. } => "The sign-in is waiting for you.",
             Self::Done { .. } => "Connected.",
-            Self::Failed(failure) | Self::Canceled(failure) => &failure.message,
-        }
+            Self::Failed(failure) | Self::Canceled(failure) => {
+                return failure.message.clone().into();
+            }
+        };
+        message.into()
     }
 }
 

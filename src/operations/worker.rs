@@ -1,6 +1,6 @@
 //! What is done for one operation at a time: start it, look at it, write down what happened.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Semaphore,
@@ -233,7 +233,7 @@ impl Worker {
                 }
                 self.progress(
                     &tracked,
-                    "Intuned does not find the sign-in; looking again.",
+                    "Intuned does not find the sign-in; looking again.".into(),
                 );
                 self.again(tracked, None)
             }
@@ -299,7 +299,10 @@ impl Worker {
             tracing::debug!(operation.id = %operation_id, %error, "a poll failed");
         }
         tracked.faults = tracked.faults.saturating_add(1);
-        self.progress(&tracked, "Intuned cannot be asked just now; trying again.");
+        self.progress(
+            &tracked,
+            "Intuned cannot be asked just now; trying again.".into(),
+        );
         self.again(tracked, error.retry_after())
     }
 
@@ -376,7 +379,7 @@ impl Worker {
         }
     }
 
-    fn progress(&self, tracked: &Tracked, message: &str) {
+    fn progress(&self, tracked: &Tracked, message: Cow<'static, str>) {
         let operation = &tracked.operation;
         if self.bus.is_followed(operation.id) {
             let event = operation.event(EventKind::Progress, message, self.store.clock.now());

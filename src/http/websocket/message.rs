@@ -110,12 +110,11 @@ impl ServerMessage<'_> {
     /// As it goes over the wire.
     pub(super) fn to_text(&self) -> serde_json::Result<String> {
         if let Self::Next { id, payload } = self
-            && let Some((field, json)) = payload.rendered()
-            && let Ok(json) = str::from_utf8(json)
+            && let Some(data) = payload.written()
         {
-            let (id, field) = (serde_json::to_string(id)?, serde_json::to_string(field)?);
+            let id = serde_json::to_string(id)?;
             return Ok(format!(
-                r#"{{"type":"next","id":{id},"payload":{{"data":{{{field}:{json}}}}}}}"#
+                r#"{{"type":"next","id":{id},"payload":{{"data":{data}}}}}"#
             ));
         }
         serde_json::to_string(self)
@@ -124,31 +123,28 @@ impl ServerMessage<'_> {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{Name, Response, Value, indexmap::IndexMap};
+    use async_graphql::{Response, Value};
     use serde_json::json;
 
     use super::*;
 
     #[test]
-    fn what_was_rendered_for_several_is_sent_as_what_was_resolved_for_one() {
-        let event = json!({ "kind": "PROGRESS", "message": "a \"quote\"", "polls": 3 });
+    fn what_was_written_is_sent_as_what_was_resolved() {
+        let data = json!({ "status": { "kind": "PROGRESS", "message": "a \"quote\"" } });
         let message = |value| {
-            let fields = IndexMap::from([(Name::new("status"), value)]);
-            let payload = Answer::from(Response::new(Value::Object(fields)));
+            let payload = Answer::from(Response::new(value));
             let id = "one \"two\"";
             let payload = &payload;
             ServerMessage::Next { id, payload }.to_text().expect("text")
         };
-        let resolved = message(Value::from_json(event.clone()).expect("a value"));
-        let rendered = message(Value::Binary(event.to_string().into()));
-        assert_eq!(rendered, resolved);
-        let by_another_transport = Answer::from(Response::new(Value::Object(IndexMap::from([(
-            Name::new("status"),
-            Value::Binary(event.to_string().into()),
-        )]))));
+        let resolved = message(Value::from_json(data.clone()).expect("a value"));
+        let written = message(Value::Binary(data.to_string().into()));
+        assert_eq!(written, resolved);
+        let by_another_transport =
+            Answer::from(Response::new(Value::Binary(data.to_string().into())));
         assert_eq!(
             serde_json::to_value(by_another_transport).expect("JSON"),
-            json!({ "data": { "status": event } })
+            json!({ "data": data })
         );
     }
 }

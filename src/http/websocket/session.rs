@@ -265,7 +265,6 @@ impl<E: Executor> Session<E> {
         }
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
-                let operation = operation.sharing_events();
                 let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
                 self.operations.insert(id, answers);
                 Ok(())
