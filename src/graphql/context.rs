@@ -4,8 +4,57 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use async_graphql::Context;
 
-use super::error::ApiError;
-use crate::{accounts::Caller, audit::Origin};
+use super::{
+    compiled::CompiledEvents, error::ApiError, loaders::RequestStatuses,
+    session_cookie::SessionCookie,
+};
+use crate::{
+    accounts::{Caller, Profile},
+    audit::Origin,
+};
+
+/// All that is known of a request. It is one value, because one is made for every request.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// Who sent it, if it carries a valid session.
+    pub caller: Option<Caller>,
+    /// What it is called.
+    pub request_id: RequestId,
+    /// Where it came from.
+    pub peer: PeerAddress,
+    /// How it stands to the session's cookie; none where no cookie can be set.
+    pub(crate) cookie: Option<SessionCookie>,
+    /// The caller as they were read with their session, where that was just now.
+    pub(crate) profile: Option<Arc<Profile>>,
+    /// Whether its document was found valid before.
+    pub(crate) found_valid: bool,
+    /// How its events are written, where async-graphql need not resolve them.
+    pub(crate) events: Option<Arc<CompiledEvents>>,
+    /// What Intuned was asked; none for a subscription, which outlives what it answered.
+    pub(super) statuses: Option<RequestStatuses>,
+}
+
+impl RequestContext {
+    /// Of a request that nothing else is known of.
+    pub fn new(caller: Option<Caller>, request_id: RequestId, peer: PeerAddress) -> Self {
+        Self {
+            caller,
+            request_id,
+            peer,
+            cookie: None,
+            profile: None,
+            found_valid: false,
+            events: None,
+            statuses: None,
+        }
+    }
+
+    /// Of a request that asks Intuned for each status once.
+    pub(crate) fn remembering_statuses(mut self) -> Self {
+        self.statuses = Some(RequestStatuses::default());
+        self
+    }
+}
 
 /// Names a request in answers and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,26 +77,28 @@ impl fmt::Display for RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
+/// The request at hand; none where a transport told nothing of it.
+pub(super) fn request<'a>(context: &Context<'a>) -> Option<&'a RequestContext> {
+    context.data_opt::<RequestContext>()
+}
+
 /// The id of the request at hand.
 pub(super) fn request_id<'a>(context: &Context<'a>) -> &'a str {
-    context
-        .data_opt::<RequestId>()
-        .map_or("-", RequestId::as_str)
+    request(context).map_or("-", |request| request.request_id.as_str())
 }
 
 /// Where the request at hand came from, for limits and for the audit trail.
 pub(super) fn origin(context: &Context<'_>) -> Origin {
-    let peer = context.data_opt::<PeerAddress>();
-    let id = context.data_opt::<RequestId>();
+    let request = request(context);
     Origin {
-        client_address: peer.map(|peer| peer.0),
-        request_id: id.map(|id| id.0.clone()),
+        client_address: request.map(|request| request.peer.0),
+        request_id: request.map(|request| request.request_id.0.clone()),
     }
 }
 
 /// Who sent the request, if it carries a valid session.
 pub(super) fn caller(context: &Context<'_>) -> Option<Caller> {
-    context.data_opt::<Option<Caller>>().copied().flatten()
+    request(context)?.caller
 }
 
 /// Who sent the request, which needs a valid session.

@@ -79,10 +79,6 @@ pub struct Document {
     pub events: Option<Arc<CompiledEvents>>,
 }
 
-/// Given to the executor with a request whose document was found valid before.
-#[derive(Clone, Copy, Debug)]
-pub struct FoundValid;
-
 impl Document {
     /// Whether validating it again would find nothing.
     pub fn was_found_valid(&self) -> bool {

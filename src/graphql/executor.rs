@@ -1,19 +1,13 @@
 //! Runs requests against the schema, each query and mutation with loaders of its own.
 
-use std::{
-    any::{Any, TypeId},
-    sync::Arc,
-};
+use std::{any::TypeId, sync::Arc};
 
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, Request, Response, SchemaBuilder, ValidationMode,
 };
 use futures_util::stream::BoxStream;
 
-use super::{
-    CompiledEvents, GatewaySchema, Mutation, Query, RequestId, Subscriptions, compiled::drive,
-    documents::FoundValid, loaders::RequestStatuses,
-};
+use super::{GatewaySchema, Mutation, Query, RequestContext, Subscriptions, compiled::drive};
 
 /// What the transports execute requests with.
 #[derive(Clone)]
@@ -35,12 +29,10 @@ impl GatewayExecutor {
 
 impl Executor for GatewayExecutor {
     async fn execute(&self, request: Request) -> Response {
-        let schema = if request.data.contains_key(&TypeId::of::<FoundValid>()) {
-            &self.trusting
-        } else {
-            &self.schema
+        let schema = match context(&request) {
+            Some(context) if context.found_valid => &self.trusting,
+            _ => &self.schema,
         };
-        let request = request.data(RequestStatuses::default());
         schema.execute(request).await
     }
 
@@ -62,17 +54,18 @@ impl Executor for GatewayExecutor {
         request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
-        let events = data::<Arc<CompiledEvents>>(&request);
-        let request_id = data::<RequestId>(&request);
-        match events {
-            Some(events) => drive(&self.schema, request, request_id, events),
+        let compiled = context(&request).and_then(|context| {
+            let events = Arc::clone(context.events.as_ref()?);
+            Some((events, context.request_id.clone()))
+        });
+        match compiled {
+            Some((events, request_id)) => drive(&self.schema, request, request_id, events),
             None => Executor::execute_stream(&self.schema, request, session_data),
         }
     }
 }
 
-/// What the transport has put into the request.
-fn data<T: Any + Clone>(request: &Request) -> Option<T> {
-    let found = request.data.get(&TypeId::of::<T>())?;
-    found.downcast_ref::<T>().cloned()
+fn context(request: &Request) -> Option<&RequestContext> {
+    let context = request.data.get(&TypeId::of::<RequestContext>())?;
+    context.downcast_ref()
 }

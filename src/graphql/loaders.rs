@@ -11,6 +11,7 @@ use entity::{connection, user};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::context::request;
 use crate::{
     accounts::Accounts,
     connections::Connections,
@@ -49,7 +50,7 @@ type Status = Result<AuthSessionStatus, IntunedError>;
 
 /// The statuses that one query or mutation has asked for: each is asked for once, however often it is
 /// selected. A subscription has none of these, for it outlives what they say.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct RequestStatuses(Mutex<HashMap<String, Arc<OnceCell<Status>>>>);
 
 impl RequestStatuses {
@@ -62,7 +63,8 @@ impl RequestStatuses {
 /// An auth session's status, asked for once for each request.
 pub(super) async fn session_status(context: &Context<'_>, auth_session_id: &str) -> Status {
     let connections = context.data_unchecked::<Connections>();
-    let Ok(statuses) = context.data::<RequestStatuses>() else {
+    let statuses = request(context).and_then(|request| request.statuses.as_ref());
+    let Some(statuses) = statuses else {
         return connections.status(auth_session_id).await;
     };
     let cell = statuses.cell(auth_session_id);

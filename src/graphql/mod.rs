@@ -25,7 +25,7 @@ use async_graphql::{
 };
 
 pub use compiled::CompiledEvents;
-pub use context::{PeerAddress, RequestId};
+pub use context::{PeerAddress, RequestContext, RequestId};
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;
 use loaders::{UserConnections, Users};

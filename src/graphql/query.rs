@@ -6,13 +6,13 @@ use async_graphql::{Context, ID, Object};
 use uuid::Uuid;
 
 use super::{
-    context::{caller, require_caller},
+    context::{caller, request, require_caller},
     error::{ApiError, OrFail},
     loaders::Users,
     operation::Operation,
     user::User,
 };
-use crate::{accounts::Profile, operations::Operations};
+use crate::operations::Operations;
 
 /// What can be read.
 pub struct Query;
@@ -25,7 +25,8 @@ impl Query {
         let Some(caller) = caller(context) else {
             return Ok(None);
         };
-        if let Some(profile) = context.data_opt::<Arc<Profile>>() {
+        let profile = request(context).and_then(|request| request.profile.as_ref());
+        if let Some(profile) = profile {
             return Ok(Some(Arc::clone(profile).into()));
         }
         let users = context.data_unchecked::<Users>();

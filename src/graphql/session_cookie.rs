@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 use cookie::{Cookie, SameSite, time::OffsetDateTime};
 use secrecy::ExposeSecret;
 
+use super::context::request;
 use crate::accounts::SignedIn;
 
 /// The cookie's name where the page came over https. Browsers take a cookie of such a name only from
@@ -27,9 +28,7 @@ pub(crate) struct SessionCookie {
 
 /// Has the browser keep the new session, if that is what it asked for.
 pub(super) fn keep(context: &Context<'_>, signed_in: &SignedIn) {
-    let asked = context
-        .data_opt::<SessionCookie>()
-        .filter(|cookie| cookie.wanted);
+    let asked = cookie(context).filter(|cookie| cookie.wanted);
     let Some(cookie) = asked else {
         return;
     };
@@ -48,9 +47,7 @@ pub(super) fn keep(context: &Context<'_>, signed_in: &SignedIn) {
 
 /// Has the browser forget the session that it keeps, if it keeps one.
 pub(super) fn forget(context: &Context<'_>) {
-    let sent = context
-        .data_opt::<SessionCookie>()
-        .filter(|cookie| cookie.sent);
+    let sent = cookie(context).filter(|cookie| cookie.sent);
     let Some(cookie) = sent else {
         return;
     };
@@ -63,6 +60,10 @@ pub(super) fn forget(context: &Context<'_>) {
         removal.make_removal();
         send(context, &removal);
     }
+}
+
+fn cookie(context: &Context<'_>) -> Option<SessionCookie> {
+    request(context)?.cookie
 }
 
 fn build<'a>(name: &'a str, value: &'a str, secure: bool) -> Cookie<'a> {

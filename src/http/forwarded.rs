@@ -3,32 +3,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::{
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName},
-    middleware::Next,
-    response::Response,
-};
+use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Proxies in a row that are followed back; nobody has as many.
 const MAX_HOPS: usize = 16;
-
-/// Puts the client's address in place of the nearest proxy's.
-pub(crate) async fn resolve(
-    State(trusted): State<TrustedProxies>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        let client = trusted.client(peer.ip(), request.headers());
-        let client = SocketAddr::new(client, peer.port());
-        request.extensions_mut().insert(ConnectInfo(client));
-    }
-    next.run(request).await
-}
 
 /// The reverse proxies that are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +18,7 @@ pub struct TrustedProxies(pub Vec<IpNet>);
 impl TrustedProxies {
     /// The nearest address on the way back from `peer` that is no trusted proxy's. What a proxy wrote
     /// that is no address ends the way: then the client is that proxy.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
             return client;

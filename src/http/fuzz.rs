@@ -8,12 +8,13 @@
 )]
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
 use async_graphql::{BatchRequest, BatchResponse, Data, Executor, Request, Response, Value};
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body};
 use chrono::DateTime;
 use futures_util::{
     FutureExt, StreamExt,
@@ -28,12 +29,11 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::{
-    caller::Authenticator, departures::Departures, forwarded::TrustedProxies, server::Service,
-    settings::HttpSettings,
+    caller::Authenticator, departures::Departures, forwarded::TrustedProxies, front::Front,
+    server::Service, settings::HttpSettings,
 };
 use crate::{
     accounts::{AccountError, Caller},
@@ -294,7 +294,7 @@ fn goodbye(payload: &[u8]) {
 
 struct Bench {
     runtime: Runtime,
-    router: Router,
+    front: Arc<Front>,
 }
 
 thread_local! {
@@ -323,12 +323,12 @@ impl Bench {
             extra: Router::new(),
         };
         Self {
-            router: service.into_router(
+            front: Arc::new(service.into_front(
                 &settings,
                 &CancellationToken::new(),
                 &Departures::new(),
                 &TaskTracker::new(),
-            ),
+            )),
             runtime,
         }
     }
@@ -337,10 +337,10 @@ impl Bench {
 /// All that is answered to `input`.
 fn exchange(input: Vec<u8>) -> Vec<u8> {
     BENCH.with(|bench| {
-        let router = bench.router.clone();
+        let front = Arc::clone(&bench.front);
         bench.runtime.block_on(async move {
             let (client, server) = duplex(64 * 1024);
-            let serving = tokio::spawn(serve(server, router));
+            let serving = tokio::spawn(serve(server, front));
             let output = talk(client, input).await;
             assert!(serving.await.is_ok(), "serving panicked");
             output
@@ -348,11 +348,10 @@ fn exchange(input: Vec<u8>) -> Vec<u8> {
     })
 }
 
-async fn serve(stream: DuplexStream, router: Router) {
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        let peer = ConnectInfo(SocketAddr::new(PROXY, 1));
-        request.extensions_mut().insert(peer);
-        router.clone().oneshot(request.map(Body::new))
+async fn serve(stream: DuplexStream, front: Arc<Front>) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(request.map(Body::new), PROXY).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -30,8 +30,8 @@ use super::{
 use crate::{
     accounts::{AccountError, Caller, Profile},
     graphql::{
-        PeerAddress, RequestId,
-        documents::{Document, Documents, FoundValid},
+        PeerAddress, RequestContext, RequestId,
+        documents::{Document, Documents},
         limits::DocumentError,
         session_cookie::SessionCookie,
     },
@@ -66,7 +66,7 @@ pub(crate) struct Origin {
 /// An operation that is ready to run.
 pub(crate) struct Operation {
     request: Request,
-    request_id: RequestId,
+    context: RequestContext,
     series: Arc<RequestSeries>,
     pub(crate) kind: OperationType,
     pub(crate) name: Option<String>,
@@ -77,14 +77,14 @@ impl Operation {
     /// Tells the resolvers how the request stands to the session's cookie. Only an answer over plain
     /// HTTP can set one.
     pub(crate) fn with_cookie(mut self, cookie: SessionCookie) -> Self {
-        self.request.data.insert(cookie);
+        self.context.cookie = Some(cookie);
         self
     }
 
     /// Spares a query that runs at once from reading the user again.
     pub(crate) fn with_profile(mut self, profile: Option<Arc<Profile>>) -> Self {
-        if let (OperationType::Query, Some(profile)) = (self.kind, profile) {
-            self.request.data.insert(profile);
+        if self.kind == OperationType::Query {
+            self.context.profile = profile;
         }
         self
     }
@@ -145,17 +145,14 @@ impl<E: Executor> Gateway<E> {
         variables.retain(|name, _| checked.declares(name));
         let mut request = Request::new(String::new());
         request.variables = variables;
-        request.data.insert(caller);
-        request.data.insert(origin.request_id.clone());
-        request.data.insert(origin.peer);
         request.operation_name.clone_from(&checked.name);
-        if checked.document.was_found_valid() {
-            request.data.insert(FoundValid);
-        }
+        let mut context = RequestContext::new(caller, origin.request_id.clone(), origin.peer);
+        context.found_valid = checked.document.was_found_valid();
+        context.events.clone_from(&checked.document.events);
         request.set_parsed_query(checked.document.executable.clone());
         Ok(Operation {
             request,
-            request_id: origin.request_id.clone(),
+            context,
             series,
             kind: checked.operation,
             name: checked.name,
@@ -172,21 +169,30 @@ impl<E: Executor> Gateway<E> {
         if operation.document.reads_claims {
             limit += self.settings.claims_timeout;
         }
-        let mut running = operation.series.begin();
+        let Operation {
+            request,
+            context,
+            series,
+            document,
+            ..
+        } = operation;
+        let request_id = context.request_id.clone();
+        let mut running = series.begin();
+        let request = request.data(context.remembering_statuses());
         // Boxed, because it is large and would be moved several times.
-        let execution = Box::pin(self.executor.execute(operation.request));
+        let execution = Box::pin(self.executor.execute(request));
         let execution = AssertUnwindSafe(execution)
             .catch_unwind()
-            .instrument(operation.series.span());
+            .instrument(series.span());
         let executed = match tokio::time::timeout(limit, execution).await {
             Ok(Ok(response)) => Ok(Answer::from(response)),
-            Ok(Err(_)) => Err(panicked(&operation.request_id)),
+            Ok(Err(_)) => Err(panicked(&request_id)),
             Err(_) => Err(Refusal::ExecutionTimeout),
         };
         match &executed {
             Ok(answer) => {
                 if !answer.is_request_error() {
-                    operation.document.found_valid();
+                    document.found_valid();
                 }
                 running.answered(answer.error_code());
             }
@@ -211,16 +217,13 @@ impl<E: Executor> Gateway<E> {
             return stream::once(execution).boxed();
         }
         let Operation {
-            mut request,
-            request_id,
+            request,
+            context,
             series,
-            document,
             ..
         } = operation;
-        if let Some(events) = &document.events {
-            request.data.insert(Arc::clone(events));
-        }
-        let responses = self.executor.execute_stream(request, None);
+        let request_id = context.request_id.clone();
+        let responses = self.executor.execute_stream(request.data(context), None);
         let answers =
             AssertUnwindSafe(responses)
                 .catch_unwind()

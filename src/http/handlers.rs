@@ -17,10 +17,10 @@ use tracing::Span;
 use super::{
     answer::Answer,
     cookie,
+    front::shorten,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body},
     multipart,
-    observe::shorten,
     parameters::Parameters,
     refusal::Refusal,
     sse, websocket,

@@ -12,6 +12,7 @@ mod connection;
 mod cookie;
 mod departures;
 mod forwarded;
+mod front;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod gateway;
@@ -19,7 +20,6 @@ mod handlers;
 mod health;
 mod media;
 mod multipart;
-mod observe;
 mod origin;
 mod pages;
 mod parameters;
@@ -32,7 +32,7 @@ mod sse;
 mod streams;
 mod websocket;
 
-pub use crate::graphql::{PeerAddress, RequestId};
+pub use crate::graphql::{PeerAddress, RequestContext, RequestId};
 pub use caller::Authenticator;
 pub use forwarded::TrustedProxies;
 pub use health::{Problem, Readiness};

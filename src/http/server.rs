@@ -1,9 +1,9 @@
 //! Listening, and the life of a connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_graphql::Executor;
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -11,7 +11,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
     caller::Authenticator,
     connection::Connection,
     departures::Departures,
+    front::Front,
     gateway::Gateway,
     health::Readiness,
     router,
@@ -61,14 +61,14 @@ pub struct Service<E> {
 }
 
 impl<E: Executor> Service<E> {
-    /// All routes. `tasks` is what must end before the server has stopped.
-    pub(super) fn into_router(
+    /// What answers requests. `tasks` is what must end before the server has stopped.
+    pub(super) fn into_front(
         self,
         settings: &HttpSettings,
         shutdown: &CancellationToken,
         departures: &Departures,
         tasks: &TaskTracker,
-    ) -> Router {
+    ) -> Front {
         let gateway = Arc::new(Gateway {
             executor: self.executor,
             authenticator: self.authenticator,
@@ -81,7 +81,12 @@ impl<E: Executor> Service<E> {
             departures: departures.clone(),
             tasks: tasks.clone(),
         });
-        router::build(gateway, self.readiness, self.random, self.extra)
+        Front {
+            random: self.random,
+            metrics: gateway.metrics.clone(),
+            proxies: settings.trusted_proxies.clone(),
+            routes: router::build(gateway, self.readiness, self.extra),
+        }
     }
 }
 
@@ -121,7 +126,7 @@ impl Server {
         let abort = CancellationToken::new();
         let departures = Departures::new();
         let connections = Connections {
-            router: service.into_router(&self.settings, &shutdown, &departures, &tasks),
+            front: Arc::new(service.into_front(&self.settings, &shutdown, &departures, &tasks)),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),
@@ -189,7 +194,7 @@ fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
 
 #[derive(Clone)]
 struct Connections {
-    router: Router,
+    front: Arc<Front>,
     settings: HttpSettings,
     shutdown: CancellationToken,
     abort: CancellationToken,
@@ -202,10 +207,13 @@ impl Connections {
             debug!(%error, "a connection's options could not be set");
         }
         let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout, place));
-        let router = self.router;
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request.map(Body::new))
+        let front = self.front;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let front = Arc::clone(&front);
+            async move {
+                let answer = front.answer(request.map(Body::new), peer.ip()).await;
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -79,7 +79,7 @@ fn polled(result: &CreateResult) {
         };
         if let Some(next) = next {
             assert_ne!(next, state);
-            assert_no_canary(next.message());
+            assert_no_canary(&next.message());
             if let State::Failed(failure) | State::Canceled(failure) = &next {
                 assert_no_canary(&format!("{failure:?}"));
             }

@@ -22,7 +22,7 @@ use futures_util::{
 use intuned_gateway::{
     accounts::{AccountError, Caller},
     ambient::Random,
-    http::{Authenticator, HttpSettings, PeerAddress, Problem, RequestId, Server, Service},
+    http::{Authenticator, HttpSettings, Problem, RequestContext, Server, Service},
     metrics::HttpMetrics,
 };
 use sea_orm::DbErr;
@@ -119,16 +119,16 @@ impl Node {
 #[Object]
 impl Query {
     async fn me(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
-        let caller = context.data::<Option<Caller>>()?;
+        let caller = context.data::<RequestContext>()?.caller;
         Ok(caller.map(|caller| caller.user_id.to_string()))
     }
 
     async fn request_id(&self, context: &Context<'_>) -> async_graphql::Result<String> {
-        Ok(context.data::<RequestId>()?.to_string())
+        Ok(context.data::<RequestContext>()?.request_id.to_string())
     }
 
     async fn peer(&self, context: &Context<'_>) -> async_graphql::Result<String> {
-        Ok(context.data::<PeerAddress>()?.0.to_string())
+        Ok(context.data::<RequestContext>()?.peer.0.to_string())
     }
 
     async fn length(&self, text: String) -> usize {

@@ -43,7 +43,7 @@ impl Handover {
 
 struct Subscription {
     schema: GatewaySchema,
-    request_id: Option<RequestId>,
+    request_id: RequestId,
     events: Arc<CompiledEvents>,
     stage: Stage,
 }
@@ -59,7 +59,7 @@ enum Stage {
 pub(in crate::graphql) fn drive(
     schema: &GatewaySchema,
     request: Request,
-    request_id: Option<RequestId>,
+    request_id: RequestId,
     events: Arc<CompiledEvents>,
 ) -> BoxStream<'static, Response> {
     let handover = Handover::default();
@@ -146,8 +146,8 @@ impl Subscription {
 
     /// The last answer.
     fn failed(&self, error: impl IntoApiError) -> Response {
-        let request_id = self.request_id.as_ref().map_or("-", RequestId::as_str);
-        let error = async_graphql::Error::from(error.into_api_error(request_id));
+        let error = error.into_api_error(self.request_id.as_str());
+        let error = async_graphql::Error::from(error);
         let path = vec![PathSegment::Field(self.events.field.to_string())];
         let error = error
             .into_server_error(self.events.position)
