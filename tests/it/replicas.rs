@@ -5,7 +5,8 @@ use std::time::Duration;
 use entity::{operation, replica};
 use intuned_gateway::simulator::{Call, Fault};
 use sea_orm::{
-    ColumnTrait, Database, EntityTrait, PaginatorTrait, QueryFilter, Set, sea_query::Expr,
+    ColumnTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, Set,
+    sea_query::Expr,
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -29,6 +30,28 @@ fn changes(events: &[Value]) -> Vec<u64> {
     changes
         .map(|event| event["sequence"].as_u64().unwrap())
         .collect()
+}
+
+async fn database(app: &TestApp) -> DatabaseConnection {
+    let url = app.config.database_url.expose_secret();
+    Database::connect(url).await.unwrap()
+}
+
+/// Gives all operations to another replica, as if it had taken them over.
+async fn hand_over(database: &DatabaseConnection) {
+    let other = Uuid::from_u128(2);
+    let far = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
+    let alive = replica::ActiveModel {
+        id: Set(other),
+        beat_at: Set(far.into()),
+    };
+    replica::Entity::insert(alive).exec(database).await.unwrap();
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Owner, Expr::value(other))
+        .col_expr(operation::Column::Epoch, Expr::value(2))
+        .exec(database)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -95,8 +118,7 @@ async fn what_a_dead_replica_left_is_taken_over() {
     let user = app.user("a@example.com").await;
     let asked = app.asked(&user, "passcode").await;
     // As if its owner had died: nobody of that id gives signs of life.
-    let url = app.config.database_url.expose_secret();
-    let database = Database::connect(url).await.unwrap();
+    let database = database(&app).await;
     let nobody = Uuid::from_u128(1);
     operation::Entity::update_many()
         .col_expr(operation::Column::Owner, Expr::value(nobody))
@@ -135,24 +157,8 @@ async fn a_replica_whose_lease_was_taken_changes_nothing() {
     }
     let operation = user.connect("Admin", "admin123").await;
     eventually("asked", async || app.intuned.calls(Call::CreateResult) == 2).await;
-    let url = app.config.database_url.expose_secret();
-    let database = Database::connect(url).await.unwrap();
-    let other = Uuid::from_u128(2);
-    let far = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
-    let alive = replica::ActiveModel {
-        id: Set(other),
-        beat_at: Set(far.into()),
-    };
-    replica::Entity::insert(alive)
-        .exec(&database)
-        .await
-        .unwrap();
-    operation::Entity::update_many()
-        .col_expr(operation::Column::Owner, Expr::value(other))
-        .col_expr(operation::Column::Epoch, Expr::value(2))
-        .exec(&database)
-        .await
-        .unwrap();
+    let database = database(&app).await;
+    hand_over(&database).await;
     let pause = late + app.config.operations.pace.poll_interval * 20;
     let let_go = async || {
         let polls = app.intuned.calls(Call::CreateResult);
@@ -199,5 +205,30 @@ async fn followers_elsewhere_cost_no_polls() {
         polls <= without + without / 4 + 2,
         "{polls} with, {without} without"
     );
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_start_that_waits_while_its_lease_is_taken_is_not_sent() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    let busy = Fault::answer(429).with_header("retry-after", "1");
+    app.intuned.script(Call::CreateStart, 1, &busy);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("turned away", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
+    hand_over(&database(&app).await).await;
+    // One that waits no shorter.
+    let later = app.user("b@example.com").await;
+    let done = later.connect("Admin", "admin123").await;
+    eventually("done", async || {
+        later.operation(id(&done)).await["status"] == "DONE"
+    })
+    .await;
+    assert_eq!(app.intuned.calls(Call::CreateStart), 2);
+    assert_eq!(user.operation(id(&operation)).await["status"], "STARTING");
+    user.cancel(id(&operation)).await;
     app.finish().await;
 }
