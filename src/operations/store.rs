@@ -85,7 +85,7 @@ pub(super) enum Guard<'a> {
 pub(super) enum Inserted {
     /// It stands.
     New(Operation, Event),
-    /// The idempotency key started this one before.
+    /// This one was started before, by the same idempotency key or by an earlier try.
     Repeat(Operation),
     /// This one is in flight.
     Busy(Uuid),
@@ -129,6 +129,10 @@ impl Store {
     ) -> Result<Inserted, StoreError> {
         // An earlier try may have been committed without our hearing of it.
         if let Some(operation) = self.get(id).await? {
+            if operation.lease != self.first_lease() {
+                // And it has ended since, or somebody else has taken it over.
+                return Ok(Inserted::Repeat(operation));
+            }
             let event = operation.event(
                 EventKind::Change,
                 operation.state.message(),
@@ -184,10 +188,7 @@ impl Store {
             auth_session_id: renewed.unwrap_or_else(|| self.random.uuid().to_string()),
             connection_id: None,
             polls: 0,
-            lease: Lease {
-                owner: Some(self.replica),
-                epoch: 1,
-            },
+            lease: self.first_lease(),
             created_at: now,
             updated_at: now,
             expires_at: now + self.timeout,
@@ -207,6 +208,14 @@ impl Store {
         self.trail.record(&transaction, started).await?;
         transaction.commit().await?;
         Ok(Inserted::New(operation, event))
+    }
+
+    /// Of an operation that begins on this replica.
+    fn first_lease(&self) -> Lease {
+        Lease {
+            owner: Some(self.replica),
+            epoch: 1,
+        }
     }
 
     /// Writes that `current` is now in `state`, with what follows from that, or fails with
