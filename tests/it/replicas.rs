@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use entity::{operation, replica};
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_gateway::simulator::{Call, Fault, PASSCODE};
 use sea_orm::{
-    ColumnTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, Set,
-    sea_query::Expr,
+    ColumnTrait, ConnectionTrait, Database, DatabaseConnection, DbBackend, EntityTrait,
+    PaginatorTrait, QueryFilter, QuerySelect, Set, Statement, TransactionTrait, sea_query::Expr,
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -231,4 +231,69 @@ async fn a_start_that_waits_while_its_lease_is_taken_is_not_sent() {
     assert_eq!(user.operation(id(&operation)).await["status"], "STARTING");
     user.cancel(id(&operation)).await;
     app.finish().await;
+}
+
+/// Both find the question open, and the connection of one breaks before it has written anything.
+#[tokio::test]
+async fn of_two_answers_at_once_one_is_sent_although_a_connection_breaks() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let second = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let mut asked = app.asked(&user, "passcode").await;
+    let database = database(&app).await;
+    let lock = database.begin().await.unwrap();
+    let locked = operation::Entity::find().lock_exclusive();
+    locked.one(&lock).await.unwrap();
+
+    let first = user.resume(&asked.id, &asked.request, PASSCODE);
+    let elsewhere = second.user(&user);
+    let late = elsewhere.resume(&asked.id, &asked.request, PASSCODE);
+    let trouble = async {
+        let [first] = waiting(&database, &[]).await;
+        first
+    };
+    let (first, late) = {
+        tokio::pin!(first, late);
+        let one = tokio::select! {
+            answer = &mut first => panic!("{answer:#}"),
+            one = trouble => one,
+        };
+        let trouble = async {
+            let both: [i32; 2] = waiting(&database, &[]).await;
+            let broken = both.into_iter().find(|pid| *pid != one).unwrap();
+            let break_it = format!("SELECT pg_terminate_backend({broken})");
+            database.execute_unprepared(&break_it).await.unwrap();
+            let _again: [i32; 2] = waiting(&database, &[broken]).await;
+            lock.rollback().await.unwrap();
+        };
+        let (first, late, ()) = tokio::join!(first, late, trouble);
+        (first, late)
+    };
+    let code = |answer: &Value| answer["errors"][0]["extensions"]["code"].clone();
+    assert_eq!(code(&first), Value::Null, "{first:#}");
+    assert_eq!(code(&late), "INFO_REQUEST_STALE", "{late:#}");
+    let events = asked.socket.events().await;
+    assert_eq!(events.last().unwrap()["status"], "DONE");
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    second.finish().await;
+    app.finish().await;
+}
+
+/// The processes of the server that wait for a lock, once they are so many, none of them one of `but`.
+async fn waiting<const COUNT: usize>(database: &DatabaseConnection, but: &[i32]) -> [i32; COUNT] {
+    let query = "SELECT pid FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    loop {
+        let statement = Statement::from_string(DbBackend::Postgres, query);
+        let rows = database.query_all_raw(statement).await.unwrap();
+        let pids: Vec<i32> = rows
+            .iter()
+            .map(|row| row.try_get("", "pid").unwrap())
+            .filter(|pid| !but.contains(pid))
+            .collect();
+        if let Ok(pids) = pids.try_into() {
+            return pids;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
