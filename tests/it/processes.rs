@@ -177,13 +177,14 @@ async fn a_change_whose_notification_was_lost_is_found() {
     let mut socket = second.socket(&user).await;
     until_asked(&mut socket, id(&operation)).await;
     let database = database(&app).await;
-    database
+    let broken = database
         .execute_unprepared(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = current_database() AND query LIKE 'LISTEN%'",
         )
         .await
         .unwrap();
+    assert_eq!(broken.rows_affected(), 2, "each of the two listened");
     user.cancel(id(&operation)).await;
     let found = timeout(FOUND_WITHIN, socket.until("CANCELED")).await;
     found.expect("found in time");

@@ -97,7 +97,12 @@ async fn connect_here_follow_there_answer_elsewhere() {
 
 #[tokio::test]
 async fn a_clean_stop_hands_over_at_once() {
-    let mut app = TestApp::with(Backend::Postgres, slow()).await;
+    let setup = Setup {
+        // Nobody waits so long.
+        configure: |config| config.operations.lease = Duration::from_mins(1),
+        ..slow()
+    };
+    let mut app = TestApp::with(Backend::Postgres, setup).await;
     let second = app.replica().await;
     let user = app.user("a@example.com").await;
     let operation = user.connect("Admin", "admin123").await;
