@@ -289,13 +289,19 @@ async fn apply_migrations(database: &DatabaseConnection) -> Result<(), DbErr> {
 
 fn sqlite_options(url: &str) -> ConnectOptions {
     let mut options = quiet_options(url);
-    // Never closed: a database in memory lives as long as its connection.
+    // Never closed without need: a database in memory lives as long as its connection.
     options
         .max_connections(1)
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        // When `SQLite` gives a transaction up by itself (the disk is full, say), sqlx does not notice, takes
+        // further ones for parts of it, and never commits again.
+        .map_sqlx_sqlite_before_acquire(|connection, _| {
+            let is_usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_usable) })
+        })
         .map_sqlx_sqlite_opts(|options| {
             options
                 .create_if_missing(true)
@@ -379,7 +385,7 @@ fn create_file(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use sea_orm::{EntityTrait, Set};
+    use sea_orm::{ActiveModelTrait, EntityTrait, Set};
     use tempfile::TempDir;
 
     use super::*;
@@ -493,6 +499,33 @@ mod tests {
         assert!(!is_unique_violation(&error));
         held.rollback().await.unwrap();
         other.begin_with_options(immediate).await.unwrap();
+    }
+
+    /// `SQLite` does so when the disk is full at a COMMIT. What is committed afterwards must stand.
+    #[tokio::test]
+    async fn a_transaction_that_the_database_gave_up_by_itself_takes_no_other_with_it() {
+        let directory = TempDir::new().unwrap();
+        let url = file_url(&directory);
+        let database = connect(&url, 1).await.unwrap();
+        migrate(&database).await.unwrap();
+        let given_up = begin(&database).await.unwrap();
+        given_up.execute_unprepared("ROLLBACK").await.unwrap();
+        given_up.commit().await.unwrap_err();
+
+        drop(begin(&database).await.unwrap());
+        let user = entity::user::ActiveModel {
+            id: Set(uuid::Uuid::from_u128(1)),
+            email: Set("a@example.com".into()),
+            password_hash: Set(entity::user::PasswordHash::none()),
+            created_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
+            ..Default::default()
+        };
+        let transaction = begin(&database).await.unwrap();
+        user.insert(&transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        let other = connect(&url, 1).await.unwrap();
+        let users = entity::user::Entity::find().all(&other).await.unwrap();
+        assert_eq!(users.len(), 1);
     }
 
     #[test]

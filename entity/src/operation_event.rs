@@ -24,6 +24,8 @@ pub struct Model {
     pub elapsed_ms: i64,
     /// When it happened.
     pub occurred_at: Millis,
+    /// Chosen by whoever wrote it, who knows it again by this; none in rows of older releases.
+    pub change_id: Option<Uuid>,
 }
 
 /// None that queries use.

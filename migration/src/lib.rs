@@ -10,6 +10,7 @@ mod m20261121_000001_create_tables;
 mod m20261122_000001_limit_tries;
 mod m20261122_000002_identity_provider;
 mod m20261122_000003_tell_of_connections;
+mod m20261127_000001_identify_changes;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_limit_tries::Migration),
             Box::new(m20261122_000002_identity_provider::Migration),
             Box::new(m20261122_000003_tell_of_connections::Migration),
+            Box::new(m20261127_000001_identify_changes::Migration),
         ]
     }
 }

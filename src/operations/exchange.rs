@@ -13,8 +13,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use entity::operation;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    QuerySelect, Statement, sea_query::IntoCondition,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
+    QueryFilter, QuerySelect, Statement, sea_query::IntoCondition,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgListener;
@@ -258,9 +258,10 @@ impl Exchange {
         if driven.is_empty() {
             return Ok(());
         }
-        let own = self
-            .positions(operation::Column::Owner.eq(self.store.replica))
-            .await?;
+        let own = operation::Column::Owner.eq(self.store.replica);
+        // The index is of operations in flight.
+        let own = own.and(operation::Column::EndedAt.is_null());
+        let own = self.positions(own).await?;
         let own: HashMap<Uuid, i32> = own.into_iter().map(|at| (at.id, at.sequence)).collect();
         for (id, sequence) in driven {
             if own.get(&id).is_none_or(|now| *now > sequence) {

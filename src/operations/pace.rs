@@ -37,7 +37,7 @@ pub(super) fn settling_pause(look: u32, first: Duration) -> Duration {
 }
 
 /// After this many looks in vain, a session whose creation was never confirmed counts as not made.
-/// When the first pause is a second they take half a minute.
+/// When the first pause is a second they take a minute.
 pub(super) const SETTLING_LOOKS: u32 = 5;
 
 /// After this many polls in a row to which Intuned answers that it does not know the creation, the

@@ -125,7 +125,13 @@ async fn begin_disconnection_once(
         && let Ok(Some(canceled)) = observe(&operation.state, Observation::CanceledByUser)
     {
         let change = store
-            .apply_in(&transaction, &operation, canceled, Guard::Sequence(origin))
+            .apply_in(
+                &transaction,
+                &operation,
+                canceled,
+                Guard::Sequence(origin),
+                store.random.uuid(),
+            )
             .await?;
         disconnection.canceled = Some(change);
     }

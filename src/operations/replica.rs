@@ -265,6 +265,7 @@ impl Replica {
         let released = operation::Entity::update_many()
             .col_expr(operation::Column::Owner, Expr::value(Option::<Uuid>::None))
             .filter(operation::Column::Owner.eq(self.store.replica))
+            .filter(operation::Column::EndedAt.is_null())
             .exec(&self.store.database)
             .await?;
         Ok(released.rows_affected)

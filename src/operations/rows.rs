@@ -2,6 +2,7 @@
 
 use entity::{Millis, operation, operation_event};
 use sea_orm::ActiveValue::{NotSet, Set};
+use uuid::Uuid;
 
 use super::{
     model::{Event, EventKind, Lease, Operation},
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[error("operation {id} has status {status:?} without {missing}")]
 pub struct InconsistentRow {
-    id: uuid::Uuid,
+    id: Uuid,
     status: operation::Status,
     missing: &'static str,
 }
@@ -204,7 +205,11 @@ pub(super) fn new_row(
 }
 
 /// A change's row.
-pub(super) fn event_row(operation: &Operation, event: &Event) -> operation_event::ActiveModel {
+pub(super) fn event_row(
+    operation: &Operation,
+    event: &Event,
+    change_id: Uuid,
+) -> operation_event::ActiveModel {
     operation_event::ActiveModel {
         operation_id: Set(operation.id),
         sequence: Set(event.sequence),
@@ -213,6 +218,7 @@ pub(super) fn event_row(operation: &Operation, event: &Event) -> operation_event
         polls: Set(event.polls),
         elapsed_ms: Set(event.elapsed_ms),
         occurred_at: Set(Millis(event.occurred_at)),
+        change_id: Set(Some(change_id)),
     }
 }
 

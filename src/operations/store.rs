@@ -85,7 +85,7 @@ pub(super) enum Guard<'a> {
 pub(super) enum Inserted {
     /// It stands.
     New(Operation, Event),
-    /// The idempotency key started this one before.
+    /// This one was started before, by the same idempotency key or by an earlier try.
     Repeat(Operation),
     /// This one is in flight.
     Busy(Uuid),
@@ -129,6 +129,10 @@ impl Store {
     ) -> Result<Inserted, StoreError> {
         // An earlier try may have been committed without our hearing of it.
         if let Some(operation) = self.get(id).await? {
+            if operation.lease != self.first_lease() {
+                // And it has ended since, or somebody else has taken it over.
+                return Ok(Inserted::Repeat(operation));
+            }
             let event = operation.event(
                 EventKind::Change,
                 operation.state.message(),
@@ -184,10 +188,7 @@ impl Store {
             auth_session_id: renewed.unwrap_or_else(|| self.random.uuid().to_string()),
             connection_id: None,
             polls: 0,
-            lease: Lease {
-                owner: Some(self.replica),
-                epoch: 1,
-            },
+            lease: self.first_lease(),
             created_at: now,
             updated_at: now,
             expires_at: now + self.timeout,
@@ -197,7 +198,7 @@ impl Store {
         operation::Entity::insert(row)
             .exec_without_returning(&transaction)
             .await?;
-        operation_event::Entity::insert(rows::event_row(&operation, &event))
+        operation_event::Entity::insert(rows::event_row(&operation, &event, id))
             .exec_without_returning(&transaction)
             .await?;
         let started = audit::Event {
@@ -209,6 +210,14 @@ impl Store {
         Ok(Inserted::New(operation, event))
     }
 
+    /// Of an operation that begins on this replica.
+    fn first_lease(&self) -> Lease {
+        Lease {
+            owner: Some(self.replica),
+            epoch: 1,
+        }
+    }
+
     /// Writes that `current` is now in `state`, with what follows from that, or fails with
     /// [`StoreError::Superseded`] and changes nothing.
     pub(super) async fn apply(
@@ -217,9 +226,12 @@ impl Store {
         state: State,
         guard: Guard<'_>,
     ) -> Result<(Operation, Event), StoreError> {
+        let change_id = self.random.uuid();
         let is_doubtful = AtomicBool::new(false);
         let applied = retry(&self.metrics, || async {
-            let applied = self.apply_once(current, state.clone(), guard).await;
+            let applied = self
+                .apply_once(current, state.clone(), guard, change_id)
+                .await;
             if matches!(&applied, Err(error) if error.is_transient()) {
                 is_doubtful.store(true, Ordering::Relaxed);
             }
@@ -228,26 +240,30 @@ impl Store {
         .await;
         match applied {
             Err(StoreError::Superseded) if is_doubtful.into_inner() => {
-                self.find_applied(current, &state).await
+                self.find_applied(current, guard, change_id).await
             }
             applied => applied,
         }
     }
 
-    /// The change, if it stands after all: its commit may have gone through unheard.
+    /// The change, if it stands after all: its commit may have gone through unheard. By its own id, for
+    /// somebody else may have written the very same.
     async fn find_applied(
         &self,
         current: &Operation,
-        state: &State,
+        guard: Guard<'_>,
+        change_id: Uuid,
     ) -> Result<(Operation, Event), StoreError> {
-        let operation = self.get(current.id).await?;
-        let change = self.changes_after(current.id, current.sequence).await?;
-        match (operation, change.into_iter().next()) {
-            (Some(operation), Some(change))
-                if operation.sequence == current.sequence + 1 && operation.state == *state =>
-            {
-                Ok((operation, change))
-            }
+        let change = operation_event::Entity::find_by_id((current.id, current.sequence + 1))
+            .filter(operation_event::Column::ChangeId.eq(change_id))
+            .one(&self.database)
+            .await?;
+        let is_ours = |operation: &Operation| {
+            operation.sequence == current.sequence + 1
+                && (guard != Guard::Lease || operation.lease.epoch == current.lease.epoch)
+        };
+        match (self.get(current.id).await?.filter(is_ours), change) {
+            (Some(operation), Some(change)) => Ok((operation, change.into())),
             _ => Err(StoreError::Superseded),
         }
     }
@@ -257,9 +273,12 @@ impl Store {
         current: &Operation,
         state: State,
         guard: Guard<'_>,
+        change_id: Uuid,
     ) -> Result<(Operation, Event), StoreError> {
         let transaction = database::begin(&self.database).await?;
-        let changed = self.apply_in(&transaction, current, state, guard).await?;
+        let changed = self
+            .apply_in(&transaction, current, state, guard, change_id)
+            .await?;
         let state = &changed.0.state;
         match state {
             State::Pending(_) => crash::at(Point::BeforeUpstreamIdStored),
@@ -274,13 +293,14 @@ impl Store {
         Ok(changed)
     }
 
-    /// The same within a transaction of the caller's.
+    /// The same within a transaction of the caller's, who knows the change again by `change_id`.
     pub(super) async fn apply_in(
         &self,
         transaction: &DatabaseTransaction,
         current: &Operation,
         state: State,
         guard: Guard<'_>,
+        change_id: Uuid,
     ) -> Result<(Operation, Event), StoreError> {
         let now = self.clock.now();
         let mut next = Operation {
@@ -310,7 +330,7 @@ impl Store {
             return Err(StoreError::Superseded);
         }
         let event = next.event(EventKind::Change, next.state.message(), now);
-        operation_event::Entity::insert(rows::event_row(&next, &event))
+        operation_event::Entity::insert(rows::event_row(&next, &event, change_id))
             .exec_without_returning(transaction)
             .await?;
         if let State::Failed(failure) | State::Canceled(failure) = &next.state

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
+    sync::{AcquireError, Semaphore, SemaphorePermit},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -124,7 +124,10 @@ impl Worker {
 
     /// Hands the credentials to Intuned, once, and forgets them.
     async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
-        let started = self.hand_over(&tracked, credentials).await;
+        let Some(started) = self.hand_over(&tracked, credentials).await else {
+            tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
+            return self.reload(tracked).await;
+        };
         let observation = match started {
             Ok(upstream_id) => Observation::Started { upstream_id },
             // Nobody knows whether it began. A new session can be asked for; the old session of a
@@ -141,11 +144,12 @@ impl Worker {
         self.take(tracked, observation).await
     }
 
+    /// None when there is nothing to start any more.
     async fn hand_over(
         &self,
         tracked: &Tracked,
         credentials: Credentials,
-    ) -> Result<String, IntunedError> {
+    ) -> Option<Result<String, IntunedError>> {
         let request = CreateAuthSession {
             id: tracked.operation.auth_session_id.clone(),
             username: credentials.username,
@@ -155,29 +159,49 @@ impl Worker {
         let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
         let mut attempt = 0;
         loop {
-            sleep(
-                self.hold()
-                    .min(give_up.saturating_duration_since(Instant::now())),
-            )
-            .await;
-            let permit = self.starts.acquire().await;
+            let Ok(permit) = timeout_at(give_up, self.turn()).await else {
+                return Some(Err(IntunedError::RateLimited { retry_after: None }));
+            };
+            // It may have waited for long, or been stopped.
+            if !self.may_start(&tracked.operation).await {
+                return None;
+            }
             let starting = self.intuned.start_create(&request);
             let started = crash::during(Point::StartUnderWay, starting).await;
             drop(permit);
             let error = match started {
                 Ok(upstream_id) => {
                     crash::at(Point::AfterStartAnswer);
-                    return Ok(upstream_id);
+                    return Some(Ok(upstream_id));
                 }
-                Err(error) if error.may_have_acted() || !error.is_transient() => return Err(error),
+                Err(error) if error.may_have_acted() || !error.is_transient() => {
+                    return Some(Err(error));
+                }
                 Err(error) => error,
             };
             let pause = self.backoff(attempt, error.retry_after());
-            if Instant::now() + pause >= give_up || self.has_ended(&tracked.operation).await {
-                return Err(error);
+            if Instant::now() + pause >= give_up {
+                return Some(Err(error));
             }
             sleep(pause).await;
             attempt += 1;
+        }
+    }
+
+    /// Waits until a start may be sent: not while Intuned asks to be left alone, and not too many at once.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        while let Some(until) = self.intuned.held_until() {
+            sleep_until(until).await;
+        }
+        self.starts.acquire().await
+    }
+
+    /// Whether the operation is in flight, and this replica's to start.
+    async fn may_start(&self, operation: &Operation) -> bool {
+        match self.store.get(operation.id).await {
+            Ok(now) => now.is_some_and(|now| now.lease == operation.lease),
+            // What cannot be read nobody else can have taken over yet, as long as the heart beats.
+            Err(_) => self.heart.beats(),
         }
     }
 
@@ -416,11 +440,6 @@ impl Worker {
 
     fn backoff(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
         Backoff::new().delay(attempt, retry_after, &self.store.random)
-    }
-
-    async fn has_ended(&self, operation: &Operation) -> bool {
-        let now = self.store.get(operation.id).await;
-        matches!(now, Ok(Some(now)) if now.state.has_ended())
     }
 }
 

@@ -77,6 +77,50 @@ async fn a_start_that_was_turned_away_is_sent_again(
     app.finish().await;
 }
 
+#[rstest]
+#[tokio::test]
+async fn a_start_that_is_given_up_while_it_waits_is_not_sent(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let busy = Fault::answer(429).with_header("retry-after", "1");
+    app.intuned.script(Call::CreateStart, 1, &busy);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("turned away", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
+    user.cancel(id(&operation)).await;
+    // One that waits no shorter.
+    let later = app.user("b@example.com").await;
+    assert_eq!(end_of_admin(&app, &later).await["status"], "DONE");
+    assert_eq!(app.intuned.calls(Call::CreateStart), 2);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn no_start_is_sent_while_intuned_asks_to_be_left_alone(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| config.operations.timeout = Duration::from_secs(1),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let busy = Fault::answer(429).with_header("retry-after", "60");
+    app.intuned.script(Call::CreateStart, 1, &busy);
+    for email in ["a@example.com", "b@example.com"] {
+        let user = app.user(email).await;
+        let ended = end_of_admin(&app, &user).await;
+        assert_eq!(ended["failure"]["code"], "UPSTREAM_ERROR", "{ended:#}");
+        assert_eq!(ended["failure"]["retryable"], true);
+    }
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    app.finish().await;
+}
+
 /// Each of these may have begun the sign-in, or not: it is never sent again, and what came of it is
 /// found out by asking for the session.
 #[rstest]

@@ -8,7 +8,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryOrder};
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
@@ -177,18 +177,39 @@ async fn a_change_whose_notification_was_lost_is_found() {
     let mut socket = second.socket(&user).await;
     until_asked(&mut socket, id(&operation)).await;
     let database = database(&app).await;
-    database
+    let broken = database
         .execute_unprepared(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = current_database() AND query LIKE 'LISTEN%'",
         )
         .await
         .unwrap();
+    assert_eq!(broken.rows_affected(), 2, "each of the two listened");
     user.cancel(id(&operation)).await;
     let found = timeout(FOUND_WITHIN, socket.until("CANCELED")).await;
     found.expect("found in time");
     second.finish().await;
     app.finish().await;
+}
+
+/// A process with a proxy between it and the database.
+async fn behind_proxy(app: &TestApp) -> (Process, Proxy) {
+    let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
+    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;
+    url.set_port(Some(proxy.address.port())).unwrap();
+    let mut settings = settings(app, "5s");
+    settings.push(("DATABASE_URL", url.to_string()));
+    (Process::spawn(&settings), proxy)
+}
+
+/// Loses the acknowledgement of the next COMMIT.
+async fn lose_commit(proxy: &Proxy) {
+    proxy.lose_commits(1000);
+    while proxy.broken().1 == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    proxy.lose_commits(0);
 }
 
 /// Nobody knows whether a COMMIT took effect whose acknowledgement was lost; whoever follows must not
@@ -198,13 +219,7 @@ async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
     let mut app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
     app.stop().await;
-    let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
-    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-    let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;
-    url.set_port(Some(proxy.address.port())).unwrap();
-    let mut settings = settings(&app, "5s");
-    settings.push(("DATABASE_URL", url.to_string()));
-    let mut gateway = Process::spawn(&settings);
+    let (mut gateway, proxy) = behind_proxy(&app).await;
     let user = user.at(&gateway.ready().await);
     let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
     let first = user.connect("Admin", "admin123").await;
@@ -214,20 +229,43 @@ async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
     // A renewal, because no session is removed when it is given up: Intuned goes on asking.
     let renewal = user.connect("passcode", "admin123").await;
     let mut events = until_asked(&mut socket, id(&renewal)).await;
-    proxy.lose_commits(1000);
-    let cut = async {
-        while proxy.broken().1 == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        proxy.lose_commits(0);
-    };
-    let (canceled, ()) = tokio::join!(user.cancel(id(&renewal)), cut);
+    let (canceled, ()) = tokio::join!(user.cancel(id(&renewal)), lose_commit(&proxy));
     let status = &canceled["data"]["cancelOperation"]["operation"]["status"];
     assert_eq!(status, "CANCELED", "{canceled:#}");
     let rest = timeout(DEADLINE, socket.events()).await;
     events.extend(rest.expect("told in time"));
     assert_eq!(events.last().unwrap()["status"], "CANCELED", "{events:#?}");
     check_changes(&events);
+    gateway.stop().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_not_started() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let there = user.at(&gateway.ready().await);
+    let away = async {
+        lose_commit(&proxy).await;
+        proxy.set_away(true);
+        proxy.reset(100);
+        let me = user.data("{ me { activeOperation { id } } }", json!({}));
+        let operation = me.await["me"]["activeOperation"].clone();
+        user.cancel(id(&operation)).await;
+        proxy.set_away(false);
+        operation
+    };
+    let connecting = there.connect("Admin", "admin123");
+    let (told, canceled) = tokio::join!(connecting, away);
+    assert_eq!(id(&told), id(&canceled));
+    assert_eq!(told["status"], "CANCELED");
+    let next = there.connect("Admin", "admin123").await;
+    eventually("done", async || {
+        there.operation(id(&next)).await["status"] == "DONE"
+    })
+    .await;
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
     gateway.stop().await;
     app.finish().await;
 }

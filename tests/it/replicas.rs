@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use entity::{operation, replica};
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_gateway::simulator::{Call, Fault, PASSCODE};
 use sea_orm::{
-    ColumnTrait, Database, EntityTrait, PaginatorTrait, QueryFilter, Set, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, Database, DatabaseConnection, DbBackend, EntityTrait,
+    PaginatorTrait, QueryFilter, QuerySelect, Set, Statement, TransactionTrait, sea_query::Expr,
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -29,6 +30,28 @@ fn changes(events: &[Value]) -> Vec<u64> {
     changes
         .map(|event| event["sequence"].as_u64().unwrap())
         .collect()
+}
+
+async fn database(app: &TestApp) -> DatabaseConnection {
+    let url = app.config.database_url.expose_secret();
+    Database::connect(url).await.unwrap()
+}
+
+/// Gives all operations to another replica, as if it had taken them over.
+async fn hand_over(database: &DatabaseConnection) {
+    let other = Uuid::from_u128(2);
+    let far = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
+    let alive = replica::ActiveModel {
+        id: Set(other),
+        beat_at: Set(far.into()),
+    };
+    replica::Entity::insert(alive).exec(database).await.unwrap();
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Owner, Expr::value(other))
+        .col_expr(operation::Column::Epoch, Expr::value(2))
+        .exec(database)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -74,7 +97,12 @@ async fn connect_here_follow_there_answer_elsewhere() {
 
 #[tokio::test]
 async fn a_clean_stop_hands_over_at_once() {
-    let mut app = TestApp::with(Backend::Postgres, slow()).await;
+    let setup = Setup {
+        // Nobody waits so long.
+        configure: |config| config.operations.lease = Duration::from_mins(1),
+        ..slow()
+    };
+    let mut app = TestApp::with(Backend::Postgres, setup).await;
     let second = app.replica().await;
     let user = app.user("a@example.com").await;
     let operation = user.connect("Admin", "admin123").await;
@@ -95,8 +123,7 @@ async fn what_a_dead_replica_left_is_taken_over() {
     let user = app.user("a@example.com").await;
     let asked = app.asked(&user, "passcode").await;
     // As if its owner had died: nobody of that id gives signs of life.
-    let url = app.config.database_url.expose_secret();
-    let database = Database::connect(url).await.unwrap();
+    let database = database(&app).await;
     let nobody = Uuid::from_u128(1);
     operation::Entity::update_many()
         .col_expr(operation::Column::Owner, Expr::value(nobody))
@@ -135,24 +162,8 @@ async fn a_replica_whose_lease_was_taken_changes_nothing() {
     }
     let operation = user.connect("Admin", "admin123").await;
     eventually("asked", async || app.intuned.calls(Call::CreateResult) == 2).await;
-    let url = app.config.database_url.expose_secret();
-    let database = Database::connect(url).await.unwrap();
-    let other = Uuid::from_u128(2);
-    let far = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
-    let alive = replica::ActiveModel {
-        id: Set(other),
-        beat_at: Set(far.into()),
-    };
-    replica::Entity::insert(alive)
-        .exec(&database)
-        .await
-        .unwrap();
-    operation::Entity::update_many()
-        .col_expr(operation::Column::Owner, Expr::value(other))
-        .col_expr(operation::Column::Epoch, Expr::value(2))
-        .exec(&database)
-        .await
-        .unwrap();
+    let database = database(&app).await;
+    hand_over(&database).await;
     let pause = late + app.config.operations.pace.poll_interval * 20;
     let let_go = async || {
         let polls = app.intuned.calls(Call::CreateResult);
@@ -200,4 +211,94 @@ async fn followers_elsewhere_cost_no_polls() {
         "{polls} with, {without} without"
     );
     app.finish().await;
+}
+
+#[tokio::test]
+async fn a_start_that_waits_while_its_lease_is_taken_is_not_sent() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    let busy = Fault::answer(429).with_header("retry-after", "1");
+    app.intuned.script(Call::CreateStart, 1, &busy);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("turned away", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
+    hand_over(&database(&app).await).await;
+    // One that waits no shorter.
+    let later = app.user("b@example.com").await;
+    let done = later.connect("Admin", "admin123").await;
+    eventually("done", async || {
+        later.operation(id(&done)).await["status"] == "DONE"
+    })
+    .await;
+    assert_eq!(app.intuned.calls(Call::CreateStart), 2);
+    assert_eq!(user.operation(id(&operation)).await["status"], "STARTING");
+    user.cancel(id(&operation)).await;
+    app.finish().await;
+}
+
+/// Both find the question open, and the connection of one breaks before it has written anything.
+#[tokio::test]
+async fn of_two_answers_at_once_one_is_sent_although_a_connection_breaks() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let second = app.replica().await;
+    let user = app.user("a@example.com").await;
+    let mut asked = app.asked(&user, "passcode").await;
+    let database = database(&app).await;
+    let lock = database.begin().await.unwrap();
+    let locked = operation::Entity::find().lock_exclusive();
+    locked.one(&lock).await.unwrap();
+
+    let first = user.resume(&asked.id, &asked.request, PASSCODE);
+    let elsewhere = second.user(&user);
+    let late = elsewhere.resume(&asked.id, &asked.request, PASSCODE);
+    let trouble = async {
+        let [first] = waiting(&database, &[]).await;
+        first
+    };
+    let (first, late) = {
+        tokio::pin!(first, late);
+        let one = tokio::select! {
+            answer = &mut first => panic!("{answer:#}"),
+            one = trouble => one,
+        };
+        let trouble = async {
+            let both: [i32; 2] = waiting(&database, &[]).await;
+            let broken = both.into_iter().find(|pid| *pid != one).unwrap();
+            let break_it = format!("SELECT pg_terminate_backend({broken})");
+            database.execute_unprepared(&break_it).await.unwrap();
+            let _again: [i32; 2] = waiting(&database, &[broken]).await;
+            lock.rollback().await.unwrap();
+        };
+        let (first, late, ()) = tokio::join!(first, late, trouble);
+        (first, late)
+    };
+    let code = |answer: &Value| answer["errors"][0]["extensions"]["code"].clone();
+    assert_eq!(code(&first), Value::Null, "{first:#}");
+    assert_eq!(code(&late), "INFO_REQUEST_STALE", "{late:#}");
+    let events = asked.socket.events().await;
+    assert_eq!(events.last().unwrap()["status"], "DONE");
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    second.finish().await;
+    app.finish().await;
+}
+
+/// The processes of the server that wait for a lock, once they are so many, none of them one of `but`.
+async fn waiting<const COUNT: usize>(database: &DatabaseConnection, but: &[i32]) -> [i32; COUNT] {
+    let query = "SELECT pid FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    loop {
+        let statement = Statement::from_string(DbBackend::Postgres, query);
+        let rows = database.query_all_raw(statement).await.unwrap();
+        let pids: Vec<i32> = rows
+            .iter()
+            .map(|row| row.try_get("", "pid").unwrap())
+            .filter(|pid| !but.contains(pid))
+            .collect();
+        if let Ok(pids) = pids.try_into() {
+            return pids;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

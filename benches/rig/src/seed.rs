@@ -145,6 +145,7 @@ pub(crate) async fn operations(database: &DatabaseConnection, people: &[Person],
         polls: Set(0),
         elapsed_ms: Set(0),
         occurred_at: Set(Millis(now)),
+        change_id: Set(None),
     });
     insert::<operation_event::Entity>(database, events.collect()).await;
     analyze(database).await;
