@@ -154,7 +154,12 @@ impl Accounts {
                 config.passwords_waiting,
                 config.password_metrics.clone(),
             ),
-            tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
+            tries: Arc::new(Tries::new(
+                database.clone(),
+                &config.secret,
+                config.tries,
+                config.try_metrics.clone(),
+            )),
             tokens: Arc::new(Tokens::new(&config.secret)),
             sessions: sessions::reader(database.clone()),
             allow_sign_up: config.allow_sign_up,

@@ -240,7 +240,7 @@ fn ambient() -> Ambient {
 fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
     AppConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
-        metrics: None,
+        metrics: Some("127.0.0.1:0".parse().unwrap()),
         database_url: database.url.clone(),
         database_connections: 5,
         accounts: AccountsConfig {
