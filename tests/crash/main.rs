@@ -10,6 +10,8 @@
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/api.rs"]
 mod api;
+#[path = "../it/support/canaries.rs"]
+mod canaries;
 mod connect;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/database.rs"]

@@ -17,12 +17,12 @@ use tokio::net::TcpListener;
 
 use crate::{
     api::Api,
+    canaries::API_KEY,
     database::{Backend, TestDatabase},
     process::{self, Process, Settings},
     socket::{DEADLINE, Socket},
 };
 
-const API_KEY: &str = "a-key-for-tests";
 /// Long enough for a sign-in on a busy machine, short enough to wait for.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -37,6 +37,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// A gateway that does not die, and a user who is signed in.
     pub(crate) async fn set(backend: Backend) -> Self {
+        Self::with(backend, &[]).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn with(backend: Backend, more: &[(&'static str, &str)]) -> Self {
         let intuned = Simulator::new(
             SimulatorConfig {
                 generation: SimulatedGeneration::One,
