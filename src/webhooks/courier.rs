@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    crash::{self, Point},
     database,
     metrics::WebhookMetrics,
 };
@@ -90,6 +91,9 @@ impl Courier {
 
     async fn deliver(self, delivery: webhook_delivery::Model) {
         let sent = self.sender.send(&delivery).await;
+        if sent.is_ok() {
+            crash::at(Point::WebhookSent);
+        }
         let written = (|| self.write_down(&delivery, &sent))
             .retry(ExponentialBuilder::default().with_jitter())
             .when(database::is_transient)

@@ -60,6 +60,10 @@ impl Stage {
         let timeout = format!("{}s", OPERATION_TIMEOUT.as_secs());
         settings.push(("OPERATION_TIMEOUT", timeout));
         settings.push(("INTUNED_REQUEST_TIMEOUT", "1s".to_owned()));
+        let more = more
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        settings.extend(more);
         let gateway = Process::spawn(&settings);
         let user = Api::new(&gateway.ready().await)
             .sign_up("a@example.com")
@@ -149,15 +153,18 @@ impl Stage {
         changes
     }
 
+    pub(crate) fn database_url(&self) -> &str {
+        self.database.url.expose_secret()
+    }
+
     pub(crate) async fn tables(&self) -> Tables {
-        let url = self.database.url.expose_secret();
+        let url = self.database_url();
         Tables::read(&Database::connect(url).await.unwrap()).await
     }
 
     /// As if the time for what is noted for later had come.
     pub(crate) async fn let_time_pass(&self) {
-        let url = self.database.url.expose_secret();
-        let database = Database::connect(url).await.unwrap();
+        let database = Database::connect(self.database_url()).await.unwrap();
         session_removal::Entity::update_many()
             .set(session_removal::ActiveModel {
                 due_at: sea_orm::Set(chrono::DateTime::UNIX_EPOCH.into()),
