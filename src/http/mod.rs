@@ -23,6 +23,7 @@ mod observe;
 mod origin;
 mod pages;
 mod parameters;
+mod patience;
 mod refusal;
 mod router;
 mod seats;

@@ -6,6 +6,8 @@ use async_graphql::Executor;
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -174,16 +176,25 @@ async fn accept(
 /// Bytes that the kernel may hold for a peer that does not read; by itself it takes up to 4 MiB.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// Sends small messages at once, bounds what the kernel holds for a peer that does not read, and has the kernel give up on a peer that acknowledges nothing for
-/// `patience`: one that is gone without a word would be sent to for a quarter of an hour.
+/// As many of them may wait to be sent. Without this limit the kernel says that a peer takes something only
+/// when it has taken a third of the buffer, and a peer that takes little looks like one that takes nothing.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 * 1024;
+
+/// Sends small messages at once, bounds what the kernel holds for a peer that does not read, and has the
+/// kernel give up on a peer that acknowledges nothing for `patience`: one that is gone without a word
+/// would be sent to for a quarter of an hour.
 fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     rustix::net::sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_user_timeout(
-        stream,
-        u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
-    )?;
+    {
+        SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+        rustix::net::sockopt::set_tcp_user_timeout(
+            stream,
+            u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+        )?;
+    }
     Ok(())
 }
 
