@@ -36,6 +36,8 @@ pub enum Point {
     RemovalNoted,
     /// Intuned deleted the session, and its rows stand.
     RemovalDeleted,
+    /// The endpoint took a webhook, and that is not written down.
+    WebhookSent,
 }
 
 /// A request that takes longer counts as under way.

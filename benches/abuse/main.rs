@@ -12,6 +12,9 @@
 )]
 
 mod attack;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../../tests/it/support/canaries.rs"]
+mod canaries;
 mod honest;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../../tests/it/support/process.rs"]

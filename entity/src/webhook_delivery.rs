@@ -19,7 +19,7 @@ pub enum Kind {
     Renewed,
     /// Intuned said that the user must connect again.
     Expired,
-    /// The connection is gone, here and at Intuned.
+    /// The connection is gone: here and at Intuned, or with its account, and then perhaps not yet there.
     Removed,
 }
 

@@ -5,7 +5,7 @@ use std::{num::NonZero, thread, time::Duration};
 use secrecy::SecretString;
 
 use super::{PasswordParams, ProviderConfig, TryLimits};
-use crate::metrics::PasswordMetrics;
+use crate::metrics::{PasswordMetrics, TryMetrics};
 
 /// Passwords that may wait for each one that is being hashed: some two seconds' work.
 const WAITING_FOR_EACH_THREAD: usize = 64;
@@ -27,6 +27,8 @@ pub struct AccountsConfig {
     pub password_metrics: PasswordMetrics,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// What is counted of tries beyond that.
+    pub try_metrics: TryMetrics,
     /// Whether accounts may be opened here (setting `ALLOW_SIGN_UP`).
     pub allow_sign_up: bool,
     /// The identity provider whose tokens are taken as well.
@@ -46,6 +48,7 @@ impl AccountsConfig {
             passwords_waiting: threads * WAITING_FOR_EACH_THREAD,
             password_metrics: PasswordMetrics::default(),
             tries: TryLimits::default(),
+            try_metrics: TryMetrics::default(),
             allow_sign_up: true,
             provider: None,
         }

@@ -154,7 +154,12 @@ impl Accounts {
                 config.passwords_waiting,
                 config.password_metrics.clone(),
             ),
-            tries: Arc::new(Tries::new(database.clone(), &config.secret, config.tries)),
+            tries: Arc::new(Tries::new(
+                database.clone(),
+                &config.secret,
+                config.tries,
+                config.try_metrics.clone(),
+            )),
             tokens: Arc::new(Tokens::new(&config.secret)),
             sessions: sessions::reader(database.clone()),
             allow_sign_up: config.allow_sign_up,
@@ -321,19 +326,21 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
-        let (caller, _) = self.visit(token).await?;
+        let (caller, _) = self.visit(token, Origin::default()).await?;
         Ok(caller)
     }
 
     /// As [`Accounts::authenticate`], with the user as they are now, where that was read as well.
+    /// `origin` is who brings the token, for the trail of one that is seen first.
     ///
     /// # Errors
-    /// [`AccountError::InvalidToken`], or the database failed.
-    pub async fn visit(&self, token: &str) -> Result<(Caller, Option<Arc<Profile>>), AccountError> {
+    /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
+    pub async fn visit(&self, token: &str, origin: Origin) -> Result<Visit, AccountError> {
         let now = self.clock.now();
         let Some(claims) = self.tokens.verify(token, now) else {
             let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
-            return Ok((provider.authenticate(token, now).await?, None));
+            let record = (self.trail.as_ref(), &origin);
+            return Ok((provider.authenticate(token, now, record).await?, None));
         };
         let session = self.sessions.one(claims.session_id).await?;
         session

@@ -24,6 +24,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{AccountError, keyed};
+use crate::metrics::TryMetrics;
 
 /// For so long a client is known from which an owner has signed in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
@@ -62,6 +63,16 @@ pub(super) enum Trying {
     SignUp,
 }
 
+impl Trying {
+    /// As it is counted.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::SignUp => "sign_up",
+        }
+    }
+}
+
 /// A try that was counted.
 #[derive(Debug)]
 pub(super) struct Counted {
@@ -78,10 +89,13 @@ pub(super) struct Tries {
     mac: Hmac<Sha256>,
     for_each_address: Limit,
     for_each_client: Limit,
+    metrics: TryMetrics,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Limit {
+    /// Whose it is, as it is counted.
+    whose: &'static str,
     /// All that may be tried at once takes so long to be forgotten.
     window: TimeDelta,
     /// One try takes so long.
@@ -95,13 +109,14 @@ impl fmt::Debug for Tries {
 }
 
 impl Limit {
-    fn new(tries: u32, window: Duration) -> Self {
+    fn new(whose: &'static str, tries: u32, window: Duration) -> Self {
         let longest = TimeDelta::days(365);
         let window = TimeDelta::from_std(window).unwrap_or(longest);
         let tries = i32::try_from(tries).unwrap_or(i32::MAX).clamp(1, i32::MAX);
         // The database counts in milliseconds.
         let each = (window / tries).max(TimeDelta::milliseconds(1));
         Self {
+            whose,
             window: window.max(each),
             each,
         }
@@ -113,12 +128,14 @@ impl Tries {
         database: DatabaseConnection,
         secret: &SecretString,
         limits: TryLimits,
+        metrics: TryMetrics,
     ) -> Self {
         Self {
             database,
             mac: keyed::mac(secret),
-            for_each_address: Limit::new(limits.for_each_address, limits.window),
-            for_each_client: Limit::new(limits.for_each_client, limits.window),
+            for_each_address: Limit::new("address", limits.for_each_address, limits.window),
+            for_each_client: Limit::new("client", limits.for_each_client, limits.window),
+            metrics,
         }
     }
 
@@ -143,10 +160,11 @@ impl Tries {
             pair: self.id(&["pair", address, &network]),
         };
         // First the client's: one that is refused takes nothing from the address.
-        self.take(counted.client, self.for_each_client, now).await?;
+        self.take(trying, counted.client, self.for_each_client, now)
+            .await?;
         let known = trying == Trying::Password && self.is_known(counted.pair, now).await?;
         let id = if known { counted.pair } else { counted.address };
-        self.take(id, self.for_each_address, now).await?;
+        self.take(trying, id, self.for_each_address, now).await?;
         Ok(Counted {
             address: id,
             ..counted
@@ -189,7 +207,13 @@ impl Tries {
     }
 
     /// One statement, so that of several tries at once none is lost.
-    async fn take(&self, id: Uuid, limit: Limit, now: DateTime<Utc>) -> Result<(), AccountError> {
+    async fn take(
+        &self,
+        trying: Trying,
+        id: Uuid,
+        limit: Limit,
+        now: DateTime<Utc>,
+    ) -> Result<(), AccountError> {
         let settles_at = || Expr::col((tries::Entity, tries::Column::SettlesAt));
         let unsettled = CaseStatement::new()
             .case(settles_at().gt(Millis(now)), settles_at())
@@ -213,6 +237,7 @@ impl Tries {
         if taken == 1 {
             return Ok(());
         }
+        self.metrics.refused(trying.name(), limit.whose);
         let row = tries::Entity::find_by_id(id).one(&self.database).await?;
         let wait = row.map_or(limit.each, |row| row.settles_at.0 - last);
         Err(AccountError::TooManyTries {
@@ -291,13 +316,13 @@ mod tests {
 
     #[test]
     fn a_limit_is_spread_over_its_window() {
-        let limit = Limit::new(10, Duration::from_mins(15));
+        let limit = Limit::new("client", 10, Duration::from_mins(15));
         assert_eq!(limit.each, TimeDelta::seconds(90));
         assert_eq!(limit.window, TimeDelta::minutes(15));
-        let absurd = Limit::new(u32::MAX, Duration::ZERO);
+        let absurd = Limit::new("client", u32::MAX, Duration::ZERO);
         assert!(absurd.each > TimeDelta::zero() && absurd.window >= absurd.each);
         assert_eq!(
-            Limit::new(0, Duration::from_secs(1)).each,
+            Limit::new("client", 0, Duration::from_secs(1)).each,
             TimeDelta::seconds(1)
         );
     }

@@ -23,7 +23,7 @@ use crate::{
     },
     http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
-    metrics::{Metrics, MetricsServer, Registry},
+    metrics::{Metrics, MetricsServer, Registry, WebhookMetrics},
     operations::{Operations, OperationsConfig, StoreError},
     webhooks::{self, Outbox, WebhooksConfig},
 };
@@ -158,7 +158,9 @@ impl App {
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
         let records = (config.audit_retention, config.webhooks);
-        let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
+        let counted = metrics.webhooks.clone();
+        let (trail, outbox) =
+            keep_records(records, &database, ambient, counted, (&tasks, &shutdown))?;
         let intuned = IntunedClient::with_metrics(
             config.intuned,
             clock.clone(),
@@ -170,6 +172,7 @@ impl App {
             database.clone(),
             &AccountsConfig {
                 password_metrics: metrics.passwords.clone(),
+                try_metrics: metrics.tries.clone(),
                 ..config.accounts
             },
             clock.clone(),
@@ -285,13 +288,13 @@ fn keep_records(
     (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
     database: &DatabaseConnection,
     Ambient { clock, random }: Ambient,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    metrics: WebhookMetrics,
+    (tasks, shutdown): (&TaskTracker, &CancellationToken),
 ) -> Result<(Trail, Outbox), AppError> {
     let ambient = (clock.clone(), random.clone());
     let trail = Trail::start(database.clone(), audit_retention, ambient, tasks, shutdown);
-    let ambient = (clock, random);
-    let outbox = webhooks::start(webhooks, database.clone(), ambient, tasks, shutdown)
+    let (database, ambient) = (database.clone(), (clock, random));
+    let outbox = webhooks::start(webhooks, database, ambient, metrics, (tasks, shutdown))
         .map_err(AppError::Webhooks)?;
     Ok((trail, outbox))
 }

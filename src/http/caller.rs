@@ -4,7 +4,10 @@ use axum::http::{HeaderMap, header};
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::accounts::{AccountError, Accounts, Caller, Visit};
+use crate::{
+    accounts::{AccountError, Accounts, Caller, Visit},
+    audit::Origin,
+};
 
 /// Tells whose session a token is, and when that session ends.
 pub trait Authenticator: Send + Sync + 'static {
@@ -13,7 +16,13 @@ pub trait Authenticator: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>>;
 
     /// As [`Authenticator::authenticate`], with the user as they are now, where that costs nothing more.
-    fn visit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Visit, AccountError>> {
+    /// `origin` is where the token comes from, for the audit trail.
+    fn visit<'a>(
+        &'a self,
+        token: &'a str,
+        origin: Origin,
+    ) -> BoxFuture<'a, Result<Visit, AccountError>> {
+        let _ = origin;
         Box::pin(async move { Ok((self.authenticate(token).await?, None)) })
     }
 
@@ -26,8 +35,12 @@ impl Authenticator for Accounts {
         Box::pin(self.authenticate(token))
     }
 
-    fn visit<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Visit, AccountError>> {
-        Box::pin(self.visit(token))
+    fn visit<'a>(
+        &'a self,
+        token: &'a str,
+        origin: Origin,
+    ) -> BoxFuture<'a, Result<Visit, AccountError>> {
+        Box::pin(self.visit(token, origin))
     }
 
     fn session_ended(&self, caller: Caller) -> BoxFuture<'static, ()> {

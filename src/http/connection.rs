@@ -1,4 +1,4 @@
-//! A TCP connection that minds its manners: it gives up on a peer that takes nothing, and lets the
+//! A TCP connection that minds its manners: it gives up on a peer that takes too little, and lets the
 //! peer read the last answer before it is gone.
 
 use std::{
@@ -14,9 +14,8 @@ use tokio::{
     runtime::Handle,
     time::{sleep, timeout},
 };
-use tokio_io_timeout::TimeoutStream;
 
-use super::admission::Place;
+use super::{admission::Place, patience::Patient};
 
 /// How long what the peer still sends is read and thrown away.
 const LINGER: Duration = Duration::from_secs(2);
@@ -33,26 +32,24 @@ const LINGER_PAUSE: Duration = Duration::from_millis(20);
 /// is still sending, the socket lives on for a little while, to be read empty.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: Option<Pin<Box<TimeoutStream<TcpStream>>>>,
+    stream: Option<Patient<TcpStream>>,
     /// Whether the peer has said that it sends no more.
     ended: bool,
     place: Option<Place>,
 }
 
 impl Connection {
-    /// Writing fails once the peer has taken nothing for `write_timeout`.
+    /// Writing fails once the peer takes too little in `write_timeout`.
     pub(crate) fn new(stream: TcpStream, write_timeout: Duration, place: Place) -> Self {
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(write_timeout));
         Self {
-            stream: Some(Box::pin(stream)),
+            stream: Some(Patient::new(stream, write_timeout)),
             ended: false,
             place: Some(place),
         }
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TimeoutStream<TcpStream>>> {
-        let stream = self.stream.as_mut().map(Pin::as_mut);
+    fn stream(&mut self) -> io::Result<Pin<&mut Patient<TcpStream>>> {
+        let stream = self.stream.as_mut().map(Pin::new);
         stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
@@ -67,10 +64,7 @@ impl Drop for Connection {
     }
 }
 
-async fn linger(
-    mut stream: Pin<Box<TimeoutStream<TcpStream>>>,
-    _place: Option<Place>,
-) -> io::Result<()> {
+async fn linger(mut stream: Patient<TcpStream>, _place: Option<Place>) -> io::Result<()> {
     stream.shutdown().await?;
     let mut unwanted = vec![0; LINGER_BYTES];
     while stream.read(&mut unwanted).await? > 0 {

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     accounts::{AccountError, Caller, Profile},
+    audit,
     graphql::{
         PeerAddress, RequestContext, RequestId,
         documents::{Document, Documents},
@@ -63,6 +64,15 @@ pub(crate) struct Origin {
     pub(crate) peer: PeerAddress,
 }
 
+impl From<&Origin> for audit::Origin {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            client_address: Some(origin.peer.0),
+            request_id: Some(origin.request_id.0.clone()),
+        }
+    }
+}
+
 /// An operation that is ready to run.
 pub(crate) struct Operation {
     request: Request,
@@ -95,8 +105,9 @@ impl<E: Executor> Gateway<E> {
     pub(crate) async fn caller(
         &self,
         token: Option<SecretString>,
+        origin: &Origin,
     ) -> Result<Option<Caller>, Refusal> {
-        let (caller, _) = self.visitor(token).await?;
+        let (caller, _) = self.visitor(token, origin).await?;
         Ok(caller)
     }
 
@@ -104,11 +115,15 @@ impl<E: Executor> Gateway<E> {
     pub(crate) async fn visitor(
         &self,
         token: Option<SecretString>,
+        origin: &Origin,
     ) -> Result<(Option<Caller>, Option<Arc<Profile>>), Refusal> {
         let Some(token) = token else {
             return Ok((None, None));
         };
-        match self.authenticator.visit(token.expose_secret()).await {
+        let visit = self
+            .authenticator
+            .visit(token.expose_secret(), origin.into());
+        match visit.await {
             Ok((caller, profile)) => Ok((Some(caller), profile)),
             Err(AccountError::InvalidToken) => Ok((None, None)),
             Err(reason) => {

@@ -143,7 +143,7 @@ impl Call {
     ) -> Result<(Operation, Option<Caller>, Media), Refusal> {
         let allowed_origins = &gateway.settings.allowed_origins;
         let token = cookie::session_token(&self.headers, allowed_origins)?;
-        let (caller, profile) = gateway.visitor(token).await?;
+        let (caller, profile) = gateway.visitor(token, &self.origin).await?;
         // Parsed values take many times the room of their text: only now, and not for long.
         let operation = gateway
             .prepare(parameters()?, caller, &self.origin)?

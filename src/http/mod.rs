@@ -23,6 +23,7 @@ mod multipart;
 mod origin;
 mod pages;
 mod parameters;
+mod patience;
 mod refusal;
 mod router;
 mod seats;

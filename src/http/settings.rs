@@ -24,7 +24,8 @@ pub struct HttpSettings {
     pub mutation_timeout: Duration,
     /// How much longer either may run when it reads claims.
     pub claims_timeout: Duration,
-    /// A connection whose peer takes nothing for so long is closed.
+    /// For so long a peer may take over a message, or over 32 KiB of a longer one, before its connection is
+    /// closed.
     pub write_timeout: Duration,
     /// The longest wait for a socket's `connection_init`.
     pub socket_init_timeout: Duration,

@@ -1,7 +1,8 @@
-//! Password hashing, which keeps a core busy and therefore queues.
+//! Password hashing, which keeps a core busy and therefore queues, and the limits on tries.
 
 use prometheus_client::{
-    metrics::{gauge::Gauge, histogram::Histogram},
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use tokio::time::Instant;
@@ -65,5 +66,45 @@ impl Drop for PendingPassword {
         self.metrics.pending.dec();
         let took = self.started.elapsed();
         self.metrics.duration.observe(took.as_secs_f64());
+    }
+}
+
+/// Tries that were refused for their number.
+#[derive(Clone, Debug, Default)]
+pub struct TryMetrics {
+    refused: Family<RefusalLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    kind: &'static str,
+    limit: &'static str,
+}
+
+impl TryMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "tries_refused",
+            "Tries that were refused because there had been too many, by kind (password, sign_up) and by whose limit it was (address, client)",
+            metrics.refused.clone(),
+        );
+        // So that the first of each counts as an increase.
+        for kind in ["password", "sign_up"] {
+            for limit in ["address", "client"] {
+                drop(
+                    metrics
+                        .refused
+                        .get_or_create(&RefusalLabels { kind, limit }),
+                );
+            }
+        }
+        metrics
+    }
+
+    /// One was refused.
+    pub fn refused(&self, kind: &'static str, limit: &'static str) {
+        let labels = RefusalLabels { kind, limit };
+        self.refused.get_or_create(&labels).inc();
     }
 }

@@ -17,13 +17,14 @@ mod operations;
 mod process;
 mod sampled;
 mod server;
+mod webhooks;
 
 use async_graphql::parser::types::OperationType;
 use prometheus_client::metrics::{family::Family, histogram::Histogram};
 
 pub use prometheus_client::registry::Registry;
 
-pub use accounts::{PasswordMetrics, PendingPassword};
+pub use accounts::{PasswordMetrics, PendingPassword, TryMetrics};
 pub use database::{DatabaseMetrics, watch_pool};
 pub use graphql::{RequestSeries, Running};
 pub use http::{HttpMetrics, OpenSocket, OpenStream, StreamEnd, StreamWatch, Transport};
@@ -32,6 +33,7 @@ pub use operations::OperationMetrics;
 pub use process::register_process;
 pub use sampled::sampled;
 pub use server::MetricsServer;
+pub use webhooks::WebhookMetrics;
 
 /// What all names begin with, but for those of the process itself, which are the same everywhere.
 pub const PREFIX: &str = "intuned_gateway";
@@ -47,8 +49,12 @@ pub struct Metrics {
     pub operations: OperationMetrics,
     /// Password hashing.
     pub passwords: PasswordMetrics,
+    /// Tries that were refused for their number.
+    pub tries: TryMetrics,
     /// Statements and connections.
     pub database: DatabaseMetrics,
+    /// Webhooks.
+    pub webhooks: WebhookMetrics,
 }
 
 impl Metrics {
@@ -60,7 +66,9 @@ impl Metrics {
             intuned: IntunedMetrics::register(registry),
             operations: OperationMetrics::register(registry),
             passwords: PasswordMetrics::register(registry),
+            tries: TryMetrics::register(registry),
             database: DatabaseMetrics::register(registry),
+            webhooks: WebhookMetrics::register(registry),
         }
     }
 }

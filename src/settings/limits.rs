@@ -65,7 +65,8 @@ pub(super) struct LimitArgs {
     /// How long a request's body may take to arrive
     #[arg(long, env, value_name = "DURATION", default_value = "30s")]
     body_timeout: String,
-    /// After which a connection is closed whose peer takes nothing of what it is sent
+    /// After which a connection is closed whose peer has not taken a message that it is sent, or 32 KiB of a
+    /// longer one
     #[arg(long, env, value_name = "DURATION", default_value = "30s")]
     write_timeout: String,
     /// How long a query may run; where it reads claims, CLAIMS_TIMEOUT comes on top

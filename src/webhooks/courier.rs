@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
+    crash::{self, Point},
     database,
+    metrics::WebhookMetrics,
 };
 
 /// How many deliveries may be under way at once from each replica.
@@ -42,6 +44,7 @@ pub(super) struct Courier {
     pub(super) filled: Arc<Notify>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
+    pub(super) metrics: WebhookMetrics,
 }
 
 impl Courier {
@@ -88,6 +91,9 @@ impl Courier {
 
     async fn deliver(self, delivery: webhook_delivery::Model) {
         let sent = self.sender.send(&delivery).await;
+        if sent.is_ok() {
+            crash::at(Point::WebhookSent);
+        }
         let written = (|| self.write_down(&delivery, &sent))
             .retry(ExponentialBuilder::default().with_jitter())
             .when(database::is_transient)
@@ -113,6 +119,8 @@ impl Courier {
             Ok(()) => {
                 let delivered = Outcome::Delivered;
                 self.queue.settle(delivery.position, delivered).await?;
+                let after = self.clock.now() - delivery.occurred_at.0;
+                self.metrics.delivered(kind, after);
                 tracing::info!(webhook.id = %event_id, kind, attempts, "a webhook was delivered");
                 return Ok(());
             }
@@ -120,11 +128,13 @@ impl Courier {
         };
         if self.clock.now() - delivery.occurred_at.0 >= GIVE_UP_AFTER {
             self.queue.settle(delivery.position, Outcome::Dead).await?;
+            self.metrics.dead(kind);
             tracing::error!(webhook.id = %event_id, kind, attempts, %error, "a webhook was given up: nobody is told of it any more");
             return Ok(());
         }
         let pause = schedule::pause(*attempts, error.retry_after(), &self.random);
         self.queue.postpone(delivery, pause).await?;
+        self.metrics.failed(kind);
         tracing::warn!(webhook.id = %event_id, kind, attempts, %error, ?pause, "a webhook was not delivered yet");
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! came of it. `docs/webhooks.md` tells receivers what to expect.
 
 mod address;
+mod backlog;
 mod courier;
 mod outbox;
 mod queue;
@@ -22,7 +23,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use self::{courier::Courier, queue::Queue, sender::Sender};
-use crate::ambient::{Clock, Random};
+use crate::{
+    ambient::{Clock, Random},
+    metrics::WebhookMetrics,
+};
 
 pub use address::{has_public_host, is_public};
 pub use entity::webhook_delivery::Kind;
@@ -81,8 +85,8 @@ pub fn start(
     config: Option<WebhooksConfig>,
     database: DatabaseConnection,
     (clock, random): (Arc<dyn Clock>, Random),
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
+    metrics: WebhookMetrics,
+    (tasks, shutdown): (&TaskTracker, &CancellationToken),
 ) -> Result<Outbox, reqwest::Error> {
     let Some(config) = config else {
         return Ok(Outbox::closed());
@@ -96,11 +100,13 @@ pub fn start(
     let courier = Courier {
         queue,
         look_every: config.look_every,
+        metrics,
         sender: Arc::new(Sender::new(config, clock.clone())?),
         filled,
         clock,
         random,
     };
+    tasks.spawn(backlog::watch(courier.clone(), shutdown.clone()));
     tasks.spawn(courier.run(shutdown.clone()));
     Ok(outbox)
 }

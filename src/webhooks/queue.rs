@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use entity::webhook_delivery::{self, Outcome};
+use entity::{
+    Millis,
+    webhook_delivery::{self, Outcome},
+};
 use sea_orm::{
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait,
+    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait,
     sea_query::{Alias, Expr, LockBehavior, LockType, Query, SelectStatement},
 };
 
@@ -21,6 +24,14 @@ pub(super) struct Queue {
     pub(super) database: DatabaseConnection,
     /// For how long a delivery is left to whoever has taken it up.
     pub(super) lease: Duration,
+}
+
+/// What is still to be delivered.
+#[derive(Debug, Default, FromQueryResult)]
+pub(super) struct Backlog {
+    pub(super) waiting: i64,
+    /// When the oldest of it happened.
+    pub(super) oldest: Option<Millis>,
 }
 
 impl Queue {
@@ -81,6 +92,19 @@ impl Queue {
             .exec(&self.database)
             .await?;
         Ok(())
+    }
+
+    /// How much is still to be delivered.
+    pub(super) async fn backlog(&self) -> Result<Backlog, DbErr> {
+        let backlog = webhook_delivery::Entity::find()
+            .select_only()
+            .column_as(webhook_delivery::Column::Position.count(), "waiting")
+            .column_as(webhook_delivery::Column::OccurredAt.min(), "oldest")
+            .filter(webhook_delivery::Column::SettledAt.is_null())
+            .into_model()
+            .one(&self.database)
+            .await?;
+        Ok(backlog.unwrap_or_default())
     }
 
     /// Deletes deliveries that ended longer than `kept` ago.

@@ -12,6 +12,8 @@
 #[path = "../it/support/api.rs"]
 mod api;
 mod args;
+#[path = "../it/support/canaries.rs"]
+mod canaries;
 mod check;
 mod client;
 #[expect(dead_code, reason = "shared with tests that use more of it")]

@@ -10,6 +10,8 @@
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/api.rs"]
 mod api;
+#[path = "../it/support/canaries.rs"]
+mod canaries;
 mod connect;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/database.rs"]
@@ -18,8 +20,14 @@ mod passcode;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/process.rs"]
 mod process;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../it/support/receiver.rs"]
+mod receiver;
 mod removal;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/socket.rs"]
 mod socket;
 mod stage;
+#[path = "../it/support/wait.rs"]
+mod wait;
+mod webhook;

@@ -17,12 +17,12 @@ use tokio::net::TcpListener;
 
 use crate::{
     api::Api,
+    canaries::API_KEY,
     database::{Backend, TestDatabase},
     process::{self, Process, Settings},
     socket::{DEADLINE, Socket},
 };
 
-const API_KEY: &str = "a-key-for-tests";
 /// Long enough for a sign-in on a busy machine, short enough to wait for.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -37,6 +37,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// A gateway that does not die, and a user who is signed in.
     pub(crate) async fn set(backend: Backend) -> Self {
+        Self::with(backend, &[]).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn with(backend: Backend, more: &[(&'static str, &str)]) -> Self {
         let intuned = Simulator::new(
             SimulatorConfig {
                 generation: SimulatedGeneration::One,
@@ -55,6 +60,10 @@ impl Stage {
         let timeout = format!("{}s", OPERATION_TIMEOUT.as_secs());
         settings.push(("OPERATION_TIMEOUT", timeout));
         settings.push(("INTUNED_REQUEST_TIMEOUT", "1s".to_owned()));
+        let more = more
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        settings.extend(more);
         let gateway = Process::spawn(&settings);
         let user = Api::new(&gateway.ready().await)
             .sign_up("a@example.com")
@@ -144,15 +153,18 @@ impl Stage {
         changes
     }
 
+    pub(crate) fn database_url(&self) -> &str {
+        self.database.url.expose_secret()
+    }
+
     pub(crate) async fn tables(&self) -> Tables {
-        let url = self.database.url.expose_secret();
+        let url = self.database_url();
         Tables::read(&Database::connect(url).await.unwrap()).await
     }
 
     /// As if the time for what is noted for later had come.
     pub(crate) async fn let_time_pass(&self) {
-        let url = self.database.url.expose_secret();
-        let database = Database::connect(url).await.unwrap();
+        let database = Database::connect(self.database_url()).await.unwrap();
         session_removal::Entity::update_many()
             .set(session_removal::ActiveModel {
                 due_at: sea_orm::Set(chrono::DateTime::UNIX_EPOCH.into()),

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use intuned_gateway::http::{HttpSettings, Server};
+use rstest::rstest;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
+    time::Instant,
 };
 
 use crate::http_toy::{Toy, soon, until};
@@ -123,6 +125,64 @@ async fn a_reader_that_stops_reading_an_answer_is_cut_off() {
     let mut bytes = Vec::new();
     let _ = soon(stream.read_to_end(&mut bytes)).await;
     assert!(bytes.len() < 20_000_000);
+}
+
+/// Connects with room for so much on this side.
+async fn connect_narrowly(toy: &Toy, sent: &str, room: u32) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(room).expect("set");
+    let mut stream = socket.connect(toy.address).await.expect("connected");
+    soon(stream.write_all(sent.as_bytes())).await.expect("sent");
+    stream
+}
+
+/// Takes a little at a time until the connection ends; how much that was.
+async fn take(stream: &mut TcpStream, bytes: usize, pause: Duration) -> usize {
+    let mut taken = 0;
+    let mut buffer = vec![0; bytes];
+    while let Ok(1..) = stream.read(&mut buffer).await.inspect(|read| taken += read) {
+        tokio::time::sleep(pause).await;
+    }
+    taken
+}
+
+#[rstest]
+#[case::an_answer("text(length:20000000)", "*/*")]
+#[case::an_event_stream("flood", "text/event-stream")]
+#[tokio::test]
+async fn a_reader_that_trickles_is_cut_off(#[case] field: &str, #[case] accept: &str) {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let kind = if field == "flood" {
+        "subscription"
+    } else {
+        "query"
+    };
+    let request = format!(
+        "GET /graphql?query={kind}%7B{field}%7D HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
+    );
+    let mut stream = connect_narrowly(&toy, &request, 4096).await;
+    // Often enough, but far too little.
+    let taken = soon(take(&mut stream, 256, Duration::from_millis(10))).await;
+    assert!((1..1_000_000).contains(&taken), "{taken}");
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_but_steady_reader_gets_all_of_a_long_answer() {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_secs(1)).await;
+    let length = 3_000_000;
+    let request = format!(
+        "GET /graphql?query=%7Btext(length:{length})%7D HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    );
+    let began = Instant::now();
+    let mut stream = connect_narrowly(&toy, &request, 64 * 1024).await;
+    let taken = soon(take(&mut stream, 20_000, Duration::from_millis(10))).await;
+    assert!(taken > length, "{taken}");
+    assert!(
+        began.elapsed() > Duration::from_secs(1),
+        "it was no slow reader"
+    );
+    toy.stop().await;
 }
 
 #[tokio::test]

@@ -199,3 +199,69 @@ async fn accounts_are_not_opened_where_the_operator_wants_none() {
     assert_eq!(app.api.error_code(sign_up, input).await, "SIGN_UP_CLOSED");
     app.finish().await;
 }
+
+/// The kinds of the user's audit trail, the oldest first; each event says where it came from.
+async fn trail(user: &Api) -> Vec<String> {
+    let query = "{ me { auditTrail { edges { node { kind clientAddress requestId } } } } }";
+    let data = user.data(query, json!({})).await;
+    let edges = data["me"]["auditTrail"]["edges"].as_array().unwrap();
+    let kinds = edges.iter().rev().map(|edge| {
+        let event = &edge["node"];
+        assert_eq!(event["clientAddress"], "127.0.0.1", "{event}");
+        assert!(event["requestId"].is_string(), "{event}");
+        event["kind"].as_str().unwrap().to_owned()
+    });
+    kinds.collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn each_token_stands_in_the_trail_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (app, provider, key) = start(backend).await;
+    let replica = match backend {
+        Backend::Postgres => Some(app.replica().await),
+        Backend::Sqlite => None,
+    };
+    let there = replica
+        .as_ref()
+        .map_or(app.api.url.clone(), |r| r.url.clone());
+    let token = |age: i64| {
+        let mut claims = provider.claims("ada");
+        claims["iat"] = json!(claims["iat"].as_i64().unwrap() - age);
+        app.api.signed_in(&key.sign(&claims))
+    };
+    let first = token(0);
+    let mut expected = Vec::new();
+    // The order in which tokens were issued says nothing of the order in which they come.
+    for (user, kind) in [
+        (&first, "ACCOUNT_OPENED"),
+        (&token(3), "SIGNED_IN"),
+        (&token(2), "SIGNED_IN"),
+    ] {
+        let elsewhere = user.at(&there);
+        let users = (0..8).map(|n| if n % 2 == 0 { user } else { &elsewhere });
+        join_all(users.map(me)).await;
+        expected.push(kind);
+        assert_eq!(trail(&first).await, expected);
+    }
+    let socket = app.socket(&token(1)).await;
+    expected.push("SIGNED_IN");
+    assert_eq!(trail(&first).await, expected);
+
+    // What is refused leaves nothing.
+    let left = token(4);
+    expected.extend(["SIGNED_IN", "SIGNED_OUT"]);
+    for _ in 0..2 {
+        left.send("mutation { signOut { signedOut } }", json!({}))
+            .await;
+        assert_eq!(me(&left).await, Value::Null);
+        assert_eq!(trail(&first).await, expected);
+    }
+    drop(socket);
+    if let Some(replica) = replica {
+        replica.finish().await;
+    }
+    app.finish().await;
+}

@@ -3,13 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    time::Duration,
 };
 
+use entity::{Millis, webhook_delivery};
 use intuned_gateway::{app::AppError, simulator::PASSCODE};
 use rstest::rstest;
+use sea_orm::{ColumnTrait, Database, EntityTrait, QueryFilter, sea_query::Expr};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
-use crate::support::{API_KEY, Backend, Setup, TestApp, eventually};
+use crate::support::{API_KEY, Backend, Receiver, Reply, Setup, TestApp, eventually};
 
 /// What one reading shows.
 pub(crate) struct Reading {
@@ -53,21 +57,12 @@ impl Reading {
     }
 }
 
-/// A gateway that shows metrics.
-pub(crate) async fn measured(backend: Backend) -> TestApp {
-    let setup = Setup {
-        configure: |config| config.metrics = Some("127.0.0.1:0".parse().unwrap()),
-        ..Setup::default()
-    };
-    TestApp::with(backend, setup).await
-}
-
 #[rstest]
 #[tokio::test]
 async fn a_sign_in_can_be_followed_in_metrics(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
-    let app = measured(backend).await;
+    let app = TestApp::start(backend).await;
     let user = app.user("a@example.com").await;
     let before = Reading::of(&app).await;
     for (sample, expected) in [
@@ -147,7 +142,7 @@ async fn a_sign_in_can_be_followed_in_metrics(
 
 #[tokio::test]
 async fn requests_are_told_apart_by_what_they_ask_for_and_how_they_ended() {
-    let app = measured(Backend::Sqlite).await;
+    let app = TestApp::start(Backend::Sqlite).await;
     let ask = async |query: &str| app.api.send(query, json!({})).await;
     ask("query Anything { me { id } }").await;
     ask("query Else { me { id } __typename }").await;
@@ -200,8 +195,8 @@ async fn requests_are_told_apart_by_what_they_ask_for_and_how_they_ended() {
 #[tokio::test]
 async fn each_gateway_counts_for_itself() {
     let (one, other) = (
-        measured(Backend::Sqlite).await,
-        measured(Backend::Sqlite).await,
+        TestApp::start(Backend::Sqlite).await,
+        TestApp::start(Backend::Sqlite).await,
     );
     one.user("a@example.com").await;
     let sign_ups = r#"graphql_requests_total{kind="mutation",operation="signUp",outcome="ok"}"#;
@@ -213,7 +208,7 @@ async fn each_gateway_counts_for_itself() {
 
 #[tokio::test]
 async fn what_is_counted_has_a_help_text_and_a_conventional_name() {
-    let app = measured(Backend::Sqlite).await;
+    let app = TestApp::start(Backend::Sqlite).await;
     let reading = Reading::of(&app).await;
     let metrics = reading.metrics();
     assert!(metrics.len() > 25, "{metrics:?}");
@@ -239,9 +234,13 @@ async fn what_is_counted_has_a_help_text_and_a_conventional_name() {
 
 #[tokio::test]
 async fn without_an_address_nothing_is_shown_and_a_taken_one_is_told() {
-    let app = TestApp::start(Backend::Sqlite).await;
+    let setup = Setup {
+        configure: |config| config.metrics = None,
+        ..Setup::default()
+    };
+    let app = TestApp::with(Backend::Sqlite, setup).await;
     assert_eq!(app.metrics_address(), None);
-    let other = measured(Backend::Sqlite).await;
+    let other = TestApp::start(Backend::Sqlite).await;
     let taken = other.metrics_address().unwrap();
     let mut config = app.config.clone();
     config.metrics = Some(taken);
@@ -256,7 +255,7 @@ async fn without_an_address_nothing_is_shown_and_a_taken_one_is_told() {
 
 #[tokio::test]
 async fn metrics_hold_no_secrets() {
-    let app = measured(Backend::Sqlite).await;
+    let app = TestApp::start(Backend::Sqlite).await;
     let user = app.user("canary@example.com").await;
     let operation = user.connect("canary-username", "canary-password").await;
     let id = operation["id"].as_str().unwrap();
@@ -268,6 +267,124 @@ async fn metrics_hold_no_secrets() {
     let token = user.token.as_deref().unwrap();
     for secret in ["canary", API_KEY, token, id] {
         assert!(!text.contains(secret), "{secret}");
+    }
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn webhooks_are_counted_by_what_came_of_them_and_what_waits_is_seen(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let receiver = Receiver::start().await;
+    receiver.script([Reply::Hang, Reply::Status(503)]);
+    let mut webhooks = receiver.config();
+    // Long enough to be seen to wait.
+    webhooks.timeout = Duration::from_millis(500);
+    let setup = Setup {
+        webhooks: Some(webhooks),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let database = Database::connect(app.config.database_url.expose_secret());
+    let database = database.await.unwrap();
+    let deliveries = |event: &str, outcome: &str| {
+        format!(r#"webhook_deliveries_total{{event="connection.{event}",outcome="{outcome}"}}"#)
+    };
+    let counts = async |sample: &str, count: f64| {
+        eventually(sample, async || {
+            (Reading::of(&app).await.value(sample) - count).abs() < 0.1
+        })
+        .await;
+    };
+    // Tried again at once, and given up if it happened so long ago.
+    let hurry = async |age: chrono::TimeDelta| {
+        let deliveries = webhook_delivery::Entity::find().all(&database).await;
+        let occurred_at = deliveries.unwrap()[0].occurred_at.0 - age;
+        webhook_delivery::Entity::update_many()
+            .col_expr(webhook_delivery::Column::DueAt, Expr::value(0))
+            .col_expr(
+                webhook_delivery::Column::OccurredAt,
+                Expr::value(Millis(occurred_at)),
+            )
+            .filter(webhook_delivery::Column::SettledAt.is_null())
+            .exec(&database)
+            .await
+            .unwrap();
+    };
+    counts("webhooks_waiting", 0.0).await;
+
+    let user = app.user("a@example.com").await;
+    user.connect("Admin", "admin123").await;
+    counts("webhooks_waiting", 1.0).await;
+    counts(&deliveries("created", "failed"), 1.0).await;
+    hurry(chrono::TimeDelta::hours(1)).await;
+    counts(&deliveries("created", "failed"), 2.0).await;
+    eventually("it has waited for an hour", async || {
+        Reading::of(&app).await.value("webhook_oldest_age_seconds") > 3000.0
+    })
+    .await;
+    receiver.script([Reply::Status(404)]);
+    hurry(chrono::TimeDelta::days(3)).await;
+    counts(&deliveries("created", "dead"), 1.0).await;
+    counts("webhooks_waiting", 0.0).await;
+    counts("webhook_oldest_age_seconds", 0.0).await;
+
+    user.data(
+        "mutation { disconnectOrangeHrm { disconnected } }",
+        json!({}),
+    )
+    .await;
+    counts(&deliveries("removed", "delivered"), 1.0).await;
+    let reading = Reading::of(&app).await;
+    assert!((reading.value("webhook_delay_seconds_count") - 1.0).abs() < 0.1);
+    assert!(reading.value("webhook_delay_seconds_sum") < 60.0);
+    assert!(reading.value(&deliveries("created", "delivered")) < 0.1);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn tries_that_are_refused_are_counted_by_kind_and_limit(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| {
+            config.accounts.tries.for_each_address = 2;
+            config.accounts.tries.for_each_client = 5;
+        },
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let query = |field: &str, kind: &str| {
+        format!("mutation($i: {kind}Input!) {{ {field}(input: $i) {{ token }} }}")
+    };
+    let (sign_in, sign_up) = (query("signIn", "SignIn"), query("signUp", "SignUp"));
+    let code = async |query: &str, email: &str| {
+        let input = json!({ "i": { "email": email, "password": "wrong horse" } });
+        app.api.error_code(query, input).await
+    };
+    for refused in [false, false, true, true] {
+        let code = code(&sign_in, "a@example.com").await;
+        assert_eq!(code == "RATE_LIMITED", refused, "{code}");
+    }
+    // Refused ones by the address have been counted for the client.
+    code(&sign_in, "b@example.com").await;
+    assert_eq!(code(&sign_up, "c@example.com").await, "RATE_LIMITED");
+    let reading = Reading::of(&app).await;
+    for (kind, limit, count) in [
+        ("password", "address", 2.0),
+        ("password", "client", 0.0),
+        ("sign_up", "address", 0.0),
+        ("sign_up", "client", 1.0),
+    ] {
+        let sample = format!(r#"tries_refused_total{{kind="{kind}",limit="{limit}"}}"#);
+        assert!(
+            (reading.value(&sample) - count).abs() < 0.1,
+            "{sample}\n{}",
+            reading.text
+        );
+        assert!(reading.text.contains(&sample), "it begins at zero");
     }
     app.finish().await;
 }
@@ -290,7 +407,7 @@ fn base(name: &str) -> &str {
 
 #[tokio::test]
 async fn the_dashboard_the_alerts_and_the_docs_name_what_is_shown() {
-    let app = measured(Backend::Sqlite).await;
+    let app = TestApp::start(Backend::Sqlite).await;
     let reading = Reading::of(&app).await;
     let shown: BTreeSet<String> = reading
         .metrics()
@@ -313,7 +430,7 @@ async fn the_dashboard_the_alerts_and_the_docs_name_what_is_shown() {
 
 #[tokio::test]
 async fn the_lag_of_notifications_is_measured_where_a_change_is_followed() {
-    let app = measured(Backend::Postgres).await;
+    let app = TestApp::start(Backend::Postgres).await;
     let other = app.replica().await;
     let user = app.user("a@example.com").await;
     let operation = other.user(&user).connect("passcode", "admin123").await;

@@ -1,4 +1,4 @@
-//! No credential is stored, logged or told: what must stay secret is looked for everywhere.
+//! No credential is stored, logged, traced, counted or told: what must stay secret is looked for everywhere.
 
 use std::fs;
 
@@ -9,10 +9,16 @@ use intuned_gateway::{
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{API_KEY, Backend, Log, Setup, TestApp, eventually};
+use crate::{
+    support::{
+        API_KEY, Api, Backend, Collector, Log, Process, Receiver, Setup, TestApp, WEBHOOK_SECRET,
+        canaries, eventually, places, process,
+    },
+    telemetry::free_address,
+};
 
 const PASSWORD: &str = "canary-password-91c4";
 const PASSCODE: &str = "canary-passcode-2e7b";
@@ -58,33 +64,25 @@ async fn dump(backend: Backend, url: &str) -> String {
     text
 }
 
-#[rstest]
-#[tokio::test]
-async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
-    let log = Log::new();
-    let settings = LogSettings {
-        format: LogFormat::Text,
-        filter: "trace".into(),
-    };
-    let layer = telemetry::layer(&settings, false, log.clone()).unwrap();
-    // The gateway runs on this thread.
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+/// What came of it.
+struct Played {
+    /// The user's session token.
+    token: String,
+    answers: Vec<Value>,
+}
 
-    let setup = Setup {
-        configure: |config| config.operations.proxies.allow_user_proxy = true,
-        ..Setup::default()
-    };
-    let app = TestApp::with(backend, setup).await;
+/// Uses each secret once, and gets wrong what can be got wrong with it.
+async fn play(api: &Api) -> Played {
     let mut answers = Vec::new();
     let sign_up = "mutation($i: SignUpInput!) { signUp(input: $i) { token } }";
     let input = json!({ "i": { "email": "a@example.com", "password": ACCOUNT_PASSWORD } });
-    let signed_up = app.api.send(sign_up, input.clone()).await;
+    let signed_up = api.send(sign_up, input.clone()).await;
     let token = signed_up["data"]["signUp"]["token"]
         .as_str()
         .unwrap()
         .to_owned();
-    answers.push(app.api.send(sign_up, input).await);
-    let user = app.api.signed_in(&token);
+    answers.push(api.send(sign_up, input).await);
+    let user = api.signed_in(&token);
 
     let proxy = format!("http://me:{PROXY_PASSWORD}@proxy.test:3128");
     let rejected = user
@@ -134,6 +132,27 @@ async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] ba
     answers.push(user.resume(id, &request, PASSCODE).await);
     answers.push(user.resume(id, "another", PASSCODE).await);
     user.cancel(id).await;
+    Played { token, answers }
+}
+
+#[rstest]
+#[tokio::test]
+async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let log = Log::new();
+    let settings = LogSettings {
+        format: LogFormat::Text,
+        filter: "trace".into(),
+    };
+    let layer = telemetry::layer(&settings, false, log.clone()).unwrap();
+    // The gateway runs on this thread.
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+
+    let setup = Setup {
+        configure: |config| config.operations.proxies.allow_user_proxy = true,
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let played = play(&app.api).await;
     let stored = dump(backend, app.config.database_url.expose_secret()).await;
     assert!(
         stored.contains("a@example.com"),
@@ -157,14 +176,14 @@ async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] ba
         logged.contains("an operation changed"),
         "the log shows what is logged: {logged}"
     );
-    let answers = json!(answers).to_string();
+    let answers = json!(played.answers).to_string();
     for secret in [
         PASSWORD,
         PASSCODE,
         PROXY_PASSWORD,
         ACCOUNT_PASSWORD,
         API_KEY,
-        &token,
+        &played.token,
     ] {
         for (place, text) in [
             ("log", &logged),
@@ -179,4 +198,64 @@ async fn nothing_shows_a_secret(#[values(Backend::Sqlite, Backend::Postgres)] ba
             .any(|bytes| bytes == secret.as_bytes());
         assert!(!in_files, "{secret} stands in a file");
     }
+}
+
+/// The program itself, as it is run: what it writes on stderr and stdout, the spans that it sends to a
+/// collector, its metrics, its database, and what it tells an endpoint. All of these go through the sieve.
+#[rstest]
+#[tokio::test]
+async fn a_process_shows_no_secret(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let mut app = TestApp::start(backend).await;
+    app.stop().await;
+    let (collector, tracing) = Collector::start().await;
+    let receiver = Receiver::start().await;
+    let metrics = free_address();
+    let database_url = app.config.database_url.expose_secret();
+    let base_url = app.config.intuned.base_url.as_str();
+    let mut settings = process::settings(database_url, base_url, API_KEY);
+    settings.extend(tracing);
+    settings.extend([
+        ("ALLOW_USER_PROXY", "true".to_owned()),
+        ("METRICS_ADDR", metrics.clone()),
+        ("RUST_LOG", "trace".to_owned()),
+        ("WEBHOOK_ALLOW_PRIVATE", "true".to_owned()),
+        ("WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+        ("WEBHOOK_URL", receiver.url.clone()),
+    ]);
+    let mut gateway = Process::spawn(&settings);
+    let api = Api::new(&gateway.ready().await);
+    let played = play(&api).await;
+    let user = api.signed_in(&played.token);
+    user.connect("Admin", "admin123").await;
+    receiver.until(1).await;
+
+    let page = reqwest::get(format!("http://{metrics}/metrics")).await;
+    let page = page.unwrap().text().await.unwrap();
+    assert!(page.contains("webhook_deliveries_total"), "{page}");
+    places::sieve_database(backend, &app.database).await;
+    gateway.stop().await;
+    for request in receiver.received() {
+        canaries::sieve("a webhook", format!("{request:?}").as_bytes());
+    }
+    let names: Vec<_> = collector.spans().into_iter().map(|it| it.name).collect();
+    for name in ["request", "graphql", "operation", "upstream call"] {
+        assert!(
+            names.iter().any(|it| it == name),
+            "{name} is not in {names:?}"
+        );
+    }
+    let log = gateway.log();
+    assert!(log.contains("\"level\":\"DEBUG\"") || log.contains("\"level\":\"TRACE\""));
+    // The token is not one that every test knows, but for how it begins.
+    for (place, text) in [
+        ("log", &log),
+        ("spans", &collector.text()),
+        ("metrics", &page),
+    ] {
+        assert!(
+            !text.contains(&played.token),
+            "the token stands in the {place}"
+        );
+    }
+    app.finish().await;
 }

@@ -24,7 +24,10 @@ use rstest::rstest;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
-const SECRET: &str = "a secret of thirty-two characters";
+use crate::support::canaries;
+
+/// Part of it is what every test looks for.
+const SECRET: &str = "canary-secret-of-32-characters..";
 
 /// Runs the program in an empty directory with this environment and no other.
 fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -32,13 +35,17 @@ fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
 }
 
 fn run_in(directory: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
+    let output = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
         .args(args)
         .env_clear()
         .envs(environment.iter().copied())
         .current_dir(directory.path())
         .output()
-        .unwrap()
+        .unwrap();
+    canaries::sieve("stdout", &output.stdout);
+    canaries::sieve("stderr", &output.stderr);
+    canaries::assert_no_leaks();
+    output
 }
 
 fn stderr(output: &Output) -> String {

@@ -1,62 +1,17 @@
 //! One thread from a request to the calls of Intuned: its id in the log and on the wire, its trace at a
 //! collector.
 
-use std::sync::{Arc, Mutex};
-
-use axum::{Router, body::Bytes, http::HeaderMap, routing::post};
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest, trace::v1::Span,
-};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
-use crate::support::{API_KEY, Api, Backend, Process, TestDatabase, eventually, process};
+use crate::support::{
+    API_KEY, Api, Backend, Collector, Process, TestDatabase, eventually, process,
+};
 
 const PASSWORD: &str = "canary-password-7d3e";
 const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
-
-/// A collector that keeps what it is sent.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Bytes>>>);
-
-impl Collector {
-    async fn start() -> (Self, String) {
-        let collector = Self::default();
-        let kept = collector.clone();
-        let take = async move |headers: HeaderMap, body: Bytes| {
-            assert_eq!(headers["content-type"], "application/x-protobuf");
-            assert_eq!(headers["x-collector-key"], "collector-key");
-            kept.0.lock().unwrap().push(body);
-        };
-        let router = Router::new().route("/v1/traces", post(take));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async { axum::serve(listener, router).await });
-        (collector, url)
-    }
-
-    fn requests(&self) -> Vec<ExportTraceServiceRequest> {
-        let bodies = self.0.lock().unwrap();
-        let requests = bodies.iter();
-        requests
-            .map(|body| ExportTraceServiceRequest::decode(body.clone()).unwrap())
-            .collect()
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        let resources = self.requests().into_iter().flat_map(|it| it.resource_spans);
-        let scopes = resources.flat_map(|it| it.scope_spans);
-        scopes.flat_map(|it| it.spans).collect()
-    }
-
-    /// Everything that was sent, as text.
-    fn text(&self) -> String {
-        format!("{:?}", self.requests())
-    }
-}
 
 fn trace_of(span: &Span) -> u128 {
     u128::from_be_bytes(span.trace_id.as_slice().try_into().unwrap())
@@ -100,18 +55,13 @@ async fn connect(url: &str, token: &str) -> reqwest::Response {
 
 #[tokio::test]
 async fn a_request_can_be_followed_to_intuned_and_in_traces() {
-    let (collector, endpoint) = Collector::start().await;
+    let (collector, tracing) = Collector::start().await;
     let intuned = intuned().await;
     let database = TestDatabase::create(Backend::Sqlite).await;
     let mut settings = process::settings(database.url.expose_secret(), &intuned.uri(), API_KEY);
+    settings.extend(tracing);
     settings.extend([
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-        (
-            "OTEL_EXPORTER_OTLP_HEADERS",
-            "x-collector-key=collector-key".to_owned(),
-        ),
         ("OTEL_SERVICE_NAME", "gateway-under-test".to_owned()),
-        ("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned()),
         ("RUST_LOG", "debug".to_owned()),
     ]);
     let mut gateway = Process::spawn(&settings);
@@ -260,7 +210,7 @@ async fn a_collector_that_is_away_changes_nothing() {
     gateway.stop().await;
 }
 
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }

@@ -4,12 +4,15 @@ use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use entity::{
-    user,
+    Millis, session_removal, user,
     webhook_delivery::{self, Outcome},
 };
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
-use intuned_gateway::webhooks::{SigningKey, WebhooksConfig};
+use intuned_gateway::{
+    simulator::{Call, Fault},
+    webhooks::{SigningKey, WebhooksConfig},
+};
 use rstest::rstest;
 use sea_orm::{Database, DatabaseConnection, EntityTrait, PaginatorTrait, sea_query::Expr};
 use secrecy::ExposeSecret;
@@ -21,6 +24,7 @@ use crate::support::{
 };
 
 const STATUS: &str = "{ me { connection { id status } } }";
+const DELETE: &str = r#"mutation { deleteAccount(password: "correct horse") { deleted } }"#;
 const DISCONNECT: &str = "mutation { disconnectOrangeHrm { disconnected } }";
 
 async fn app(backend: Backend, webhooks: WebhooksConfig) -> TestApp {
@@ -316,7 +320,7 @@ async fn after_days_a_delivery_is_dead_and_the_next_goes_on(
     webhook_delivery::Entity::update_many()
         .col_expr(
             webhook_delivery::Column::OccurredAt,
-            Expr::value(entity::Millis(before)),
+            Expr::value(Millis(before)),
         )
         .exec(&database)
         .await
@@ -400,5 +404,54 @@ async fn an_account_that_is_deleted_leaves_what_is_to_be_told(
     hurry(&database).await;
     let received = receiver.until(2).await;
     assert_ne!(received[1].json()["data"]["userId"], Value::Null);
+    app.finish().await;
+}
+
+/// Also when Intuned does not delete the session, or says nothing for longer than anybody waits, and
+/// does it only when nobody here knows the user any more.
+#[rstest]
+#[case::at_once(None)]
+#[case::refused(Some(Fault::answer(503)))]
+#[case::silent(Some(Fault::hang()))]
+#[tokio::test]
+async fn deleting_an_account_tells_of_its_connection_once(
+    #[case] fault: Option<Fault>,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let receiver = Receiver::start().await;
+    let mut app = app(backend, receiver.config()).await;
+    let user = app.user("a@example.com").await;
+    connect(&user).await;
+    let created = receiver.until(1).await.remove(0).json();
+    if let Some(fault) = &fault {
+        app.intuned.script(Call::Delete, 1, fault);
+    }
+    let data = user.data(DELETE, json!({})).await;
+    assert_eq!(data["deleteAccount"]["deleted"], true);
+    let database = database(&app).await;
+    assert_eq!(user::Entity::find().count(&database).await.unwrap(), 0);
+    let removed = receiver.until(2).await.remove(1);
+    assert_eq!(removed.kind(), "connection.removed");
+    assert_eq!(removed.json()["data"], created["data"]);
+
+    // Whoever asked Intuned has given up by the end of this.
+    app.restart().await;
+    assert_eq!(app.intuned.sessions().is_empty(), fault.is_none());
+    session_removal::Entity::update_many()
+        .col_expr(
+            session_removal::Column::DueAt,
+            Expr::value(Millis(chrono::DateTime::UNIX_EPOCH)),
+        )
+        .exec(&database)
+        .await
+        .unwrap();
+    // The row stays until nothing under way at Intuned can bring the session back.
+    eventually("removed at Intuned too", async || {
+        let removals = session_removal::Entity::find().all(&database).await;
+        let mut removals = removals.unwrap().into_iter();
+        app.intuned.sessions().is_empty() && removals.all(|row| row.due_at == row.settles_at)
+    })
+    .await;
+    assert_eq!(kinds(&receiver.received()).len(), 2);
     app.finish().await;
 }

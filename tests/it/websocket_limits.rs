@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use rstest::rstest;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::{Message, http::StatusCode};
 
 use crate::{
@@ -192,6 +193,26 @@ async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
     client.subscribe("1", "subscription { flood }").await;
     stalled(&toy).await;
     until(|| toy.accounts.watchers() == 0).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_trickles_is_closed() {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    client.subscribe("1", "subscription { flood }").await;
+    stalled(&toy).await;
+    let trickling = async {
+        // Below the protocol: of a message that is never had whole.
+        while let Ok(1..) = client.socket.get_mut().read(&mut [0; 64]).await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let closed = until(|| toy.accounts.watchers() == 0);
+    tokio::select! {
+        () = closed => {}
+        // It sees the end first when the gateway's goes before what it has taken in.
+        () = trickling => until(|| toy.accounts.watchers() == 0).await,
+    }
 }
 
 /// Waits until the flood stands still: what is made is as much as the kernel's buffers hold.

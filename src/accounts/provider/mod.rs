@@ -2,8 +2,8 @@
 //! they are is known from issuer and subject alone. An e-mail address never links them to an account
 //! that was opened here: whoever could get the address confirmed elsewhere would take it over.
 //!
-//! A token that is seen first makes a session, and the user if need be. From then on the session is
-//! watched, ended and forgotten as any other. That a session was ended, or a user deleted, is kept as a
+//! A token that is seen first makes a session, and the user if need be, and stands in the trail as a
+//! sign-in. From then on the session is watched, ended and forgotten as any other. That a session was ended, or a user deleted, is kept as a
 //! revocation for as long as there may be such tokens.
 
 mod keys;
@@ -26,7 +26,11 @@ use uuid::Uuid;
 
 use self::{keys::Keys, token::Identity};
 use super::{AccountError, Caller, keyed};
-use crate::{ambient::Random, database};
+use crate::{
+    ambient::Random,
+    audit::{self, Origin, Trail},
+    database,
+};
 
 /// How often a first sight is tried that collides with another.
 const TRIES: usize = 4;
@@ -43,6 +47,9 @@ pub struct ProviderConfig {
     /// Where its keys are (setting `OIDC_JWKS_URL`).
     pub jwks_url: Url,
 }
+
+/// Where it is recorded that somebody was seen, if anywhere, and where they came from.
+type Record<'a> = (Option<&'a Trail>, &'a Origin);
 
 /// Tells whose tokens the provider's are.
 #[derive(Debug)]
@@ -80,6 +87,7 @@ impl Provider {
         &self,
         token: &str,
         now: DateTime<Utc>,
+        record: Record<'_>,
     ) -> Result<Caller, AccountError> {
         let identity = self.verify(token, now).await?;
         let session = session::Entity::find_by_id(identity.session_id)
@@ -87,7 +95,7 @@ impl Provider {
             .await?;
         match session {
             Some(session) => caller(&session, now),
-            None => self.admit(&identity, now).await,
+            None => self.admit(&identity, now, record).await,
         }
     }
 
@@ -103,11 +111,16 @@ impl Provider {
     }
 
     /// Makes the session of a token that is seen for the first time.
-    async fn admit(&self, identity: &Identity, now: DateTime<Utc>) -> Result<Caller, AccountError> {
+    async fn admit(
+        &self,
+        identity: &Identity,
+        now: DateTime<Utc>,
+        record: Record<'_>,
+    ) -> Result<Caller, AccountError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.admit_once(identity, now).await {
+            match self.admit_once(identity, now, record).await {
                 // Another replica sees the same user or token, or deletes the user, right now.
                 Err(AccountError::Database(error)) if collided(&error) && tries < TRIES => {}
                 admitted => return admitted,
@@ -119,6 +132,7 @@ impl Provider {
         &self,
         identity: &Identity,
         now: DateTime<Utc>,
+        (trail, origin): Record<'_>,
     ) -> Result<Caller, AccountError> {
         let transaction = database::begin(&self.database).await?;
         if let Some(session) = session::Entity::find_by_id(identity.session_id)
@@ -127,7 +141,7 @@ impl Provider {
         {
             return caller(&session, now);
         }
-        let user_id = self.user(&transaction, identity, now).await?;
+        let (user_id, seen) = self.user(&transaction, identity, now).await?;
         let session = session::Model {
             id: identity.session_id,
             user_id,
@@ -136,6 +150,10 @@ impl Provider {
         };
         let inserted = session.clone().into_active_model().reset_all();
         inserted.insert(&transaction).await?;
+        if let Some(trail) = trail {
+            let seen = audit::Event::new(user_id, seen).by(origin);
+            trail.record(&transaction, seen).await?;
+        }
         // Last: who revokes at this moment has either left a row or finds the session.
         if self.is_revoked(&transaction, identity).await? {
             return Err(AccountError::InvalidToken);
@@ -144,13 +162,13 @@ impl Provider {
         caller(&session, now)
     }
 
-    /// The user of the issuer and subject, made on first sight.
+    /// The user of the issuer and subject, made on first sight, and what that they were seen is to them.
     async fn user(
         &self,
         database: &impl ConnectionTrait,
         identity: &Identity,
         now: DateTime<Utc>,
-    ) -> Result<Uuid, DbErr> {
+    ) -> Result<(Uuid, audit::Kind), DbErr> {
         let known = user::Entity::find()
             .filter(user::Column::Issuer.eq(&self.issuer))
             .filter(user::Column::Subject.eq(&identity.subject))
@@ -163,7 +181,7 @@ impl Provider {
                 changed.contact_email = Set(identity.email.clone());
                 changed.update(database).await?;
             }
-            return Ok(id);
+            return Ok((id, audit::Kind::SignedIn));
         }
         let id = self.random.uuid_at(now);
         let user = user::Model {
@@ -178,7 +196,7 @@ impl Provider {
         let inserted = user.into_active_model().reset_all();
         inserted.insert(database).await?;
         tracing::info!(user.id = %id, "the identity provider sent a new user");
-        Ok(id)
+        Ok((id, audit::Kind::AccountOpened))
     }
 
     async fn is_revoked(

@@ -226,9 +226,10 @@ impl<E: Executor> Session<E> {
             Credentials::Malformed => return Err(Close::Forbidden.into()),
         };
         let gateway = Arc::clone(&self.gateway);
+        let origin = self.origin.clone();
         self.phase = Phase::Checking(Box::pin(async move {
             let has_token = token.is_some();
-            match gateway.caller(token).await {
+            match gateway.caller(token, &origin).await {
                 Ok(None) if has_token => Err(Close::Forbidden),
                 Ok(caller) => Ok(caller),
                 Err(_) => Err(Close::TryAgain),

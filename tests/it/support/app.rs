@@ -20,6 +20,7 @@ use super::{
     api::Api,
     canaries::{self, API_KEY, AUTH_SECRET},
     database::{Backend, TestDatabase},
+    places,
     socket::{DEADLINE, Socket},
 };
 
@@ -61,7 +62,7 @@ impl TestApp {
     }
 
     pub(crate) async fn with(backend: Backend, setup: Setup) -> Self {
-        canaries::watch_logs();
+        places::watch_logs();
         let database = TestDatabase::create(backend).await;
         let ambient = ambient();
         let intuned = Simulator::new(
@@ -162,7 +163,10 @@ impl TestApp {
     /// Stops the gateway, and looks for secrets in all that it has left behind.
     pub(crate) async fn finish(mut self) {
         // With the gateway gone, SQLite's write-ahead log is gone as well.
-        canaries::sieve_database(self.backend, &self.database).await;
+        places::sieve_database(self.backend, &self.database).await;
+        if let Some(address) = self.metrics_address() {
+            canaries::sieve_metrics(address).await;
+        }
         self.stop().await;
         self.simulator.abort();
         canaries::sieve("the settings", format!("{:?}", self.config).as_bytes());
@@ -219,17 +223,6 @@ impl Replica {
     }
 }
 
-/// Waits until the condition holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(DEADLINE, wait).await;
-    assert!(in_time.is_ok(), "never: {what}");
-}
-
 fn ambient() -> Ambient {
     Ambient {
         clock: Arc::new(SystemClock),
@@ -240,7 +233,7 @@ fn ambient() -> Ambient {
 fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
     AppConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
-        metrics: None,
+        metrics: Some("127.0.0.1:0".parse().unwrap()),
         database_url: database.url.clone(),
         database_connections: 5,
         accounts: AccountsConfig {

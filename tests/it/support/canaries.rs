@@ -1,20 +1,9 @@
-//! Secrets that every test uses, and the places where none of them may ever stand: what any gateway of
-//! the test run logs, what it stores, what it answers.
+//! Secrets that every test uses, and the sieve that finds them where none of them may ever stand.
 
 use std::{
-    fmt, fs,
-    sync::{Mutex, Once, PoisonError},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
-
-use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
-use secrecy::ExposeSecret;
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
-
-use super::database::{Backend, TestDatabase};
 
 /// The `x-api-key` of every gateway under test.
 pub(crate) const API_KEY: &str = "canary-api-key-6f1d";
@@ -56,112 +45,23 @@ pub(crate) fn sieve(place: &str, bytes: &[u8]) {
     }
 }
 
+/// Looks at the metrics that are shown at this address.
+pub(crate) async fn sieve_metrics(address: impl fmt::Display) {
+    let page = reqwest::get(format!("http://{address}/metrics")).await;
+    sieve("metrics", &page.unwrap().bytes().await.unwrap());
+}
+
 /// Fails when a secret has been found anywhere so far.
 pub(crate) fn assert_no_leaks() {
     let leaks = leaks();
     assert!(leaks.is_empty(), "secrets leaked: {leaks:#?}");
 }
 
-/// From now on everything is looked at that any thread of this process logs, down to the finest level,
-/// but for threads with a [`Log`](super::Log) of their own, which looks at it itself.
-pub(crate) fn watch_logs() {
-    static WATCHING: Once = Once::new();
-    WATCHING.call_once(|| tracing::subscriber::set_global_default(Sieve).unwrap());
-}
-
-/// Looks at everything that the gateway has stored: the files of `SQLite` with its write-ahead log as
-/// they are, every row of every table of Postgres.
-pub(crate) async fn sieve_database(backend: Backend, database: &TestDatabase) {
-    if let Some(directory) = &database.directory {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            sieve(
-                &path.display().to_string(),
-                &fs::read(&path).unwrap_or_default(),
-            );
-        }
-    }
-    if backend == Backend::Postgres {
-        let rows = dump(database.url.expose_secret()).await;
-        sieve("the database", rows.as_bytes());
-    }
-}
-
-/// Every row of every table of a Postgres database, as text.
-pub(crate) async fn dump(url: &str) -> String {
-    let database = Database::connect(url).await.unwrap();
-    let ask =
-        |sql: String| database.query_all_raw(Statement::from_string(DbBackend::Postgres, sql));
-    let tables = ask(
-        "SELECT table_name::text AS t FROM information_schema.tables WHERE table_schema = 'public'"
-            .into(),
-    );
-    let mut text = String::new();
-    for table in tables.await.unwrap() {
-        let table: String = table.try_get("", "t").unwrap();
-        for row in ask(format!("SELECT t::text AS row FROM \"{table}\" t"))
-            .await
-            .unwrap()
-        {
-            text.push_str(&row.try_get::<String>("", "row").unwrap());
-            text.push('\n');
-        }
-    }
-    database.close().await.unwrap();
-    text
-}
-
-fn leaks() -> std::sync::MutexGuard<'static, Vec<String>> {
+fn leaks() -> MutexGuard<'static, Vec<String>> {
     LEAKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn excerpt(text: &str, secret: &str) -> String {
     let line = text.lines().find(|line| line.contains(secret));
     line.unwrap_or_default().chars().take(500).collect()
-}
-
-/// Wants everything, looks at what the gateway's own log would show, and keeps nothing. It tells no
-/// spans apart: those of other subscribers may end on its threads.
-struct Sieve;
-
-impl Subscriber for Sieve {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        if is_shown(span.metadata()) {
-            span.record(&mut Fields);
-        }
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Fields);
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        if is_shown(event.metadata()) {
-            event.record(&mut Fields);
-        }
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// Libraries are never shown below INFO, whatever the operator asks for.
-fn is_shown(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("intuned_gateway") || *metadata.level() <= Level::INFO
-}
-
-struct Fields;
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        sieve(field.name(), format!("{value:?}").as_bytes());
-    }
 }

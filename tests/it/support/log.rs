@@ -7,7 +7,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::canaries;
+use super::{canaries, places};
 
 /// Holds what a subscriber writes.
 #[derive(Clone, Default)]
@@ -18,7 +18,7 @@ impl Log {
     pub(crate) fn new() -> Self {
         // Without a subscriber on every thread, tracing may decide on a thread that has none that
         // nobody anywhere wants an event.
-        canaries::watch_logs();
+        places::watch_logs();
         Self::default()
     }
 

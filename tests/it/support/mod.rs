@@ -3,20 +3,25 @@
 mod api;
 mod app;
 pub(crate) mod canaries;
+mod collector;
 mod database;
 pub(crate) mod identity_provider;
 mod log;
+pub(crate) mod places;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 pub(crate) mod process;
 mod proxy;
 mod receiver;
 pub(crate) mod socket;
+mod wait;
 
 pub(crate) use api::Api;
-pub(crate) use app::{Setup, TestApp, eventually};
+pub(crate) use app::{Setup, TestApp};
 pub(crate) use canaries::API_KEY;
+pub(crate) use collector::Collector;
 pub(crate) use database::{Backend, TestDatabase};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Received, Receiver, Reply, WEBHOOK_SECRET};
+pub(crate) use wait::eventually;

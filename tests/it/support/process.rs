@@ -9,13 +9,17 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStderr, Command},
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
     sync::watch,
+    task::JoinSet,
     time::timeout,
 };
 
-use super::socket::DEADLINE;
+use super::{
+    canaries::{assert_no_leaks, sieve, sieve_metrics},
+    socket::DEADLINE,
+};
 
 /// What a gateway needs in earnest, as environment variables.
 pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str) -> Settings {
@@ -32,6 +36,7 @@ pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str
         ("LEASE", "1s"),
         ("LOG_FORMAT", "json"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
+        ("METRICS_ADDR", "127.0.0.1:0"),
     ];
     settings
         .map(|(name, value)| (name, value.to_owned()))
@@ -41,11 +46,15 @@ pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str
 /// Environment variables, the later of the same name wins.
 pub(crate) type Settings = Vec<(&'static str, String)>;
 
-/// A gateway's process; it is killed when this is dropped.
+/// A gateway's process; it is killed when this is dropped. All that it writes, and the metrics that it
+/// shows at last, are looked at for secrets.
 pub(crate) struct Process {
     child: Child,
     address: watch::Receiver<Option<String>>,
+    metrics: watch::Receiver<Option<String>>,
     log: Log,
+    /// Those who read what it writes.
+    readers: JoinSet<()>,
     _directory: TempDir,
 }
 
@@ -60,17 +69,35 @@ impl Process {
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let (sender, address) = watch::channel(None);
+        let (found_address, address) = watch::channel(None);
+        let (found_metrics, metrics) = watch::channel(None);
         let log = Log::default();
-        tokio::spawn(read_log(child.stderr.take().unwrap(), log.clone(), sender));
+        let (kept, mut readers) = (log.clone(), JoinSet::new());
+        readers.spawn(read("stderr", child.stderr.take().unwrap(), move |line| {
+            if line.contains("\"listening\"") {
+                found_address.send_replace(address_in(&line));
+            }
+            if line.contains("\"showing metrics\"") {
+                found_metrics.send_replace(address_in(&line));
+            }
+            let mut log = kept.lock().unwrap();
+            if log.len() == LINES_KEPT {
+                log.pop_front();
+            }
+            log.push_back(line);
+        }));
+        readers.spawn(read("stdout", child.stdout.take().unwrap(), drop));
         Self {
             child,
             address,
+            metrics,
             log,
+            readers,
             _directory: directory,
         }
     }
@@ -116,33 +143,40 @@ impl Process {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(DEADLINE, self.child.wait()).await;
         let status = ended.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log()));
+        self.told_no_secret().await;
         status.unwrap()
     }
 
     /// Kills it at once, as `kill -9` does.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+        self.told_no_secret().await;
     }
 
     /// Asks it to stop, and waits until it has.
     pub(crate) async fn stop(&mut self) {
+        let metrics = self.metrics.borrow().clone();
+        if let Some(address) = metrics {
+            sieve_metrics(address).await;
+        }
         self.signal(Signal::TERM);
         let status = self.ended().await;
         assert!(status.success(), "{status}:\n{}", self.log());
     }
+
+    /// To be called when it has ended: all that it wrote has been read then.
+    async fn told_no_secret(&mut self) {
+        let read = async { while self.readers.join_next().await.is_some() {} };
+        assert!(timeout(DEADLINE, read).await.is_ok(), "its output ends");
+        assert_no_leaks();
+    }
 }
 
-async fn read_log(stderr: ChildStderr, log: Log, address: watch::Sender<Option<String>>) {
-    let mut lines = BufReader::new(stderr).lines();
+async fn read(place: &str, output: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
+    let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if line.contains("\"listening\"") {
-            address.send_replace(address_in(&line));
-        }
-        let mut log = log.lock().unwrap();
-        if log.len() == LINES_KEPT {
-            log.pop_front();
-        }
-        log.push_back(line);
+        sieve(place, line.as_bytes());
+        each(line);
     }
 }
 

@@ -17,7 +17,7 @@ use intuned_gateway::webhooks::{SigningKey, WebhooksConfig};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::app::eventually;
+use super::wait::eventually;
 
 /// What the receiver shares with the gateway.
 pub(crate) const WEBHOOK_SECRET: &str = "canary-webhook-secret-of-32-bytes-or-more";
