@@ -11,7 +11,9 @@
     reason = "a benchmark that cannot go on fails on the spot, and prints what it measured"
 )]
 
+mod accounting;
 mod burst;
+mod database_server;
 mod http;
 mod metrics;
 mod poller;
