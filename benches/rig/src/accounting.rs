@@ -40,6 +40,28 @@ pub(crate) fn descriptors(pid: u32) -> usize {
     open.count()
 }
 
+/// How many descriptors a process may have open that this one starts.
+pub(crate) fn most_descriptors() -> usize {
+    let limits = read(Path::new("/proc/self/limits"));
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    // The word for no limit at all is no number.
+    soft.map_or(usize::MAX, |soft| soft.parse().unwrap_or(usize::MAX))
+}
+
+/// Bytes that the kernel cannot give back, sockets among them, and what waits in TCP's buffers.
+pub(crate) fn kernel_memory() -> u64 {
+    let slabs = kib(&read(Path::new("/proc/meminfo")), "SUnreclaim:") * 1024;
+    let sockets = read(Path::new("/proc/net/sockstat"));
+    let pages = sockets
+        .lines()
+        .find_map(|line| line.strip_prefix("TCP:")?.rsplit_once("mem "))
+        .map_or(0, |(_, pages)| pages.parse().expect("a number of pages"));
+    slabs + pages * 4096
+}
+
 fn kib(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let line = line.expect("a line of this name");

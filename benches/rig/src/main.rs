@@ -7,14 +7,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a benchmark that cannot go on fails on the spot, and prints what it measured"
 )]
 
 mod accounting;
 mod burst;
+mod crowd;
+mod crowd_report;
+mod crowd_worker;
 mod database_server;
 mod http;
+mod listeners;
 mod metrics;
 mod poller;
 mod process;
@@ -36,6 +41,8 @@ async fn main() {
         "reads" => reads::run().await,
         "sockets" => sockets::run().await,
         "fanout" => sockets::fanout().await,
+        "crowd" => crowd::run().await,
+        crowd_worker::PART => crowd_worker::run().await,
         "poller" => poller::run().await,
         "burst" => burst::run().await,
         "start" => start::run().await,
