@@ -101,11 +101,8 @@ impl Crowd<'_> {
             workers.start(server, first, share).await;
         }
         let begun = Instant::now();
-        let opened = workers.open().await;
-        let opened_after = begun.elapsed();
-        let begun = Instant::now();
-        let subscribed = workers.subscribe().await;
-        let subscribed_after = begun.elapsed();
+        let (opened, subscribed) = workers.come().await;
+        let came_after = begun.elapsed();
 
         let held = Instant::now();
         sleep(if number == 0 { HOLD } else { HOLD_AGAIN }).await;
@@ -124,9 +121,8 @@ impl Crowd<'_> {
         sleep(LEAVE).await;
         Round {
             opened,
-            opened_after,
             subscribed,
-            subscribed_after,
+            came_after,
             heard,
             heard_after,
             stayed,

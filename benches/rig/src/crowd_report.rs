@@ -41,9 +41,8 @@ pub(crate) struct Query {
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) opened: usize,
-    pub(crate) opened_after: Duration,
     pub(crate) subscribed: usize,
-    pub(crate) subscribed_after: Duration,
+    pub(crate) came_after: Duration,
     pub(crate) heard: usize,
     pub(crate) heard_after: Duration,
     /// Sockets that the server had not ended at the end.
@@ -73,7 +72,6 @@ pub(crate) fn report(count: usize, rest: &[Look], rounds: &[Round]) {
     let header = [
         title.as_str(),
         "opened",
-        "within s",
         "subscribed",
         "within s",
         "heard an event",
@@ -112,9 +110,8 @@ fn sockets(time: &str, round: &Round) -> Vec<String> {
     vec![
         time.to_owned(),
         round.opened.to_string(),
-        seconds(round.opened_after),
         round.subscribed.to_string(),
-        seconds(round.subscribed_after),
+        seconds(round.came_after),
         round.heard.to_string(),
         seconds(round.heard_after),
         round.stayed.to_string(),

@@ -1,7 +1,15 @@
 //! A part of the crowd: a process of this program that holds as many sockets as one process can, does
 //! what it is told line by line, and answers each line with for how many sockets that went well.
 
-use std::{env, io, process::Stdio};
+use std::{
+    env, io,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -14,6 +22,7 @@ use crate::{
     listeners::{self, Listeners},
     process::Server,
     seed::Person,
+    socket::Socket,
 };
 
 /// The part of the program that runs in the worker's process.
@@ -61,12 +70,10 @@ impl Workers {
         self.0.push(worker);
     }
 
-    pub(crate) async fn open(&mut self) -> usize {
-        self.all("open").await
-    }
-
-    pub(crate) async fn subscribe(&mut self) -> usize {
-        self.all("subscribe").await
+    /// Opens and subscribes all sockets; for how many each went well.
+    pub(crate) async fn come(&mut self) -> (usize, usize) {
+        let opened = self.all("come").await;
+        (opened, self.counts().await)
     }
 
     /// Begins to count events.
@@ -125,19 +132,12 @@ pub(crate) async fn run() {
     while let Some(line) = next_line().await.filter(|line| !line.is_empty()) {
         people.push(person(&line).expect("a person"));
     }
-    let mut opened = Vec::new();
-    let mut listeners = Listeners::new(Vec::new());
+    let mut listeners = Listeners::default();
     while let Some(command) = next_line().await {
         match command.as_str() {
-            "open" => {
-                opened = listeners::open(address, first, &people).await;
-                println!("{}", opened.len());
-            }
-            "subscribe" => {
-                let sockets = std::mem::take(&mut opened);
-                let subscribed = listeners::subscribe(sockets, &people).await;
-                println!("{}", subscribed.len());
-                listeners = Listeners::new(subscribed);
+            "come" => {
+                let opened = come(address, first, &people, &mut listeners).await;
+                println!("{opened}\n{}", listeners.open());
             }
             "hear" => {
                 let ready = async { println!("{LISTENING}") };
@@ -151,6 +151,28 @@ pub(crate) async fn run() {
             other => panic!("there is no command {other:?}"),
         }
     }
+}
+
+/// All sockets, each opened, subscribed, and listened to from then on; how many were opened.
+async fn come(
+    address: SocketAddr,
+    first: usize,
+    people: &[Person],
+    listeners: &mut Listeners,
+) -> usize {
+    let opened = Arc::<AtomicUsize>::default();
+    let coming = people.iter().enumerate().map(|(number, person)| {
+        let (token, opened) = (person.token.clone(), Arc::clone(&opened));
+        let follow = listeners::follow(person.operation);
+        async move {
+            let mut socket = Socket::open(address, first + number, &token).await?;
+            opened.fetch_add(1, Ordering::Relaxed);
+            socket.subscribe(&follow).await?;
+            Ok(socket)
+        }
+    });
+    listeners::each(coming, |socket| listeners.add(socket)).await;
+    opened.load(Ordering::Relaxed)
 }
 
 /// Waits on another thread: the sockets go on meanwhile.

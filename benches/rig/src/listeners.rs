@@ -10,8 +10,8 @@ use std::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};
 use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinSet,
+    sync::Notify,
+    task::{JoinError, JoinSet},
     time::{Instant, timeout},
 };
 use uuid::Uuid;
@@ -32,27 +32,35 @@ pub(crate) type Opened = (usize, Socket);
 
 /// A socket for each of the people, from addresses for the numbers from `first` on.
 pub(crate) async fn open(address: SocketAddr, first: usize, people: &[Person]) -> Vec<Opened> {
-    each(people.iter().enumerate().map(|(number, person)| {
+    let opening = people.iter().enumerate().map(|(number, person)| {
         let token = person.token.clone();
         async move {
             let socket = Socket::open(address, first + number, &token).await?;
             Ok((number, socket))
         }
-    }))
-    .await
+    });
+    let mut opened = Vec::with_capacity(people.len());
+    each(opening, |socket| opened.push(socket)).await;
+    opened
 }
 
 /// Subscribes each socket and waits for its first event.
 pub(crate) async fn subscribe(sockets: Vec<Opened>, people: &[Person]) -> Vec<Socket> {
-    each(sockets.into_iter().map(|(number, mut socket)| {
-        let variables = json!({ "id": people[number].operation });
-        let message = subscribe_message(SUBSCRIPTION, &variables);
+    let mut subscribed = Vec::with_capacity(sockets.len());
+    let subscribing = sockets.into_iter().map(|(number, mut socket)| {
+        let message = follow(people[number].operation);
         async move {
             socket.subscribe(&message).await?;
             Ok(socket)
         }
-    }))
-    .await
+    });
+    each(subscribing, |socket| subscribed.push(socket)).await;
+    subscribed
+}
+
+/// The message that follows the operation.
+pub(crate) fn follow(operation: Uuid) -> String {
+    subscribe_message(SUBSCRIPTION, &json!({ "id": operation }))
 }
 
 pub(crate) fn subscribe_message(query: &str, variables: &Value) -> String {
@@ -60,32 +68,32 @@ pub(crate) fn subscribe_message(query: &str, variables: &Value) -> String {
     json!({ "id": "1", "type": "subscribe", "payload": payload }).to_string()
 }
 
-/// Does all of it, some at a time. What fails is told of and left out.
-pub(crate) async fn each<T, F>(works: impl Iterator<Item = F>) -> Vec<T>
+/// Does all of it, some at a time, and has what is done taken away at once. What fails is told of.
+pub(crate) async fn each<T, F>(works: impl Iterator<Item = F>, mut take: impl FnMut(T))
 where
     T: Send + 'static,
     F: Future<Output = io::Result<T>> + Send + 'static,
 {
-    let at_once = Arc::new(Semaphore::new(AT_ONCE));
+    let mut take = |done: Result<io::Result<T>, JoinError>| match done.unwrap() {
+        Ok(done) => take(done),
+        Err(error) => eprintln!("a socket: {error}"),
+    };
     let mut tasks = JoinSet::new();
     for work in works {
-        let permit = Arc::clone(&at_once).acquire_owned().await.unwrap();
-        tasks.spawn(async move {
-            let done = work.await;
-            drop(permit);
-            done
-        });
+        tasks.spawn(work);
+        if tasks.len() == AT_ONCE
+            && let Some(done) = tasks.join_next().await
+        {
+            take(done);
+        }
     }
-    let done = tasks.join_all().await.into_iter();
-    done.filter_map(|done| {
-        done.inspect_err(|error| eprintln!("a socket: {error}"))
-            .ok()
-    })
-    .collect()
+    while let Some(done) = tasks.join_next().await {
+        take(done);
+    }
 }
 
 /// Sockets that wait for events.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Listeners {
     heard: Arc<Heard>,
     tasks: JoinSet<()>,
@@ -98,20 +106,16 @@ struct Heard {
 }
 
 impl Listeners {
-    pub(crate) fn new(sockets: Vec<Socket>) -> Self {
-        let heard = Arc::<Heard>::default();
-        let mut tasks = JoinSet::new();
-        for mut socket in sockets {
-            let heard = Arc::clone(&heard);
-            tasks.spawn(async move {
-                while socket.receive().await.is_ok() {
-                    let now = Instant::now();
-                    heard.at.lock().unwrap().push(now);
-                    heard.more.notify_one();
-                }
-            });
-        }
-        Self { heard, tasks }
+    /// One more, which is listened to from now on: it answers signs of life, too.
+    pub(crate) fn add(&mut self, mut socket: Socket) {
+        let heard = Arc::clone(&self.heard);
+        self.tasks.spawn(async move {
+            while socket.receive().await.is_ok() {
+                let now = Instant::now();
+                heard.at.lock().unwrap().push(now);
+                heard.more.notify_one();
+            }
+        });
     }
 
     /// How many of the sockets the server has not ended.

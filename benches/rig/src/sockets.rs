@@ -115,7 +115,10 @@ async fn measure(
     let sockets = listeners::subscribe(sockets, people).await;
     let subscribe_cpu = server.cpu_since(cpu);
     assert_eq!(sockets.len(), people.len(), "{} takes all", server.name);
-    let listeners = Listeners::new(sockets);
+    let mut listeners = Listeners::default();
+    for socket in sockets {
+        listeners.add(socket);
+    }
     // Until what goes on after a subscription, announcements to other replicas say, is over.
     sleep(PAUSE * 4).await;
     let memory_after = server.memory();
