@@ -21,6 +21,7 @@ mod database_server;
 mod http;
 mod listeners;
 mod metrics;
+mod notify;
 mod poller;
 mod process;
 mod reads;
@@ -31,6 +32,7 @@ mod socket;
 mod sockets;
 mod start;
 mod table;
+mod unit;
 mod upstream;
 
 /// One thread: what sends the load must leave room for the database server beside it.
@@ -43,9 +45,11 @@ async fn main() {
         "fanout" => sockets::fanout().await,
         "crowd" => crowd::run().await,
         crowd_worker::PART => crowd_worker::run().await,
+        "notify" => notify::run().await,
         "poller" => poller::run().await,
         "burst" => burst::run().await,
         "start" => start::run().await,
+        "unit" => unit::run().await,
         "soak" => soak::run().await,
         other => panic!("there is no part {other:?}"),
     }

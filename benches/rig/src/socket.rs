@@ -55,6 +55,16 @@ impl Socket {
         self.send(TEXT, subscribe.as_bytes()).await
     }
 
+    /// Waits for a ping and answers it.
+    pub(crate) async fn answer_ping(&mut self) -> io::Result<()> {
+        loop {
+            let (opcode, payload) = self.frame().await?;
+            if opcode == PING {
+                return self.send(PONG, &payload).await;
+            }
+        }
+    }
+
     /// The next text message.
     pub(crate) async fn receive(&mut self) -> io::Result<String> {
         loop {
