@@ -1,26 +1,51 @@
-//! The small pieces by themselves: a document parsed and checked, and a transition.
+//! The small pieces by themselves: a document parsed and checked, an event rendered, and a transition.
 //!
 //! Run it with `scripts/bench pieces`.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a benchmark that cannot go on fails on the spot"
 )]
 
-use std::hint::black_box;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with tests that use more of it"
+)]
+#[path = "../tests/it/support/mod.rs"]
+mod support;
 
+use std::{hint::black_box, time::Duration};
+
+use async_graphql::{Executor, Request, Variables};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::StreamExt;
 use intuned_gateway::{
+    accounts::Caller,
+    ambient::{Clock, SystemClock},
+    app::App,
     graphql::{
+        self, GatewayExecutor,
         documents::{Documents, Wanted},
         limits::DocumentLimits,
     },
     intuned::CreateResult,
     operations::state::{Observation, State, Watch, observe},
 };
+use sea_orm::{ConnectionTrait, Database, EntityTrait};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use support::{Backend, TestApp};
+use tokio::{runtime::Runtime, time::Instant};
 
 const QUERY: &str = "query Me { me { id email connection { id createdAt connectedAt } } }";
+const FOLLOW: &str = "subscription Follow($id: ID!) { \
+    operationStatus(operationId: $id, afterSequence: 0) { \
+    kind sequence status message polls elapsedMs operation { id status } } }";
+/// Events that are read from the table at once, so that reading them costs little beside the rest.
+const EVENTS: i32 = 500;
 
 fn documents(criterion: &mut Criterion) {
     let wanted = Wanted::Text(QUERY.into());
@@ -35,6 +60,88 @@ fn documents(criterion: &mut Criterion) {
     criterion.bench_function("the same from the cache", |bench| {
         bench.iter(|| documents.check(black_box(&wanted), None).unwrap());
     });
+}
+
+fn events(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let (app, caller, operation) = runtime.block_on(operation_of_many_events());
+    let services = app.services();
+    let follow = async || {
+        let events = services
+            .operations
+            .follow(caller.user_id, operation, Some(0));
+        events.await.unwrap().count().await
+    };
+    criterion.bench_function("an event read from SQLite", |bench| {
+        bench.iter_custom(|count| runtime.block_on(each(count, &follow)));
+    });
+    let executor = GatewayExecutor::new(|| graphql::schema(services.clone()));
+    let render = async || {
+        let variables = Variables::from_json(json!({ "id": operation }));
+        let request = Request::new(FOLLOW).variables(variables).data(Some(caller));
+        let events = executor.execute_stream(request, None);
+        let events = events.map(|event| black_box(serde_json::to_vec(&event).unwrap()));
+        events.count().await
+    };
+    criterion.bench_function("the same, resolved and rendered", |bench| {
+        bench.iter_custom(|count| runtime.block_on(each(count, &render)));
+    });
+    assert!(runtime.block_on(app.stop(support::socket::DEADLINE)));
+}
+
+/// How long `count` events take of which `many` yields as many as there are.
+async fn each(count: u64, many: impl AsyncFn() -> usize) -> Duration {
+    let events = u64::from(EVENTS.unsigned_abs());
+    let times = count.div_ceil(events);
+    let begun = Instant::now();
+    for _ in 0..times {
+        assert_eq!(many().await as u64, events, "every event comes");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+    let share = count as f64 / (times * events) as f64;
+    begun.elapsed().mul_f64(share)
+}
+
+/// A gateway with an operation that has ended, after more changes than any ever sees.
+async fn operation_of_many_events() -> (App, Caller, sea_orm::prelude::Uuid) {
+    let mut tests = TestApp::start(Backend::Sqlite).await;
+    let user = tests.user("alice@example.com").await;
+    let started = user.connect("Admin", "admin123").await;
+    let mut socket = tests.socket(&user).await;
+    socket
+        .follow("1", started["id"].as_str().unwrap(), None)
+        .await;
+    while socket.event().await.is_some() {}
+    tests.stop().await;
+
+    let url = tests.config.database_url.expose_secret();
+    let database = Database::connect(url).await.unwrap();
+    for statement in [
+        format!(
+            "WITH RECURSIVE more(number) AS (SELECT max(sequence) + 1 FROM operation_events \
+             UNION ALL SELECT number + 1 FROM more WHERE number < {EVENTS}) \
+             INSERT INTO operation_events \
+             (operation_id, sequence, status, message, polls, elapsed_ms, occurred_at) \
+             SELECT operation_id, number, status, message, polls, elapsed_ms, occurred_at \
+             FROM operation_events, more WHERE sequence = 2"
+        ),
+        format!("UPDATE operations SET sequence = {EVENTS}"),
+    ] {
+        database.execute_unprepared(&statement).await.unwrap();
+    }
+    let operation = entity::operation::Entity::find()
+        .one(&database)
+        .await
+        .unwrap()
+        .unwrap();
+    database.close().await.unwrap();
+    let caller = Caller {
+        user_id: operation.user_id,
+        session_id: operation.id,
+        expires_at: SystemClock.now() + Duration::from_hours(1),
+    };
+    let app = TestApp::try_start(tests.config.clone()).await.unwrap();
+    (app, caller, operation.id)
 }
 
 fn transitions(criterion: &mut Criterion) {
@@ -63,5 +170,18 @@ fn transitions(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(pieces, documents, transitions);
+/// Short: what takes a microsecond is known after a second.
+fn brief() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(50)
+        .without_plots()
+}
+
+criterion_group! {
+    name = pieces;
+    config = brief();
+    targets = documents, events, transitions
+}
 criterion_main!(pieces);

@@ -15,6 +15,9 @@ use tokio::{
     time::Instant,
 };
 
+/// How many connections come from one address. It has more ports, of which closed connections keep some.
+pub(crate) const FROM_ONE_ADDRESS: usize = 20_000;
+
 /// What a run of requests came to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Load {
@@ -41,7 +44,7 @@ impl Connection {
     /// From one of the loopback addresses, picked by `number`: each has ports of its own.
     pub(crate) async fn open(address: SocketAddr, number: usize) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        let third = u8::try_from(number / 20_000).unwrap_or(u8::MAX);
+        let third = u8::try_from(number / FROM_ONE_ADDRESS).unwrap_or(u8::MAX);
         socket.bind((Ipv4Addr::new(127, 0, third, 2), 0).into())?;
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;

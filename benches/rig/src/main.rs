@@ -7,13 +7,21 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a benchmark that cannot go on fails on the spot, and prints what it measured"
 )]
 
+mod accounting;
 mod burst;
+mod crowd;
+mod crowd_report;
+mod crowd_worker;
+mod database_server;
 mod http;
+mod listeners;
 mod metrics;
+mod notify;
 mod poller;
 mod process;
 mod reads;
@@ -24,6 +32,7 @@ mod socket;
 mod sockets;
 mod start;
 mod table;
+mod unit;
 mod upstream;
 
 /// One thread: what sends the load must leave room for the database server beside it.
@@ -34,9 +43,13 @@ async fn main() {
         "reads" => reads::run().await,
         "sockets" => sockets::run().await,
         "fanout" => sockets::fanout().await,
+        "crowd" => crowd::run().await,
+        crowd_worker::PART => crowd_worker::run().await,
+        "notify" => notify::run().await,
         "poller" => poller::run().await,
         "burst" => burst::run().await,
         "start" => start::run().await,
+        "unit" => unit::run().await,
         "soak" => soak::run().await,
         other => panic!("there is no part {other:?}"),
     }

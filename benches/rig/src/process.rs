@@ -1,10 +1,8 @@
-//! Servers under measurement: started on a core of their own, and looked at through `/proc`.
+//! Servers under measurement: started on a core of their own, and looked at from outside.
 
 use std::{
     collections::HashMap,
-    fs,
     net::{SocketAddr, TcpListener},
-    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -14,7 +12,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::http;
+use crate::{accounting, http};
 
 /// The core that servers run on; everything else runs on the others.
 const CORE: &str = "0";
@@ -114,22 +112,10 @@ pub(crate) fn free_address() -> SocketAddr {
 }
 
 impl Server {
-    /// Time on the processor since the start, by the operating system's accounting.
+    /// Time on the processor since the start.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = self.read("stat");
-        // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .expect("a process name")
-            .1
-            .split_whitespace()
-            .collect();
-        let ticks: u64 = fields[11..13]
-            .iter()
-            .map(|ticks| ticks.parse::<u64>().unwrap())
-            .sum();
-        // A tick is 10 ms: USER_HZ is 100 wherever Linux runs.
-        Duration::from_millis(ticks * 10)
+        let times = accounting::times(self.pid).expect("a running server");
+        times.own
     }
 
     /// Time on the processor since it was `before`.
@@ -139,34 +125,17 @@ impl Server {
 
     /// Resident memory of its own, in bytes: files of the page cache that it maps do not count.
     pub(crate) fn memory(&self) -> u64 {
-        self.status("RssAnon:")
+        accounting::memory(self.pid, "RssAnon:")
     }
 
     /// All of the resident memory, in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        self.status("VmRSS:")
-    }
-
-    fn status(&self, name: &str) -> u64 {
-        let status = self.read("status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .expect("a line of /proc/self/status");
-        let kib: u64 = line.trim_end_matches("kB").trim().parse().unwrap();
-        kib * 1024
+        accounting::memory(self.pid, "VmRSS:")
     }
 
     /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(Path::new("/proc").join(self.pid.to_string()).join("fd"))
-            .expect("a running server")
-            .count()
-    }
-
-    fn read(&self, file: &str) -> String {
-        fs::read_to_string(Path::new("/proc").join(self.pid.to_string()).join(file))
-            .expect("a running server")
+        accounting::descriptors(self.pid)
     }
 
     pub(crate) async fn stop(mut self) {

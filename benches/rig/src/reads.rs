@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::{
+    database_server::DatabaseServer,
     http::{self, Connection},
     process::{Recipe, Server},
     seed::{self, Person},
@@ -24,8 +25,10 @@ const WARM_UP: u64 = 10_000;
 const WARM_UP_AT_MOST: Duration = Duration::from_secs(20);
 const ROUND: Duration = Duration::from_secs(3);
 
+const ON_POSTGRES: &str = "gateway";
+const ON_SQLITE: &str = "gateway, SQLite";
 const TYPENAME: &str = "{ __typename }";
-const ME: &str = "query Me { me { id email connection { id createdAt connectedAt } } }";
+pub(crate) const ME: &str = "query Me { me { id email connection { id createdAt connectedAt } } }";
 const STATUS: &str = "query Status { me { connection { status } } }";
 
 /// The same work for several servers.
@@ -37,10 +40,21 @@ struct Work {
     limit: &'static str,
 }
 
-#[derive(Default)]
+/// One round with one server, or the middle of several.
+#[derive(Clone, Copy, Debug)]
 struct Measured {
-    cpu_micros: Vec<f64>,
-    rate: Vec<f64>,
+    /// Of the server that is asked.
+    cpu_micros: f64,
+    /// Of the database server meanwhile.
+    database_micros: f64,
+    rate: f64,
+}
+
+impl Measured {
+    /// What a request costs altogether: SQLite does its work in the server that is asked.
+    fn both(&self) -> f64 {
+        self.cpu_micros + self.database_micros
+    }
 }
 
 pub(crate) async fn run() {
@@ -62,8 +76,9 @@ pub(crate) async fn run() {
             servers.push(recipe.start().await);
         }
     }
+    let database = DatabaseServer::find().await;
     for work in works() {
-        measure(&work, &servers, &people, &sqlite_people).await;
+        measure(&work, &servers, database, (&people, &sqlite_people)).await;
     }
     let memory: Vec<_> = servers
         .iter()
@@ -77,8 +92,8 @@ fn recipes(url: &str, sqlite: &str, upstream: &str) -> Vec<Recipe> {
     vec![
         bare("bare axum", &answer),
         bare("bare axum and sqlx", &answer).env("DATABASE_URL", url),
-        gateway("gateway", url, upstream),
-        gateway("gateway, SQLite", sqlite, upstream),
+        gateway(ON_POSTGRES, url, upstream),
+        gateway(ON_SQLITE, sqlite, upstream),
         peer("mercurius", url, upstream),
         peer("yoga", url, upstream),
         peer("apollo", url, upstream),
@@ -91,40 +106,37 @@ fn works() -> Vec<Work> {
         Work {
             title: "no database: __typename",
             query: TYPENAME,
-            servers: [&["bare axum", "gateway"][..], &peers].concat(),
+            servers: [&["bare axum", ON_POSTGRES][..], &peers].concat(),
             limit: "bare axum",
         },
         Work {
             title: "session, user and connection from the database",
             query: ME,
-            servers: [
-                &["bare axum and sqlx", "gateway", "gateway, SQLite"][..],
-                &peers,
-            ]
-            .concat(),
+            servers: [&["bare axum and sqlx", ON_POSTGRES, ON_SQLITE][..], &peers].concat(),
             limit: "bare axum and sqlx",
         },
         Work {
             title: "the same, and the connection's status asked of Intuned",
             query: STATUS,
-            servers: [
-                &["bare axum and sqlx", "gateway", "gateway, SQLite"][..],
-                &peers,
-            ]
-            .concat(),
+            servers: [&["bare axum and sqlx", ON_POSTGRES, ON_SQLITE][..], &peers].concat(),
             limit: "bare axum and sqlx",
         },
     ]
 }
 
-async fn measure(work: &Work, servers: &[Server], people: &[Person], sqlite_people: &[Person]) {
-    let mut measured: HashMap<&str, Measured> = HashMap::new();
+async fn measure(
+    work: &Work,
+    servers: &[Server],
+    database: DatabaseServer,
+    (people, sqlite_people): (&[Person], &[Person]),
+) {
+    let mut rounds: HashMap<&str, Vec<Measured>> = HashMap::new();
     for round in 0..=ROUNDS {
         for server in servers {
             if !work.servers.contains(&server.name) {
                 continue;
             }
-            let people = if server.name.contains("SQLite") {
+            let people = if server.name == ON_SQLITE {
                 sqlite_people
             } else {
                 people
@@ -135,21 +147,30 @@ async fn measure(work: &Work, servers: &[Server], people: &[Person], sqlite_peop
                 warm_up(server, &requests).await;
                 continue;
             }
-            let before = server.cpu();
+            let before = (server.cpu(), database.cpu());
             let load = http::load(server.address, &requests, CONNECTIONS, ROUND).await;
-            let cpu = server.cpu_since(before);
+            let cpu = (server.cpu_since(before.0), database.cpu_since(before.1));
             #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
             let count = load.requests as f64;
-            let measured = measured.entry(server.name).or_default();
-            measured.cpu_micros.push(cpu.as_secs_f64() * 1e6 / count);
-            measured.rate.push(count / load.elapsed.as_secs_f64());
+            rounds.entry(server.name).or_default().push(Measured {
+                cpu_micros: cpu.0.as_secs_f64() * 1e6 / count,
+                database_micros: cpu.1.as_secs_f64() * 1e6 / count,
+                rate: count / load.elapsed.as_secs_f64(),
+            });
         }
     }
-    let medians: HashMap<&str, (f64, f64)> = measured
-        .into_iter()
-        .map(|(name, measured)| (name, (median(measured.cpu_micros), median(measured.rate))))
-        .collect();
-    report(work, &medians);
+    let middle = |rounds: &[Measured], value: fn(&Measured) -> f64| {
+        median(rounds.iter().map(value).collect())
+    };
+    let medians = rounds.iter().map(|(name, rounds)| {
+        let medians = Measured {
+            cpu_micros: middle(rounds, |measured| measured.cpu_micros),
+            database_micros: middle(rounds, |measured| measured.database_micros),
+            rate: middle(rounds, |measured| measured.rate),
+        };
+        (*name, medians)
+    });
+    report(work, &medians.collect());
 }
 
 async fn warm_up(server: &Server, requests: &Arc<Vec<Bytes>>) {
@@ -161,42 +182,61 @@ async fn warm_up(server: &Server, requests: &Arc<Vec<Bytes>>) {
     }
 }
 
-fn report(work: &Work, medians: &HashMap<&str, (f64, f64)>) {
-    let cpu = |name: &str| medians.get(name).map_or(f64::NAN, |(cpu, _)| *cpu);
+fn report(work: &Work, medians: &HashMap<&str, Measured>) {
+    let of = |name: &str, value: fn(&Measured) -> f64| medians.get(name).map_or(f64::NAN, value);
+    let cpu = |name: &str| of(name, |measured| measured.cpu_micros);
     let rows: Vec<_> = work
         .servers
         .iter()
         .filter_map(|name| {
-            let (cpu_micros, rate) = medians.get(name)?;
+            let measured = medians.get(name)?;
             Some(vec![
                 (*name).to_owned(),
-                format!("{cpu_micros:.1}"),
-                format!("{rate:.0}"),
-                format!("{:.2}", cpu(work.limit) / cpu_micros),
+                format!("{:.1}", measured.cpu_micros),
+                format!("{:.1}", measured.database_micros),
+                format!("{:.1}", measured.both()),
+                format!("{:.0}", measured.rate),
+                format!("{:.2}", cpu(work.limit) / measured.cpu_micros),
             ])
         })
         .collect();
-    let header = [work.title, "CPU µs", "requests/s", "against the limit"];
+    let header = [
+        work.title,
+        "CPU µs",
+        "of the database server",
+        "both",
+        "requests/s",
+        "CPU against the limit",
+    ];
     table::print(&header, &rows);
-    let against_limit = cpu(work.limit) / cpu("gateway");
-    let against_mercurius = cpu("mercurius") / cpu("gateway");
+    let against_limit = cpu(work.limit) / cpu(ON_POSTGRES);
+    let against_mercurius = cpu("mercurius") / cpu(ON_POSTGRES);
     match work.query {
         TYPENAME => table::at_least("gateway against bare axum", against_limit, 0.65),
         ME => {
             table::at_least("gateway against Mercurius", against_mercurius, 1.5);
             table::at_least("gateway against bare axum and sqlx", against_limit, 0.85);
-            let against_itself = cpu("gateway") / cpu("gateway, SQLite");
-            table::at_least(
-                "gateway on SQLite against itself on Postgres",
-                against_itself,
-                1.0,
-            );
         }
         _ => table::at_least("gateway against Mercurius", against_mercurius, 1.5),
     }
+    if work.query != TYPENAME {
+        // SQLite does in the gateway what PostgreSQL does in processes of its own.
+        let both = of(ON_POSTGRES, Measured::both) / of(ON_SQLITE, Measured::both);
+        table::at_least(
+            "SQLite against Postgres, CPU with the database server's",
+            both,
+            1.0,
+        );
+        let rate = |name| of(name, |measured| measured.rate);
+        table::at_least(
+            "SQLite against Postgres, requests/s",
+            rate(ON_SQLITE) / rate(ON_POSTGRES),
+            1.0,
+        );
+    }
 }
 
-fn requests(server: &str, query: &str, people: &[Person]) -> Vec<Bytes> {
+pub(crate) fn requests(server: &str, query: &str, people: &[Person]) -> Vec<Bytes> {
     let body = json!({ "query": query }).to_string();
     let path = if server == "bare axum and sqlx" {
         "/row"

@@ -24,22 +24,45 @@ impl Socket {
             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
             sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
         let answer = connection.exchange(handshake.as_bytes()).await?;
-        assert_eq!(answer.status, 101, "the handshake is completed");
+        if answer.status != 101 {
+            return Err(io::Error::other("the handshake is refused"));
+        }
         let mut socket = Self { connection };
         let init =
             format!(r#"{{"type":"connection_init","payload":{{"authorization":"{token}"}}}}"#);
         socket.send(TEXT, init.as_bytes()).await?;
         let answer = socket.receive().await?;
-        assert!(answer.contains("connection_ack"), "{answer}");
-        Ok(socket)
+        if answer.contains("connection_ack") {
+            Ok(socket)
+        } else {
+            Err(io::Error::other(answer))
+        }
     }
 
     /// Subscribes and waits for the first event.
     pub(crate) async fn subscribe(&mut self, subscribe: &str) -> io::Result<()> {
-        self.send(TEXT, subscribe.as_bytes()).await?;
+        self.begin(subscribe).await?;
         let answer = self.receive().await?;
-        assert!(answer.contains(r#""operationStatus""#), "{answer}");
-        Ok(())
+        if answer.contains(r#""operationStatus""#) {
+            Ok(())
+        } else {
+            Err(io::Error::other(answer))
+        }
+    }
+
+    /// Subscribes, and waits for nothing.
+    pub(crate) async fn begin(&mut self, subscribe: &str) -> io::Result<()> {
+        self.send(TEXT, subscribe.as_bytes()).await
+    }
+
+    /// Waits for a ping and answers it.
+    pub(crate) async fn answer_ping(&mut self) -> io::Result<()> {
+        loop {
+            let (opcode, payload) = self.frame().await?;
+            if opcode == PING {
+                return self.send(PONG, &payload).await;
+            }
+        }
     }
 
     /// The next text message.

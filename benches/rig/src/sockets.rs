@@ -1,44 +1,27 @@
 //! Subscriptions: what an open one takes, what opening one costs, and what an event costs.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
-use serde_json::json;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
+use sea_orm::DatabaseConnection;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
     http::{self, Connection},
+    listeners::{self, Listeners},
     process::{Recipe, Server},
     seed::{self, Driver, Person},
     servers::{bare, gateway, peer},
-    socket::Socket,
     table::{self, median, percentile},
     upstream::Upstream,
 };
 
 /// Unless told otherwise.
 const SOCKETS: usize = 10_000;
-/// Sockets that are being opened at the same time.
-const OPENING: usize = 64;
 const ROUNDS: usize = 3;
 /// Events to each socket in a round.
 const EVENTS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(500);
-const CHANNEL: &str = "intuned_gateway_operations";
-/// How many operations one notification tells of: what fits into 8,000 bytes.
-const IN_A_NOTE: usize = 170;
-const SUBSCRIPTION: &str = "subscription Follow($id: ID!) { operationStatus(operationId: $id) { \
-    kind sequence status message polls elapsedMs operation { id status } } }";
-
 /// What the sockets follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Follow {
@@ -117,11 +100,11 @@ async fn measure(
 ) -> Measured {
     let server = recipe.start().await;
     // One of each, so that what is made once is made.
-    drop(open(&server, &people[..64]).await);
+    drop(listeners::open(server.address, 0, &people[..64]).await);
     sleep(PAUSE).await;
 
     let (cpu, memory, begun) = (server.cpu(), server.memory(), Instant::now());
-    let sockets = open(&server, people).await;
+    let sockets = listeners::open(server.address, 0, people).await;
     let opened = begun.elapsed();
     let open_cpu = server.cpu_since(cpu);
 
@@ -129,8 +112,13 @@ async fn measure(
     let memory_open = server.memory();
 
     let cpu = server.cpu();
-    let listeners = subscribe(&server, sockets, people).await;
+    let sockets = listeners::subscribe(sockets, people).await;
     let subscribe_cpu = server.cpu_since(cpu);
+    assert_eq!(sockets.len(), people.len(), "{} takes all", server.name);
+    let mut listeners = Listeners::default();
+    for socket in sockets {
+        listeners.add(socket);
+    }
     // Until what goes on after a subscription, announcements to other replicas say, is over.
     sleep(PAUSE * 4).await;
     let memory_after = server.memory();
@@ -140,12 +128,9 @@ async fn measure(
     for _ in 0..EVENTS {
         polls += 1;
         let cpu = server.cpu();
-        let mut delays = listeners
-            .hear(
-                people.len(),
-                broadcast(&server, database, people, follow, polls),
-            )
-            .await;
+        let event = broadcast(&server, database, people, follow, polls);
+        let mut delays = listeners.hear(people.len(), event).await;
+        assert_eq!(delays.len(), people.len(), "{} tells all", server.name);
         sleep(PAUSE).await;
         event_micros.push(micros(server.cpu_since(cpu), people.len()));
         p99.push(percentile(&mut delays, 99));
@@ -163,96 +148,6 @@ async fn measure(
         subscribe_micros: micros(subscribe_cpu, people.len()),
         event_micros: median(event_micros),
         p99: median(p99),
-    }
-}
-
-/// Opens a socket for each, some at a time.
-async fn open(server: &Server, people: &[Person]) -> Vec<Socket> {
-    let at_once = Arc::new(Semaphore::new(OPENING));
-    let mut opening = JoinSet::new();
-    for (number, person) in people.iter().enumerate() {
-        let permit = Arc::clone(&at_once).acquire_owned().await.unwrap();
-        let (address, token) = (server.address, person.token.clone());
-        opening.spawn(async move {
-            let socket = Socket::open(address, number, &token).await;
-            drop(permit);
-            (number, socket.expect("a socket"))
-        });
-    }
-    let mut sockets = opening.join_all().await;
-    sockets.sort_by_key(|(number, _)| *number);
-    sockets.into_iter().map(|(_, socket)| socket).collect()
-}
-
-/// Sockets that wait for events.
-struct Listeners {
-    server: &'static str,
-    heard: Arc<Heard>,
-    _tasks: JoinSet<()>,
-}
-
-#[derive(Default)]
-struct Heard {
-    at: Mutex<Vec<Instant>>,
-    more: Notify,
-}
-
-/// Subscribes each socket, some at a time, and leaves them to wait for events.
-async fn subscribe(server: &Server, sockets: Vec<Socket>, people: &[Person]) -> Listeners {
-    let at_once = Arc::new(Semaphore::new(OPENING));
-    let mut subscribing = JoinSet::new();
-    for (mut socket, person) in sockets.into_iter().zip(people) {
-        let permit = Arc::clone(&at_once).acquire_owned().await.unwrap();
-        let payload = json!({ "query": SUBSCRIPTION, "variables": { "id": person.operation } });
-        let message = json!({ "id": "1", "type": "subscribe", "payload": payload }).to_string();
-        subscribing.spawn(async move {
-            socket.subscribe(&message).await.expect("a first event");
-            drop(permit);
-            socket
-        });
-    }
-    let heard = Arc::<Heard>::default();
-    let mut tasks = JoinSet::new();
-    for mut socket in subscribing.join_all().await {
-        let heard = Arc::clone(&heard);
-        tasks.spawn(async move {
-            while socket.receive().await.is_ok() {
-                let now = Instant::now();
-                heard.at.lock().unwrap().push(now);
-                heard.more.notify_one();
-            }
-        });
-    }
-    Listeners {
-        server: server.name,
-        heard,
-        _tasks: tasks,
-    }
-}
-
-impl Listeners {
-    /// How many milliseconds after `cause` each of `count` events was heard.
-    async fn hear(&self, count: usize, cause: impl Future<Output = ()>) -> Vec<f64> {
-        self.heard.at.lock().unwrap().clear();
-        let begun = Instant::now();
-        let all = async {
-            while self.heard.at.lock().unwrap().len() < count {
-                self.heard.more.notified().await;
-            }
-        };
-        let patience = timeout(Duration::from_secs(30), async { tokio::join!(all, cause) });
-        if patience.await.is_err() {
-            let heard = self.heard.at.lock().unwrap().len();
-            panic!(
-                "only {heard} of {count} events of {} were heard",
-                self.server
-            );
-        }
-        let heard = self.heard.at.lock().unwrap();
-        heard
-            .iter()
-            .map(|at| (*at - begun).as_secs_f64() * 1000.0)
-            .collect()
     }
 }
 
@@ -276,19 +171,7 @@ async fn broadcast(
         Follow::Own => people.iter().map(|person| person.operation).collect(),
         Follow::One => vec![people[0].operation],
     };
-    let notes: Vec<String> = operations
-        .chunks(IN_A_NOTE)
-        .map(|ids| {
-            let polled = ids.iter().map(|id| format!(" {}:{polls}", id.simple()));
-            format!("polled{}", polled.collect::<String>())
-        })
-        .collect();
-    let statement = Statement::from_sql_and_values(
-        DbBackend::Postgres,
-        "SELECT pg_notify($1, note) FROM unnest(string_to_array($2, ',')) AS note",
-        [CHANNEL.into(), notes.join(",").into()],
-    );
-    database.execute_raw(statement).await.unwrap();
+    listeners::tell_of_polls(database, &operations, polls).await;
 }
 
 fn report(follow: Follow, names: &[&str], rounds: &HashMap<&str, Vec<Measured>>) {
