@@ -17,6 +17,7 @@ pub(crate) mod fuzz;
 mod gateway;
 mod handlers;
 mod health;
+mod host;
 mod media;
 mod multipart;
 mod observe;

@@ -11,6 +11,7 @@ use super::{
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
+    host,
     observe::{Observer, observe},
     origin,
 };
@@ -39,6 +40,7 @@ pub(crate) fn build<E: Executor>(
         .merge(extra)
         .fallback(handlers::unknown_path)
         .layer(option_layer(cors))
+        .layer(middleware::from_fn(host::check))
         .layer(middleware::from_fn_with_state(observer, observe))
         .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }
