@@ -16,6 +16,8 @@ pub(super) use self::{measure::check_document, text::check_text};
 /// it is spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentLimits {
+    /// Bytes of the text: parsing takes time for each, also where it is one token or a comment.
+    pub length: usize,
     /// Lexical tokens, counted before parsing.
     pub tokens: usize,
     /// Fields within fields.
@@ -35,6 +37,7 @@ pub struct DocumentLimits {
 impl Default for DocumentLimits {
     fn default() -> Self {
         Self {
+            length: 64 * 1024,
             tokens: 2_000,
             depth: 8,
             introspection_depth: 16,
@@ -93,6 +96,9 @@ pub enum DocumentError {
         "Only one of signIn, signUp, deleteAccount, connectOrangeHrm and resumeConnection fits in a request."
     )]
     Once,
+    /// More bytes than allowed.
+    #[error("The query is too long: at most {0} bytes.")]
+    Length(usize),
     /// More tokens than allowed.
     #[error("The query is too long: at most {0} tokens.")]
     Tokens(usize),
@@ -131,6 +137,7 @@ impl DocumentError {
             Self::NotInList => "PERSISTED_QUERY_NOT_IN_LIST",
             Self::NotTrusted => "QUERY_NOT_IN_SAFELIST",
             Self::Once
+            | Self::Length(_)
             | Self::Tokens(_)
             | Self::Depth(_)
             | Self::IntrospectionLists(_)
