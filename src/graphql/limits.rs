@@ -108,6 +108,9 @@ pub enum DocumentError {
     /// Lists within lists of introspection.
     #[error("The introspection query repeats itself: at most {0} nested lists.")]
     IntrospectionLists(usize),
+    /// An introspection query with too long an answer.
+    #[error("The introspection query asks for too much: at most some {0} values.")]
+    IntrospectionValues(usize),
     /// More fields than allowed.
     #[error(
         "The query is too complex: at most {0} fields, fragments counted wherever they are used."
@@ -141,6 +144,7 @@ impl DocumentError {
             | Self::Tokens(_)
             | Self::Depth(_)
             | Self::IntrospectionLists(_)
+            | Self::IntrospectionValues(_)
             | Self::Complexity(_)
             | Self::RootFields(_)
             | Self::Aliases(_)

@@ -18,6 +18,21 @@ use crate::audit::{DEFAULT_PAGE, LONGEST_PAGE};
 /// each further one multiplies the answer by the size of the schema.
 const INTROSPECTION_LISTS: usize = 2;
 
+/// Values that an introspection query may bring. The query that `GraphiQL` sends has some 20,000.
+const INTROSPECTION_VALUES: usize = 30_000;
+
+/// How long the lists of introspection are, about.
+const INTROSPECTION_LENGTHS: [(&str, usize); 8] = [
+    ("types", 50),
+    ("fields", 4),
+    ("args", 1),
+    ("inputFields", 1),
+    ("enumValues", 2),
+    ("interfaces", 1),
+    ("possibleTypes", 1),
+    ("directives", 5),
+];
+
 /// Mutations that check a secret: one of them for each request, so that a request is one try.
 const ONCE: [&str; 5] = [
     "signIn",
@@ -79,6 +94,9 @@ struct Measure {
     /// Lists of introspection within each other; means nothing outside of introspection.
     lists: usize,
     introspection_lists: usize,
+    /// With those of each item of a list; means nothing outside of introspection.
+    values: usize,
+    introspection_values: usize,
     aliases: usize,
     directives: usize,
 }
@@ -92,6 +110,10 @@ impl Measure {
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
         self.lists = self.lists.max(other.lists);
         self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
+        self.values = self.values.saturating_add(other.values);
+        self.introspection_values = self
+            .introspection_values
+            .saturating_add(other.introspection_values);
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.directives = self.directives.saturating_add(other.directives);
     }
@@ -105,6 +127,11 @@ impl Measure {
                 name,
                 "fields" | "inputFields" | "interfaces" | "possibleTypes"
             ));
+        let length = INTROSPECTION_LENGTHS
+            .iter()
+            .find(|(list, _)| *list == name)
+            .map_or(1, |(_, length)| *length);
+        let values = self.values.saturating_add(1).saturating_mul(length);
         let mut measure = Self {
             fields: 1,
             once: usize::from(ONCE.contains(&name)),
@@ -114,11 +141,13 @@ impl Measure {
                 .saturating_add(usize::from(field.alias.is_some())),
             depth,
             lists,
+            values,
             ..self
         };
         if matches!(name, "__schema" | "__type") {
             measure.introspection_depth = depth;
             measure.introspection_lists = lists;
+            measure.introspection_values = values;
             measure.depth = 1;
         }
         measure
@@ -133,6 +162,8 @@ impl Measure {
             Err(DocumentError::Depth(limits.introspection_depth))
         } else if self.introspection_lists > INTROSPECTION_LISTS {
             Err(DocumentError::IntrospectionLists(INTROSPECTION_LISTS))
+        } else if self.introspection_values > INTROSPECTION_VALUES {
+            Err(DocumentError::IntrospectionValues(INTROSPECTION_VALUES))
         } else if self.aliases > limits.aliases {
             Err(DocumentError::Aliases(limits.aliases))
         } else if self.directives > limits.directives {
@@ -430,6 +461,33 @@ mod tests {
             document(circular),
             Err(DocumentError::IntrospectionLists(2))
         );
+    }
+
+    #[test]
+    fn introspection_that_repeats_itself_is_refused() {
+        let kind = "{ kind name ofType ".repeat(9) + "{ kind name } " + &"} ".repeat(9);
+        let input = format!("{{ name description type {kind} defaultValue isDeprecated }}");
+        let graphiql = format!(
+            "{{ __schema {{ queryType {{ name }} types {{ ...Full }} \
+             directives {{ name description locations args {input} }} }} }} \
+             fragment Full on __Type {{ kind name description \
+             fields(includeDeprecated: true) {{ name description args {input} type {kind} isDeprecated \
+             deprecationReason }} inputFields {input} interfaces {kind} enumValues {{ name description \
+             isDeprecated deprecationReason }} possibleTypes {kind} }}"
+        );
+        assert!(document(&graphiql).is_ok());
+        let names = "name ".repeat(280);
+        let fields = "fields { name } ".repeat(140);
+        for query in [
+            format!(
+                "{{ __schema {{ types {{ fields {{ type {{ fields {{ {names} }} }} }} }} }} }}"
+            ),
+            format!("{{ __schema {{ types {{ {fields} }} }} }}"),
+            format!("{{ __schema {{ types {{ ...F }} }} }} fragment F on __Type {{ {fields} }}"),
+        ] {
+            let refused = Err(DocumentError::IntrospectionValues(30_000));
+            assert_eq!(document(&query), refused, "{query}");
+        }
     }
 
     #[rstest]

@@ -126,6 +126,7 @@ fn hidden() -> Vec<Case> {
         silent("a misspelt input field", "mutation { signIn(input: {emai: \"a\", password: \"canary-pw\"}) { token } }"),
         silent("a misspelt directive", "{ me @skp(if: true) { id } }"),
         sent("circular introspection", "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }", COMPLEX),
+        sent("introspection of 140 times the same list", &format!("{{ __schema {{ types {{ {} }} }} }}", "fields { name } ".repeat(140)), COMPLEX),
         sent("deep introspection", &format!("{{ __type(name: \"User\") {}{} }}", "{ ofType ".repeat(17), "}".repeat(17)), COMPLEX),
     ]
 }
