@@ -18,6 +18,10 @@ use crate::audit::{DEFAULT_PAGE, LONGEST_PAGE};
 /// each further one multiplies the answer by the size of the schema.
 const INTROSPECTION_LISTS: usize = 2;
 
+/// Fragments that may be spread within each other. async-graphql refuses shorter chains already, but only
+/// after this walk: over one of thousands it would overflow the stack.
+const SPREADS: usize = 128;
+
 /// Values that an introspection query may bring. The query that `GraphiQL` sends has some 20,000.
 const INTROSPECTION_VALUES: usize = 30_000;
 
@@ -66,6 +70,7 @@ pub(in crate::graphql) fn check_document(
     let mut walk = Walk {
         document,
         fragments: HashMap::new(),
+        open: 0,
         holds_values: false,
         reads_claims: false,
     };
@@ -89,6 +94,8 @@ struct Measure {
     /// Those of them that are to be asked for once.
     once: usize,
     all_fields: usize,
+    /// Fragments within fragments.
+    spreads: usize,
     depth: usize,
     introspection_depth: usize,
     /// Lists of introspection within each other; means nothing outside of introspection.
@@ -106,6 +113,7 @@ impl Measure {
         self.fields = self.fields.saturating_add(other.fields);
         self.once = self.once.saturating_add(other.once);
         self.all_fields = self.all_fields.saturating_add(other.all_fields);
+        self.spreads = self.spreads.max(other.spreads);
         self.depth = self.depth.max(other.depth);
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
         self.lists = self.lists.max(other.lists);
@@ -199,6 +207,8 @@ struct Walk<'a> {
     document: &'a ExecutableDocument,
     /// None while the fragment is being measured.
     fragments: HashMap<&'a str, Option<Measure>>,
+    /// How many are being measured.
+    open: usize,
     holds_values: bool,
     reads_claims: bool,
 }
@@ -266,9 +276,17 @@ impl<'a> Walk<'a> {
         match self.fragments.get(name.as_str()) {
             Some(Some(measure)) => Ok(*measure),
             Some(None) => Err(DocumentError::FragmentCycle(fragment.pos)),
+            None if self.open == SPREADS => Err(DocumentError::Depth(SPREADS)),
             None => {
                 self.fragments.insert(name, None);
+                self.open += 1;
                 let mut measure = self.selection_set(&fragment.node.selection_set.node)?;
+                self.open -= 1;
+                measure.spreads += 1;
+                // The first that is measured may be the end of the chain: then it is never open as a whole.
+                if measure.spreads > SPREADS {
+                    return Err(DocumentError::Depth(SPREADS));
+                }
                 measure.directives = measure
                     .directives
                     .saturating_add(self.directives(&fragment.node.directives));
@@ -408,6 +426,18 @@ mod tests {
         let doubling = (0..40).map(fragment).collect::<Vec<_>>().join(" ");
         let query = format!("{{ ...F0 }} {doubling}");
         assert_eq!(document(&query), Err(DocumentError::Complexity(300)));
+    }
+
+    #[rstest]
+    #[case(128, true)]
+    #[case(129, false)]
+    #[case(10_000, false)]
+    fn chains_of_fragments(#[case] length: usize, #[case] allowed: bool) {
+        let fragment = |n| format!("fragment F{n} on T {{ ...F{} }} ", n + 1);
+        let mut query = (1..length).map(fragment).collect::<String>();
+        query += &format!("fragment F{length} on T {{ a }} {{ ...F1 }}");
+        let refused = document(&query).err();
+        assert_eq!(refused, (!allowed).then_some(DocumentError::Depth(128)));
     }
 
     #[rstest]

@@ -77,6 +77,7 @@ fn fragments() -> Vec<Case> {
         sent("a circle by way of a field", "{ me { ...F } } fragment F on User { activeOperation { connection { id } } ...F }", INVALID),
         sent("2^40 fields by fragments", &doubling(40, "fragment F40 on Query { __typename }"), COMPLEX),
         sent("2^40 unknown fragments", &doubling(40, ""), COMPLEX),
+        sent("a chain of 200 fragments", &format!("{{ ...F0 }} {}fragment F200 on Query {{ __typename }}", numbered(200, |n| format!("fragment F{n} on Query {{ ...F{} }} ", n + 1))), COMPLEX),
         sent("an unknown fragment", "{ ...F }", INVALID),
         sent("an unused fragment", "{ __typename } fragment F on Query { __typename }", INVALID),
         sent("a fragment on an unknown type", "{ ...F } fragment F on Canary { __typename }", INVALID),
