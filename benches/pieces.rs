@@ -17,9 +17,9 @@
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, net::Ipv4Addr, time::Duration};
 
-use async_graphql::{Executor, Request, Variables};
+use async_graphql::{Executor, Request, Value, Variables};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::StreamExt;
 use intuned_gateway::{
@@ -27,7 +27,7 @@ use intuned_gateway::{
     ambient::{Clock, SystemClock},
     app::App,
     graphql::{
-        self, GatewayExecutor,
+        self, GatewayExecutor, PeerAddress, RequestContext,
         documents::{Documents, Wanted},
         limits::DocumentLimits,
     },
@@ -70,22 +70,43 @@ fn events(criterion: &mut Criterion) {
         let events = services
             .operations
             .follow(caller.user_id, operation, Some(0));
-        events.await.unwrap().count().await
+        let (mut events, mut count) = (events.await.unwrap(), 0);
+        while let Some(event) = events.next().await {
+            black_box(event.unwrap());
+            count += 1;
+        }
+        count
     };
     criterion.bench_function("an event read from SQLite", |bench| {
         bench.iter_custom(|count| runtime.block_on(each(count, &follow)));
     });
     let executor = GatewayExecutor::new(|| graphql::schema(services.clone()));
-    let render = async || {
+    let documents = Documents::new(DocumentLimits::default(), 0, None);
+    let wanted = Wanted::Text(FOLLOW.into());
+    let document = documents.check(&wanted, None).unwrap().document;
+    let answers = async |context: RequestContext| {
         let variables = Variables::from_json(json!({ "id": operation }));
-        let request = Request::new(FOLLOW).variables(variables).data(Some(caller));
+        let request = Request::new(FOLLOW).variables(variables).data(context);
         let events = executor.execute_stream(request, None);
-        let events = events.map(|event| black_box(serde_json::to_vec(&event).unwrap()));
+        let events = events.map(|event| match event.data {
+            Value::Binary(json) => black_box(json.to_vec()),
+            data => black_box(serde_json::to_vec(&data).unwrap()),
+        });
         events.count().await
     };
-    criterion.bench_function("the same, resolved and rendered", |bench| {
-        bench.iter_custom(|count| runtime.block_on(each(count, &render)));
+    let peer = PeerAddress(Ipv4Addr::LOCALHOST.into());
+    let context = || RequestContext::new(Some(caller), "bench".into(), peer);
+    let written = async || answers(context().for_document(&document)).await;
+    criterion.bench_function("the same, written", |bench| {
+        bench.iter_custom(|count| runtime.block_on(each(count, &written)));
     });
+    let resolved = async || answers(context()).await;
+    criterion.bench_function(
+        "the same, resolved and rendered by async-graphql",
+        |bench| {
+            bench.iter_custom(|count| runtime.block_on(each(count, &resolved)));
+        },
+    );
     assert!(runtime.block_on(app.stop(support::socket::DEADLINE)));
 }
 

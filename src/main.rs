@@ -12,7 +12,7 @@ use intuned_gateway::{
     settings::{self, MigrateSettings, Settings, SettingsError, SimulateSettings, Task},
     telemetry,
 };
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -58,6 +58,9 @@ fn serve(settings: Settings) -> Outcome {
     for note in &settings.notes {
         tracing::warn!("{note}");
     }
+    if let Err(error) = allow_all_files() {
+        tracing::warn!(%error, "no more files may be open than at the start");
+    }
     let served = runtime.block_on(async { app::serve(settings, shutdown_on_signal()?).await });
     telemetry.stop();
     served
@@ -101,6 +104,17 @@ fn forbid_core_dumps() -> io::Result<()> {
 fn refuse_huge_pages() {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Every connection is an open file. What shells and systemd allow by default, for the sake of old
+/// programs, is 1,024; one client alone may have nearly as many.
+fn allow_all_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
 /// Canceled by the first SIGTERM or SIGINT; a second one ends the process on the spot.

@@ -180,12 +180,13 @@ impl App {
         )
         .map_err(AppError::Provider)?
         .with_trail(trail.clone());
+        let records = (trail.clone(), outbox.clone());
         let connections = Connections::new(
             config.connections,
             database.clone(),
             intuned.clone(),
             clock.clone(),
-            (trail.clone(), outbox.clone()),
+            records,
         );
         let operations = Operations::start(
             config.operations,
@@ -202,18 +203,15 @@ impl App {
 
         let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
         if let Some(server) = metrics_server {
-            tasks.spawn(watch::probe(
-                metrics.database,
-                database.clone(),
-                shutdown.clone(),
-            ));
+            let probe = watch::probe(metrics.database, database.clone(), shutdown.clone());
+            tasks.spawn(probe);
             let registry = watch::complete(registry, &clock, &database, &operations);
             tasks.spawn(server.run(registry, shutdown.clone()));
         }
 
         let services = Services {
             accounts: accounts.clone(),
-            connections: connections.clone(),
+            connections,
             operations,
             trail,
         };

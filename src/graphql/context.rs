@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use async_graphql::Context;
 
 use super::{
-    compiled::CompiledEvents, error::ApiError, loaders::RequestStatuses,
+    compiled::CompiledEvents, documents::Document, error::ApiError, loaders::RequestStatuses,
     session_cookie::SessionCookie,
 };
 use crate::{
@@ -27,9 +27,9 @@ pub struct RequestContext {
     /// The caller as they were read with their session, where that was just now.
     pub(crate) profile: Option<Arc<Profile>>,
     /// Whether its document was found valid before.
-    pub(crate) found_valid: bool,
+    pub(super) found_valid: bool,
     /// How its events are written, where async-graphql need not resolve them.
-    pub(crate) events: Option<Arc<CompiledEvents>>,
+    pub(super) events: Option<Arc<CompiledEvents>>,
     /// What Intuned was asked; none for a subscription, which outlives what it answered.
     pub(super) statuses: Option<RequestStatuses>,
 }
@@ -49,6 +49,14 @@ impl RequestContext {
         }
     }
 
+    /// Of a request for this document.
+    #[must_use]
+    pub fn for_document(mut self, document: &Document) -> Self {
+        self.found_valid = document.was_found_valid();
+        self.events.clone_from(&document.events);
+        self
+    }
+
     /// Of a request that asks Intuned for each status once.
     pub(crate) fn remembering_statuses(mut self) -> Self {
         self.statuses = Some(RequestStatuses::default());
@@ -64,6 +72,12 @@ impl RequestId {
     /// The id as text: at most 64 letters, digits, dots, hyphens and underscores.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for RequestId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) use self::{measure::check_document, text::check_text};
 /// it is spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentLimits {
+    /// Bytes of the text: parsing takes time for each, also where it is one token or a comment.
+    pub length: usize,
     /// Lexical tokens, counted before parsing.
     pub tokens: usize,
     /// Fields within fields.
@@ -35,6 +37,7 @@ pub struct DocumentLimits {
 impl Default for DocumentLimits {
     fn default() -> Self {
         Self {
+            length: 64 * 1024,
             tokens: 2_000,
             depth: 8,
             introspection_depth: 16,
@@ -93,6 +96,9 @@ pub enum DocumentError {
         "Only one of signIn, signUp, deleteAccount, connectOrangeHrm and resumeConnection fits in a request."
     )]
     Once,
+    /// More bytes than allowed.
+    #[error("The query is too long: at most {0} bytes.")]
+    Length(usize),
     /// More tokens than allowed.
     #[error("The query is too long: at most {0} tokens.")]
     Tokens(usize),
@@ -102,6 +108,9 @@ pub enum DocumentError {
     /// Lists within lists of introspection.
     #[error("The introspection query repeats itself: at most {0} nested lists.")]
     IntrospectionLists(usize),
+    /// An introspection query with too long an answer.
+    #[error("The introspection query asks for too much: at most some {0} values.")]
+    IntrospectionValues(usize),
     /// More fields than allowed.
     #[error(
         "The query is too complex: at most {0} fields, fragments counted wherever they are used."
@@ -131,9 +140,11 @@ impl DocumentError {
             Self::NotInList => "PERSISTED_QUERY_NOT_IN_LIST",
             Self::NotTrusted => "QUERY_NOT_IN_SAFELIST",
             Self::Once
+            | Self::Length(_)
             | Self::Tokens(_)
             | Self::Depth(_)
             | Self::IntrospectionLists(_)
+            | Self::IntrospectionValues(_)
             | Self::Complexity(_)
             | Self::RootFields(_)
             | Self::Aliases(_)

@@ -39,11 +39,14 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> SessionCookie {
     }
 }
 
-/// The `Secure` cookie comes first: on plain http anybody on the way can set the other one.
+/// The `Secure` cookie comes first: on plain http anybody on the way can set the other one. They can also
+/// make up a page there, and browsers send it the `Secure` cookie along to a socket over https: such a
+/// page has no use of it.
 fn cookie_token(headers: &HeaderMap) -> Option<SecretString> {
-    [SECURE_NAME, PLAIN_NAME]
-        .iter()
-        .find_map(|name| find(headers, name))
+    let origin = headers.get(header::ORIGIN);
+    let plain = origin.is_some_and(|origin| origin.as_bytes().starts_with(b"http://"));
+    let secure = (!plain).then(|| find(headers, SECURE_NAME)).flatten();
+    secure.or_else(|| find(headers, PLAIN_NAME))
 }
 
 fn find(headers: &HeaderMap, name: &str) -> Option<SecretString> {

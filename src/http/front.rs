@@ -12,7 +12,10 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::{field, info, info_span};
 
-use super::{forwarded::TrustedProxies, gateway::Origin};
+use super::{
+    forwarded::TrustedProxies, gateway::Origin, handlers::refuse, host, media::Media,
+    refusal::Refusal,
+};
 use crate::{
     ambient::Random,
     graphql::{PeerAddress, RequestId},
@@ -65,7 +68,12 @@ impl Front {
         });
         telemetry::adopt(&span, request.headers());
         let trail = Trail::new(span.clone(), Some(request_id.0.clone()));
-        let Ok(mut response) = trail.follow(self.routes.clone().oneshot(request)).await;
+        let mut response = if host::is_clear(&request) {
+            let Ok(response) = trail.follow(self.routes.clone().oneshot(request)).await;
+            response
+        } else {
+            refuse(&Refusal::Host, Media::Json)
+        };
         open.answered(response.status().as_u16());
         span.record("status", response.status().as_u16());
         span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));

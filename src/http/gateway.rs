@@ -161,9 +161,8 @@ impl<E: Executor> Gateway<E> {
         let mut request = Request::new(String::new());
         request.variables = variables;
         request.operation_name.clone_from(&checked.name);
-        let mut context = RequestContext::new(caller, origin.request_id.clone(), origin.peer);
-        context.found_valid = checked.document.was_found_valid();
-        context.events.clone_from(&checked.document.events);
+        let context = RequestContext::new(caller, origin.request_id.clone(), origin.peer)
+            .for_document(&checked.document);
         request.set_parsed_query(checked.document.executable.clone());
         Ok(Operation {
             request,

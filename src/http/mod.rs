@@ -18,6 +18,7 @@ pub(crate) mod fuzz;
 mod gateway;
 mod handlers;
 mod health;
+mod host;
 mod media;
 mod multipart;
 mod origin;

@@ -1,11 +1,14 @@
 //! The parameters of a GraphQL request, however it arrives.
 
-use async_graphql::Variables;
-use serde_json::{Map, Value};
+use async_graphql::{Name, Value, Variables, indexmap::IndexMap};
 use url::form_urlencoded;
 
 use super::refusal::Refusal;
 use crate::graphql::documents::Wanted;
+
+/// A JSON object as it is. `serde_json` reads one into a value of its own differently: what stands under
+/// one certain key is taken for JSON in a text and read anew, past every bound on values and depth.
+pub(crate) type Object = IndexMap<Name, Value>;
 
 /// The document, `operationName` and `variables`. It may hold secrets, so it cannot be printed.
 pub(crate) struct Parameters {
@@ -22,14 +25,14 @@ impl Parameters {
         }
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => Self::from_object(object),
-            Ok(Value::Array(_)) => Err(Refusal::Batch),
+            Ok(Value::List(_)) => Err(Refusal::Batch),
             _ => Err(Refusal::Json),
         }
     }
 
     /// From the query part of a GET's URL, whose JSON may have `limit` values.
     pub(crate) fn from_url(query: &str, limit: usize) -> Result<Self, Refusal> {
-        let mut object = Map::new();
+        let mut object = Object::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let (key, value) = match key.as_ref() {
                 "query" => ("query", Value::String(value.into_owned())),
@@ -39,7 +42,7 @@ impl Parameters {
                 "extensions" => ("extensions", json("extensions", &value, limit)?),
                 _ => continue,
             };
-            if object.insert(key.to_owned(), value).is_some() {
+            if object.insert(Name::new(key), value).is_some() {
                 return Err(Refusal::Repeated(key));
             }
         }
@@ -47,22 +50,22 @@ impl Parameters {
     }
 
     /// From a JSON object.
-    pub(crate) fn from_object(mut object: Map<String, Value>) -> Result<Self, Refusal> {
-        let text = match object.remove("query") {
+    pub(crate) fn from_object(mut object: Object) -> Result<Self, Refusal> {
+        let text = match object.swap_remove("query") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text),
             Some(_) => return Err(Refusal::Query),
         };
-        let id = string("documentId", object.remove("documentId"))?;
-        let operation_name = string("operationName", object.remove("operationName"))?;
-        let variables = match object.remove("variables") {
+        let id = string("documentId", object.swap_remove("documentId"))?;
+        let operation_name = string("operationName", object.swap_remove("operationName"))?;
+        let variables = match object.swap_remove("variables") {
             None | Some(Value::Null) => Variables::default(),
-            Some(variables @ Value::Object(_)) => Variables::from_json(variables),
+            Some(variables @ Value::Object(_)) => Variables::from_value(variables),
             Some(_) => return Err(Refusal::Parameter("variables")),
         };
-        let persisted = match object.remove("extensions") {
+        let persisted = match object.swap_remove("extensions") {
             None | Some(Value::Null) => None,
-            Some(Value::Object(mut extensions)) => extensions.remove("persistedQuery"),
+            Some(Value::Object(mut extensions)) => extensions.swap_remove("persistedQuery"),
             Some(_) => return Err(Refusal::Parameter("extensions")),
         };
         Ok(Self {
@@ -82,15 +85,17 @@ fn wanted(
 ) -> Result<Wanted, Refusal> {
     let id = match (id, persisted) {
         (None, Some(Value::Object(mut persisted))) => {
-            if persisted.get("version").and_then(Value::as_u64) != Some(1) {
+            let version = persisted.get("version");
+            if !matches!(version, Some(Value::Number(version)) if version.as_u64() == Some(1)) {
                 return Ok(Wanted::UnknownVersion);
             }
-            string("extensions.persistedQuery", persisted.remove("sha256Hash"))?
+            string(
+                "extensions.persistedQuery",
+                persisted.swap_remove("sha256Hash"),
+            )?
         }
-        (None, Some(persisted)) if !persisted.is_null() => {
-            return Err(Refusal::Parameter("extensions.persistedQuery"));
-        }
-        (id, _) => id,
+        (id, None | Some(Value::Null)) | (id @ Some(_), _) => id,
+        (None, Some(_)) => return Err(Refusal::Parameter("extensions.persistedQuery")),
     };
     match (id, text) {
         (Some(id), text) => Ok(Wanted::Id {
@@ -144,6 +149,9 @@ mod tests {
 
     use super::*;
 
+    /// What `serde_json` takes for a text to read anew.
+    const RAW: &str = "$serde_json::private::RawValue";
+
     #[rstest]
     #[case("1", 1)]
     #[case("[]", 2)]
@@ -153,5 +161,14 @@ mod tests {
     fn values_are_counted(#[case] json: &str, #[case] values: usize) {
         assert!(!has_more_values(json.as_bytes(), values));
         assert!(has_more_values(json.as_bytes(), values - 1));
+    }
+
+    #[test]
+    fn no_text_is_read_anew() {
+        let body = format!(r#"{{"query":"{{ a }}","variables":{{"v":{{"{RAW}":"[1,2,3]"}}}}}}"#);
+        let parameters = Parameters::from_body(body.as_bytes(), 10).ok();
+        let variables = parameters.expect("a request").variables;
+        let text = Object::from([(Name::new(RAW), Value::from("[1,2,3]"))]);
+        assert_eq!(variables.get("v"), Some(&Value::Object(text)));
     }
 }

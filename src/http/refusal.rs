@@ -2,7 +2,7 @@
 //!
 //! | status | `extensions.code` | when |
 //! | --- | --- | --- |
-//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch |
+//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch; it is not clear for which host it is |
 //! | 400 | those of [`DocumentError`] | the query document is refused |
 //! | 401 | `UNAUTHENTICATED` | the session has ended; in the last part of a multipart stream only |
 //! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
@@ -26,6 +26,8 @@ use crate::graphql::limits::DocumentError;
 pub(crate) enum Refusal {
     #[error("The body must be a JSON object.")]
     Json,
+    #[error("Send one Host header.")]
+    Host,
     #[error("Batches are not supported: send one operation in each request.")]
     Batch,
     #[error("The parameter `query` is missing, or is no string.")]
@@ -86,6 +88,7 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Json
+            | Self::Host
             | Self::Batch
             | Self::Query
             | Self::Parameter(_)
@@ -112,6 +115,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Json
+            | Self::Host
             | Self::Batch
             | Self::Query
             | Self::Parameter(_)

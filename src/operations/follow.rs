@@ -137,13 +137,8 @@ impl Follower {
             biased;
             signal = self.receiver.next() => {
                 self.heard = Instant::now();
-                match signal {
-                    Some(signal) => self.hear(signal),
-                    None => {
-                        self.behind = true;
-                        None
-                    }
-                }
+                self.behind = signal.is_none();
+                signal.and_then(|signal| self.hear(signal))
             }
             () = self.look_anyway.as_mut() => {
                 let now = Instant::now();

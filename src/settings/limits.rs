@@ -25,6 +25,9 @@ pub(super) struct LimitArgs {
     /// How many directives a query may have
     #[arg(long, env, value_name = "COUNT", default_value = "50")]
     max_directives: String,
+    /// The longest text of a query, in bytes
+    #[arg(long, env, value_name = "BYTES", default_value = "65536")]
+    max_query_bytes: String,
     /// How many lexical tokens a query may have
     #[arg(long, env, value_name = "COUNT", default_value = "2000")]
     max_tokens: String,
@@ -139,12 +142,14 @@ fn documents(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<DocumentLimits
     let aliases = count("MAX_ALIASES", &args.max_aliases);
     let directives = count("MAX_DIRECTIVES", &args.max_directives);
     let tokens = count("MAX_TOKENS", &args.max_tokens);
+    let length = reader.number("MAX_QUERY_BYTES", &args.max_query_bytes, 1024..=1 << 30);
     Some(DocumentLimits {
         depth: depth?,
         complexity: complexity?,
         root_fields: root_fields?,
         aliases: aliases?,
         directives: directives?,
+        length: length?,
         tokens: tokens?,
         ..DocumentLimits::default()
     })

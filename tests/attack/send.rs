@@ -57,3 +57,12 @@ pub(crate) fn by_nobody(query: &str, variables: &Value) -> Send {
         &json!({ "query": query, "variables": variables }).to_string(),
     )
 }
+
+/// JSON that is nested `texts` times `lists` deep for whoever takes the texts in it for JSON, as
+/// `serde_json` does with what stands under one certain key.
+pub(crate) fn read_anew(texts: usize, lists: usize) -> String {
+    (0..texts).fold(String::from("1"), |inner, _| {
+        let text = json!({ "$serde_json::private::RawValue": inner });
+        format!("{}{text}{}", "[".repeat(lists), "]".repeat(lists))
+    })
+}

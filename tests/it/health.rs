@@ -183,3 +183,21 @@ async fn sigterm_ends_a_busy_gateway_in_time_and_hands_over_what_it_was_doing() 
     assert!(replicas.is_empty(), "nobody waits for its lease to run out");
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_gateway_may_open_as_many_files_as_the_machine_lets_it() {
+    let app = TestApp::start(Backend::Sqlite).await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let database = format!("sqlite:{}/gateway.sqlite", directory.path().display());
+    let settings = process::settings(&database, app.config.intuned.base_url.as_str(), API_KEY);
+    let mut process = Process::spawn_with_files(&settings, 100);
+    process.ready().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files: Vec<_> = files.unwrap().split_whitespace().collect();
+    assert_eq!(files[3], files[4], "{limits}");
+    process.stop().await;
+    app.finish().await;
+}

@@ -14,7 +14,10 @@ use jsonwebtoken::{
 use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
 
 /// Keys as old as this are fetched again.
 const FRESH: Duration = Duration::from_mins(10);
@@ -27,11 +30,15 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// Keys that have been fetched, and the way to fetch them.
 pub(super) struct Keys {
+    source: Arc<Source>,
+    /// When they were last asked for; who holds it asks.
+    asked_at: Arc<Mutex<Option<Instant>>>,
+}
+
+struct Source {
     http: Client,
     url: Url,
     kept: RwLock<Option<Arc<KeySet>>>,
-    /// When they were last asked for; who holds it asks.
-    asked_at: Mutex<Option<Instant>>,
 }
 
 struct KeySet {
@@ -87,11 +94,10 @@ impl Keys {
             .no_proxy()
             .timeout(FETCH_WITHIN)
             .build()?;
+        let kept = RwLock::new(None);
         Ok(Self {
-            http,
-            url,
-            kept: RwLock::new(None),
-            asked_at: Mutex::new(None),
+            source: Arc::new(Source { http, url, kept }),
+            asked_at: Arc::default(),
         })
     }
 
@@ -101,35 +107,47 @@ impl Keys {
         id: &str,
         algorithm: Algorithm,
     ) -> Result<Option<DecodingKey>, NoKeys> {
-        let kept = self.kept();
+        let kept = self.source.kept();
         let found = kept.as_ref().and_then(|set| set.find(id, algorithm));
         let fresh = kept.is_some_and(|set| set.fetched_at.elapsed() < FRESH);
         if let Some(key) = found {
             // Those who come while old keys are being fetched again need not wait for it.
-            if !fresh && let Ok(mut asked_at) = self.asked_at.try_lock() {
-                self.refresh(&mut asked_at).await;
-                let kept = self.kept().ok_or(NoKeys)?;
+            if !fresh && let Ok(asked_at) = self.asked_at.clone().try_lock_owned() {
+                self.refresh(asked_at).await;
+                let kept = self.source.kept().ok_or(NoKeys)?;
                 return Ok(kept.find(id, algorithm));
             }
             return Ok(Some(key));
         }
-        self.refresh(&mut *self.asked_at.lock().await).await;
-        let kept = self.kept().ok_or(NoKeys)?;
+        self.refresh(self.asked_at.clone().lock_owned().await).await;
+        let kept = self.source.kept().ok_or(NoKeys)?;
         Ok(kept.find(id, algorithm))
     }
 
+    /// Fetches the keys, unless that was tried just now. A task of its own does it: whoever asks and
+    /// leaves at once, again and again, must not keep others from ever having them.
+    async fn refresh(&self, mut asked_at: OwnedMutexGuard<Option<Instant>>) {
+        if asked_at.is_some_and(|at| at.elapsed() < PAUSE) {
+            return;
+        }
+        let source = Arc::clone(&self.source);
+        let fetched = tokio::spawn(async move {
+            source.refresh().await;
+            // From now on: those who have waited for a provider that hangs do not wait once more.
+            *asked_at = Some(Instant::now());
+        });
+        fetched.await.ok();
+    }
+}
+
+impl Source {
     /// The keys, unless they are too old.
     fn kept(&self) -> Option<Arc<KeySet>> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         kept.clone().filter(|set| set.fetched_at.elapsed() < USABLE)
     }
 
-    /// Fetches the keys, unless that was tried just now.
-    async fn refresh(&self, asked_at: &mut Option<Instant>) {
-        if asked_at.is_some_and(|at| at.elapsed() < PAUSE) {
-            return;
-        }
-        *asked_at = Some(Instant::now());
+    async fn refresh(&self) {
         match self.fetch().await {
             Ok(set) => {
                 let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
@@ -212,5 +230,57 @@ fn algorithms(key: &AlgorithmParameters) -> Vec<Algorithm> {
             vec![EdDSA]
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// The example of RFC 7517.
+    const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","use":"sig","kid":"1",
+        "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+    async fn provider() -> (TcpListener, Arc<Keys>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        (listener, Arc::new(Keys::new(url.parse().unwrap()).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_leaves_does_not_keep_others_from_the_keys() {
+        let (listener, keys) = provider().await;
+        let asking = keys.clone();
+        let asking = tokio::spawn(async move {
+            asking.find("1", Algorithm::ES256).await.ok();
+        });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{KEYS}",
+            KEYS.len()
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let found = keys.find("1", Algorithm::ES256).await;
+        assert!(found.unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_for_a_provider_that_hangs_wait_once() {
+        let (_listener, keys) = provider().await;
+        let begun = Instant::now();
+        let find = || keys.find("1", Algorithm::ES256);
+        let found = tokio::join!(find(), find(), find());
+        assert!(found.0.is_err() && found.1.is_err() && found.2.is_err());
+        assert!(begun.elapsed() < FETCH_WITHIN * 2, "{:?}", begun.elapsed());
     }
 }

@@ -18,6 +18,25 @@ use crate::audit::{DEFAULT_PAGE, LONGEST_PAGE};
 /// each further one multiplies the answer by the size of the schema.
 const INTROSPECTION_LISTS: usize = 2;
 
+/// Fragments that may be spread within each other. async-graphql refuses shorter chains already, but only
+/// after this walk: over one of thousands it would overflow the stack.
+const SPREADS: usize = 128;
+
+/// Values that an introspection query may bring. The query that `GraphiQL` sends has some 20,000.
+const INTROSPECTION_VALUES: usize = 30_000;
+
+/// How long the lists of introspection are, about.
+const INTROSPECTION_LENGTHS: [(&str, usize); 8] = [
+    ("types", 50),
+    ("fields", 4),
+    ("args", 1),
+    ("inputFields", 1),
+    ("enumValues", 2),
+    ("interfaces", 1),
+    ("possibleTypes", 1),
+    ("directives", 5),
+];
+
 /// Mutations that check a secret: one of them for each request, so that a request is one try.
 const ONCE: [&str; 5] = [
     "signIn",
@@ -51,6 +70,7 @@ pub(in crate::graphql) fn check_document(
     let mut walk = Walk {
         document,
         fragments: HashMap::new(),
+        open: 0,
         holds_values: false,
         reads_claims: false,
     };
@@ -74,11 +94,16 @@ struct Measure {
     /// Those of them that are to be asked for once.
     once: usize,
     all_fields: usize,
+    /// Fragments within fragments.
+    spreads: usize,
     depth: usize,
     introspection_depth: usize,
     /// Lists of introspection within each other; means nothing outside of introspection.
     lists: usize,
     introspection_lists: usize,
+    /// With those of each item of a list; means nothing outside of introspection.
+    values: usize,
+    introspection_values: usize,
     aliases: usize,
     directives: usize,
 }
@@ -88,10 +113,15 @@ impl Measure {
         self.fields = self.fields.saturating_add(other.fields);
         self.once = self.once.saturating_add(other.once);
         self.all_fields = self.all_fields.saturating_add(other.all_fields);
+        self.spreads = self.spreads.max(other.spreads);
         self.depth = self.depth.max(other.depth);
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
         self.lists = self.lists.max(other.lists);
         self.introspection_lists = self.introspection_lists.max(other.introspection_lists);
+        self.values = self.values.saturating_add(other.values);
+        self.introspection_values = self
+            .introspection_values
+            .saturating_add(other.introspection_values);
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.directives = self.directives.saturating_add(other.directives);
     }
@@ -105,6 +135,11 @@ impl Measure {
                 name,
                 "fields" | "inputFields" | "interfaces" | "possibleTypes"
             ));
+        let length = INTROSPECTION_LENGTHS
+            .iter()
+            .find(|(list, _)| *list == name)
+            .map_or(1, |(_, length)| *length);
+        let values = self.values.saturating_add(1).saturating_mul(length);
         let mut measure = Self {
             fields: 1,
             once: usize::from(ONCE.contains(&name)),
@@ -114,11 +149,13 @@ impl Measure {
                 .saturating_add(usize::from(field.alias.is_some())),
             depth,
             lists,
+            values,
             ..self
         };
         if matches!(name, "__schema" | "__type") {
             measure.introspection_depth = depth;
             measure.introspection_lists = lists;
+            measure.introspection_values = values;
             measure.depth = 1;
         }
         measure
@@ -133,6 +170,8 @@ impl Measure {
             Err(DocumentError::Depth(limits.introspection_depth))
         } else if self.introspection_lists > INTROSPECTION_LISTS {
             Err(DocumentError::IntrospectionLists(INTROSPECTION_LISTS))
+        } else if self.introspection_values > INTROSPECTION_VALUES {
+            Err(DocumentError::IntrospectionValues(INTROSPECTION_VALUES))
         } else if self.aliases > limits.aliases {
             Err(DocumentError::Aliases(limits.aliases))
         } else if self.directives > limits.directives {
@@ -168,6 +207,8 @@ struct Walk<'a> {
     document: &'a ExecutableDocument,
     /// None while the fragment is being measured.
     fragments: HashMap<&'a str, Option<Measure>>,
+    /// How many are being measured.
+    open: usize,
     holds_values: bool,
     reads_claims: bool,
 }
@@ -235,9 +276,17 @@ impl<'a> Walk<'a> {
         match self.fragments.get(name.as_str()) {
             Some(Some(measure)) => Ok(*measure),
             Some(None) => Err(DocumentError::FragmentCycle(fragment.pos)),
+            None if self.open == SPREADS => Err(DocumentError::Depth(SPREADS)),
             None => {
                 self.fragments.insert(name, None);
+                self.open += 1;
                 let mut measure = self.selection_set(&fragment.node.selection_set.node)?;
+                self.open -= 1;
+                measure.spreads += 1;
+                // The first that is measured may be the end of the chain: then it is never open as a whole.
+                if measure.spreads > SPREADS {
+                    return Err(DocumentError::Depth(SPREADS));
+                }
                 measure.directives = measure
                     .directives
                     .saturating_add(self.directives(&fragment.node.directives));
@@ -380,6 +429,18 @@ mod tests {
     }
 
     #[rstest]
+    #[case(128, true)]
+    #[case(129, false)]
+    #[case(10_000, false)]
+    fn chains_of_fragments(#[case] length: usize, #[case] allowed: bool) {
+        let fragment = |n| format!("fragment F{n} on T {{ ...F{} }} ", n + 1);
+        let chain = (1..length).map(fragment).collect::<String>();
+        let query = format!("{chain} fragment F{length} on T {{ a }} {{ ...F1 }}");
+        let refused = document(&query).err();
+        assert_eq!(refused, (!allowed).then_some(DocumentError::Depth(128)));
+    }
+
+    #[rstest]
     #[case("{ ...F } fragment F on T { ...F }")]
     #[case("{ a } fragment F on T { a { ...G } } fragment G on T { ... { ...F } }")]
     fn circles_of_fragments(#[case] query: &str) {
@@ -430,6 +491,33 @@ mod tests {
             document(circular),
             Err(DocumentError::IntrospectionLists(2))
         );
+    }
+
+    #[test]
+    fn introspection_that_repeats_itself_is_refused() {
+        let kind = "{ kind name ofType ".repeat(9) + "{ kind name } " + &"} ".repeat(9);
+        let input = format!("{{ name description type {kind} defaultValue isDeprecated }}");
+        let graphiql = format!(
+            "{{ __schema {{ queryType {{ name }} types {{ ...Full }} \
+             directives {{ name description locations args {input} }} }} }} \
+             fragment Full on __Type {{ kind name description \
+             fields(includeDeprecated: true) {{ name description args {input} type {kind} isDeprecated \
+             deprecationReason }} inputFields {input} interfaces {kind} enumValues {{ name description \
+             isDeprecated deprecationReason }} possibleTypes {kind} }}"
+        );
+        assert!(document(&graphiql).is_ok());
+        let names = "name ".repeat(280);
+        let fields = "fields { name } ".repeat(140);
+        for query in [
+            format!(
+                "{{ __schema {{ types {{ fields {{ type {{ fields {{ {names} }} }} }} }} }} }}"
+            ),
+            format!("{{ __schema {{ types {{ {fields} }} }} }}"),
+            format!("{{ __schema {{ types {{ ...F }} }} }} fragment F on __Type {{ {fields} }}"),
+        ] {
+            let refused = Err(DocumentError::IntrospectionValues(30_000));
+            assert_eq!(document(&query), refused, "{query}");
+        }
     }
 
     #[rstest]

@@ -5,11 +5,14 @@ use super::{DocumentError, DocumentLimits};
 /// Brackets of any kind that may be open at once: keeps the parser's recursion shallow.
 const NESTING: usize = 50;
 
-/// Counts tokens and open brackets, so that a monstrous text is refused before it is parsed.
+/// Looks at the length, and counts tokens and open brackets, so that a monstrous text is refused before it is parsed.
 pub(in crate::graphql) fn check_text(
     text: &str,
     limits: &DocumentLimits,
 ) -> Result<(), DocumentError> {
+    if text.len() > limits.length {
+        return Err(DocumentError::Length(limits.length));
+    }
     let mut rest = text.as_bytes();
     let mut tokens = 0_usize;
     let mut open = 0_usize;
@@ -124,6 +127,12 @@ mod tests {
 
     #[test]
     fn long_and_deep_texts_are_refused_before_parsing() {
+        let one_token = |length: usize| format!("{{ a(b: \"{}\") }}", "x".repeat(length - 12));
+        assert_eq!(text(&one_token(64 * 1024)), Ok(()));
+        assert_eq!(
+            text(&one_token(64 * 1024 + 1)),
+            Err(DocumentError::Length(64 * 1024))
+        );
         let long = format!("{{ a {} }}", "@d ".repeat(10_000));
         assert_eq!(text(&long), Err(DocumentError::Tokens(2_000)));
         let deep_value = format!("{{ a(b: {}{}) }}", "[".repeat(900), "]".repeat(900));

@@ -1,20 +1,19 @@
 //! The messages of the protocol.
 
-use async_graphql::ServerError;
+use async_graphql::{ServerError, Value};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::http::{
     answer::Answer,
     caller::strip_bearer,
-    parameters::{Parameters, has_more_values},
+    parameters::{Object, Parameters, has_more_values},
 };
 
 /// What a client says. It may hold secrets, so it cannot be printed.
 pub(super) enum ClientMessage {
     Init(Credentials),
-    Ping(Option<Map<String, Value>>),
+    Ping(Option<Object>),
     Pong,
     Subscribe { id: String, parameters: Parameters },
     Complete { id: String },
@@ -35,7 +34,7 @@ pub(super) enum Credentials {
 struct Envelope {
     r#type: Type,
     id: Option<String>,
-    payload: Option<Map<String, Value>>,
+    payload: Option<Object>,
 }
 
 #[derive(Deserialize)]
@@ -70,10 +69,10 @@ impl ClientMessage {
 }
 
 /// The token is under `authorization`, with or without `Bearer` in front of it.
-fn credentials(mut payload: Map<String, Value>) -> Credentials {
+fn credentials(mut payload: Object) -> Credentials {
     let value = payload
-        .remove("authorization")
-        .or_else(|| payload.remove("Authorization"));
+        .swap_remove("authorization")
+        .or_else(|| payload.swap_remove("Authorization"));
     match value {
         None | Some(Value::Null) => Credentials::Absent,
         Some(Value::String(text)) => {
@@ -91,7 +90,7 @@ pub(super) enum ServerMessage<'a> {
     ConnectionAck,
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<Map<String, Value>>,
+        payload: Option<Object>,
     },
     Next {
         id: &'a str,
@@ -123,7 +122,7 @@ impl ServerMessage<'_> {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{Response, Value};
+    use async_graphql::Response;
     use serde_json::json;
 
     use super::*;

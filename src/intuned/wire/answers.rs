@@ -1,7 +1,11 @@
 //! What is heard, read leniently: fields that are not known are passed over, and odd optional ones
 //! count as absent.
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use async_graphql_value::ConstValue;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::Value;
 
 use crate::intuned::{
@@ -76,7 +80,7 @@ enum Details {
 #[serde(tag = "status", rename_all = "snake_case")]
 enum RunAnswer {
     Completed {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "plain")]
         result: Value,
     },
     Failed(Failure),
@@ -121,19 +125,26 @@ struct Reason {
     message: Option<String>,
 }
 
+/// JSON as it is. A `Value` that reads itself takes what stands under one certain key for JSON in a text
+/// and reads it anew, so that an answer could be nested without bounds.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let value = ConstValue::deserialize(deserializer)?;
+    value.into_json().map_err(D::Error::custom)
+}
+
 /// None for a field of another shape than the one that is known: a detail that makes no sense must
 /// not hide the status that it came with.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
+    let value = plain(deserializer)?;
     Ok(serde_json::from_value(value).ok())
 }
 
 fn error_of_either<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<ErrorObject>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
+    Ok(match plain(deserializer)? {
         Value::String(code) => Some(ErrorObject {
             code: Some(code),
             ..ErrorObject::default()
@@ -286,7 +297,10 @@ fn session_refused(failure: &Failure) -> bool {
 
 /// Checks that the body is JSON, whatever it says.
 pub(in crate::intuned) fn json(body: &[u8]) -> Result<Value, IntunedError> {
-    serde_json::from_slice(body).map_err(|_| IntunedError::Unreadable { reason: "no JSON" })
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    plain(&mut reader)
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|_| IntunedError::Unreadable { reason: "no JSON" })
 }
 
 fn fields<T: DeserializeOwned>(body: Value, missing: &'static str) -> Result<T, IntunedError> {

@@ -53,12 +53,14 @@ fn size() -> Vec<Case> {
         sent("2,001 tokens", &format!("{{ {} }}", many(2001, "a ")), COMPLEX),
         sent("2,001 tokens in strings", &format!("{{ a(b: [{}]) }}", many(2001, "\"\" ")), COMPLEX),
         sent("2,001 tokens in block strings", &format!("{{ a(b: [{}]) }}", many(2001, "\"\"\"\"\"\" ")), COMPLEX),
-        sent("100,000 commas", &format!("{{ {} __typename }}", many(100_000, ",")), Due::Data(json!({ "__typename": "Query" }))),
-        sent("a comment of 500 KB", &format!("#{}\n{{ __typename }}", many(500_000, "x")), Due::Data(json!({ "__typename": "Query" }))),
-        sent("a name of 500 KB", &format!("{{ {} }}", many(500_000, "x")), INVALID),
-        sent("a string of 500 KB", &format!("{{ operation(id: \"{}\") {{ id }} }}", many(500_000, "x")), Due::Data(json!({ "operation": null }))),
+        sent("100,000 commas", &format!("{{ {} __typename }}", many(100_000, ",")), COMPLEX),
+        sent("a comment of 500 KB", &format!("#{}\n{{ __typename }}", many(500_000, "x")), COMPLEX),
+        sent("a name of 500 KB", &format!("{{ {} }}", many(500_000, "x")), COMPLEX),
+        sent("a string of 500 KB", &format!("{{ operation(id: \"{}\") {{ id }} }}", many(500_000, "x")), COMPLEX),
         sent("500 variables", &format!("query({}) {{ __typename }}", numbered(500, |n| format!("$a{n}:ID "))), Due::Error(200, "QUERY_TOO_COMPLEX")),
-        sent("an operation name of 100 KB", &format!("query {} {{ __typename }}", many(100_000, "x")), Due::Data(json!({ "__typename": "Query" }))),
+        sent("an operation name of 100 KB", &format!("query {} {{ __typename }}", many(100_000, "x")), COMPLEX),
+        sent("50,000 commas", &format!("{{ {} __typename }}", many(50_000, ",")), Due::Data(json!({ "__typename": "Query" }))),
+        sent("an operation name of 60 KB", &format!("query {} {{ __typename }}", many(60_000, "x")), Due::Data(json!({ "__typename": "Query" }))),
     ]
 }
 
@@ -75,6 +77,7 @@ fn fragments() -> Vec<Case> {
         sent("a circle by way of a field", "{ me { ...F } } fragment F on User { activeOperation { connection { id } } ...F }", INVALID),
         sent("2^40 fields by fragments", &doubling(40, "fragment F40 on Query { __typename }"), COMPLEX),
         sent("2^40 unknown fragments", &doubling(40, ""), COMPLEX),
+        sent("a chain of 200 fragments", &format!("{{ ...F0 }} {}fragment F200 on Query {{ __typename }}", numbered(200, |n| format!("fragment F{n} on Query {{ ...F{} }} ", n + 1))), COMPLEX),
         sent("an unknown fragment", "{ ...F }", INVALID),
         sent("an unused fragment", "{ __typename } fragment F on Query { __typename }", INVALID),
         sent("a fragment on an unknown type", "{ ...F } fragment F on Canary { __typename }", INVALID),
@@ -124,6 +127,7 @@ fn hidden() -> Vec<Case> {
         silent("a misspelt input field", "mutation { signIn(input: {emai: \"a\", password: \"canary-pw\"}) { token } }"),
         silent("a misspelt directive", "{ me @skp(if: true) { id } }"),
         sent("circular introspection", "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }", COMPLEX),
+        sent("introspection of 140 times the same list", &format!("{{ __schema {{ types {{ {} }} }} }}", "fields { name } ".repeat(140)), COMPLEX),
         sent("deep introspection", &format!("{{ __type(name: \"User\") {}{} }}", "{ ofType ".repeat(17), "}".repeat(17)), COMPLEX),
     ]
 }

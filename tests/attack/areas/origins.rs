@@ -83,6 +83,8 @@ fn cookies() -> Vec<Case> {
         with("a cookie with attributes", "Cookie: $Version=1; intuned_gateway_session=x; $Path=/\n", nobody()),
         with("two cookies, the first a bad one", "Cookie: intuned_gateway_session=canary-x; intuned_gateway_session={alice}\n", nobody()),
         with("a planted cookie beside the secure one", "Cookie: intuned_gateway_session={bob}; __Host-intuned_gateway_session={alice}\n", alice()),
+        with("the secure cookie, by a page over plain http", "Cookie: __Host-intuned_gateway_session={alice}\nOrigin: http://{host}\n", nobody()),
+        with("the secure cookie, by a page over https", "Cookie: __Host-intuned_gateway_session={alice}\nOrigin: https://{host}\n", alice()),
         with("a bad header beside a good cookie", "Authorization: Bearer canary-x\nCookie: intuned_gateway_session={alice}\n", nobody()),
         with("a header of another scheme beside a good cookie", "Authorization: Basic Y2FuYXJ5\nCookie: intuned_gateway_session={alice}\n", nobody()),
         with("2,000 cookies", &format!("Cookie: {}\n", "a=b; ".repeat(2000)), nobody()),

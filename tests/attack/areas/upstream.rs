@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::{
     reply::DEADLINE,
     report::Outcome,
+    send::read_anew,
     stage::{CANARY, Stage},
     support::{Api, Backend},
 };
@@ -155,6 +156,7 @@ fn polls() -> Vec<(&'static str, String, Due)> {
         own("done with NUL in the session", "{\"status\":\"done\",\"authSessionId\":\"a\\u0000b\"}", Due::Done),
         own("done with a session of 300 bytes", &json!({ "status": "done", "authSessionId": "x".repeat(300) }).to_string(), Due::Done),
         own("JSON nested 100,000 deep", &"[".repeat(100_000), Due::Done),
+        own("texts in texts that a JSON library reads anew, 1,500 deep", &read_anew(15, 100), Due::Done),
         own("2 MB", &" ".repeat(2_000_000), Due::Done),
         own("invalid escapes", "{\"status\":\"\\ud800\"}", Due::Done),
         failed("a failure that repeats what was typed", json!({})),

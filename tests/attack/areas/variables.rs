@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     case::{Case, Due, case, play},
     report::Outcome,
-    send::{by_alice, by_nobody, post_body},
+    send::{by_alice, by_nobody, post_body, read_anew},
     stage::Stage,
     support::Backend,
 };
@@ -107,6 +107,8 @@ fn shapes() -> Vec<Case> {
         case("lists 120 deep", body(&lists(120)), Due::NoData),
         case("lists 100,000 deep", body(&lists(100_000)), Due::Error(400, "BAD_REQUEST")),
         case("a list of 100,000", body(&format!("[{}1]", "1,".repeat(100_000))), Due::Error(400, "BAD_REQUEST")),
+        case("texts in texts that a JSON library reads anew, 1,400 deep", body(&read_anew(14, 100)), Due::NoData),
+        case("a list of 100,000 in a text that a JSON library reads anew", body(&format!("{{\"$serde_json::private::RawValue\":\"[{}1]\"}}", "1,".repeat(100_000))), Due::NoData),
         case("a number of 100,000 digits", body(&"9".repeat(100_000)), Due::OneOf(&[200, 400])),
         case("1e400", body("1e400"), Due::OneOf(&[200, 400])),
         case("-0", body("-0"), Due::OneOf(&[200])),

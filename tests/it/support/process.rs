@@ -21,6 +21,8 @@ use super::{
     socket::DEADLINE,
 };
 
+const BINARY: &str = env!("CARGO_BIN_EXE_intuned-gateway");
+
 /// What a gateway needs in earnest, as environment variables.
 pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str) -> Settings {
     let settings = [
@@ -64,8 +66,23 @@ const LINES_KEPT: usize = 200;
 impl Process {
     /// Starts one; it may take a while until it is [`ready`](Self::ready).
     pub(crate) fn spawn(settings: &Settings) -> Self {
+        Self::spawn_by(Command::new(BINARY), settings)
+    }
+
+    /// Starts one that may have no more than `files` open unless it asks for more.
+    pub(crate) fn spawn_with_files(settings: &Settings, files: u32) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args([
+            "-c",
+            &format!("ulimit -S -n {files} && exec \"$0\""),
+            BINARY,
+        ]);
+        Self::spawn_by(shell, settings)
+    }
+
+    fn spawn_by(mut command: Command, settings: &Settings) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
+        let mut child = command
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
