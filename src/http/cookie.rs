@@ -43,6 +43,9 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> SessionCookie {
 /// make up a page there, and browsers send it the `Secure` cookie along to a socket over https: such a
 /// page has no use of it.
 fn cookie_token(headers: &HeaderMap) -> Option<SecretString> {
+    if !headers.contains_key(header::COOKIE) {
+        return None;
+    }
     let origin = headers.get(header::ORIGIN);
     let plain = origin.is_some_and(|origin| origin.as_bytes().starts_with(b"http://"));
     let secure = (!plain).then(|| find(headers, SECURE_NAME)).flatten();

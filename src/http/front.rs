@@ -79,7 +79,6 @@ impl Front {
         span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
 
         let headers = response.headers_mut();
-        headers.reserve(DEFAULTS.len() + 1);
         for (name, value) in DEFAULTS {
             headers
                 .entry(name)

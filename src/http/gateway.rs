@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_graphql::{Executor, Request, Response, parser::types::OperationType};
+use axum::http::HeaderMap;
 use futures_util::{
     FutureExt, Stream, StreamExt,
     stream::{self, BoxStream},
@@ -21,6 +22,7 @@ use super::{
     answer::Answer,
     body::Bodies,
     caller::Authenticator,
+    cookie,
     departures::Departures,
     parameters::Parameters,
     refusal::Refusal,
@@ -34,7 +36,6 @@ use crate::{
         PeerAddress, RequestContext, RequestId,
         documents::{Document, Documents},
         limits::DocumentError,
-        session_cookie::SessionCookie,
     },
     metrics::{HttpMetrics, OpenStream, RequestSeries, Running, StreamEnd, StreamWatch},
 };
@@ -86,8 +87,11 @@ pub(crate) struct Operation {
 impl Operation {
     /// Tells the resolvers how the request stands to the session's cookie. Only an answer over plain
     /// HTTP can set one.
-    pub(crate) fn with_cookie(mut self, cookie: SessionCookie) -> Self {
-        self.context.cookie = Some(cookie);
+    pub(crate) fn with_cookie(mut self, headers: &HeaderMap) -> Self {
+        // Only mutations begin and end sessions.
+        if self.kind == OperationType::Mutation {
+            self.context.cookie = Some(cookie::session_cookie(headers));
+        }
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Extension,
+    body::Body,
     extract::{
         RawQuery, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection,
     },
@@ -26,6 +27,9 @@ use super::{
     sse, websocket,
 };
 use crate::accounts::Caller;
+
+/// Headers that most answers have, with those that every answer gets on its way out.
+const HEADERS: usize = 8;
 
 /// POST: any operation.
 pub(crate) async fn post<E: Executor>(
@@ -148,7 +152,7 @@ impl Call {
         let operation = gateway
             .prepare(parameters()?, caller, &self.origin)?
             .with_profile(profile)
-            .with_cookie(cookie::session_cookie(&self.headers));
+            .with_cookie(&self.headers);
         if let Some(name) = &operation.name {
             Span::current().record("operation", shorten(name));
         }
@@ -205,11 +209,14 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
 fn json(status: StatusCode, answer: &Answer, media: Media) -> Response {
     match serde_json::to_vec(answer) {
         Ok(body) => {
-            let mut response = (status, body).into_response();
-            response.headers_mut().extend(answer.headers.clone());
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, media.header());
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            headers.reserve(HEADERS);
+            headers.insert(header::CONTENT_TYPE, media.header());
+            for (name, value) in &answer.headers {
+                headers.append(name, value.clone());
+            }
             response
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

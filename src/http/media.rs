@@ -98,6 +98,9 @@ impl Accepted {
 /// other types without asking first.
 pub(crate) fn is_json_body(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
+    if value.is_some_and(|value| value == "application/json") {
+        return true;
+    }
     let media = value.and_then(|value| value.to_str().ok()?.parse::<Mime>().ok());
     media.is_some_and(|media| media.essence_str() == "application/json" && is_utf8(&media))
 }

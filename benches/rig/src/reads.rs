@@ -148,7 +148,12 @@ async fn measure(
                 continue;
             }
             let before = (server.cpu(), database.cpu());
-            let load = http::load(server.address, &requests, CONNECTIONS, ROUND).await;
+            let load = http::load(server.address, &requests, CONNECTIONS, ROUND);
+            // A database server needs the core that the load comes from.
+            let load = match work.query {
+                TYPENAME => http::awake(load).await,
+                _ => load.await,
+            };
             let cpu = (server.cpu_since(before.0), database.cpu_since(before.1));
             #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
             let count = load.requests as f64;
