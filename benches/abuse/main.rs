@@ -12,7 +12,6 @@
 )]
 
 mod attack;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../../tests/it/support/canaries.rs"]
 mod canaries;
 mod honest;
