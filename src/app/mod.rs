@@ -157,10 +157,9 @@ impl App {
         database::migrate(&database).await?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
-        let records = (config.audit_retention, config.webhooks);
-        let counted = metrics.webhooks.clone();
-        let (trail, outbox) =
-            keep_records(records, &database, ambient, counted, (&tasks, &shutdown))?;
+        let webhooks = (config.webhooks, metrics.webhooks.clone());
+        let records = (config.audit_retention, webhooks);
+        let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
         let intuned = IntunedClient::with_metrics(
             config.intuned,
             clock.clone(),
@@ -283,11 +282,11 @@ impl App {
 
 /// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
 fn keep_records(
-    (audit_retention, webhooks): (Duration, Option<WebhooksConfig>),
+    (audit_retention, (webhooks, metrics)): (Duration, (Option<WebhooksConfig>, WebhookMetrics)),
     database: &DatabaseConnection,
     Ambient { clock, random }: Ambient,
-    metrics: WebhookMetrics,
-    (tasks, shutdown): (&TaskTracker, &CancellationToken),
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
 ) -> Result<(Trail, Outbox), AppError> {
     let ambient = (clock.clone(), random.clone());
     let trail = Trail::start(database.clone(), audit_retention, ambient, tasks, shutdown);

@@ -193,7 +193,7 @@ mod tests {
         for _ in 0..3 {
             stream.write_all(&taken).await.unwrap();
             let (sent, ()) = tokio::join!(stream.write_all(&taken), async {
-                sleep(PATIENCE.saturating_sub(Duration::from_secs(1))).await;
+                sleep(PATIENCE.mul_f64(0.9)).await;
                 peer.read_exact(&mut [0; 64]).await.unwrap();
             });
             sent.unwrap();
