@@ -2,12 +2,15 @@
 //! user's connection, which is what most requests ask for next, and reads those of all requests that
 //! wait at the same time.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use entity::{Millis, connection, connection::Service, session, user};
 use sea_orm::{
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter,
-    QuerySelect,
+    ColumnTrait, DatabaseConnection, DbBackend, EntityTrait, FromQueryResult, JoinType,
+    QueryFilter, QuerySelect, QueryTrait, Select, Statement, Values,
     sea_query::{Expr, ExprTrait, IntoCondition},
 };
 use uuid::Uuid;
@@ -48,16 +51,51 @@ struct Row {
 
 /// Reads sessions by id.
 pub(super) fn reader(database: DatabaseConnection) -> Gather<Uuid, Standing> {
+    let statements = Statements::new(database.get_database_backend());
     Gather::new(move |ids: Vec<Uuid>| {
-        let database = database.clone();
+        let (database, statement) = (database.clone(), statements.of(&padded(&ids)));
         async move {
-            let rows = read(&database, &ids).await?;
+            let rows = Row::find_by_statement(statement).all(&database).await?;
             Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
         }
     })
 }
 
-async fn read(database: &DatabaseConnection, ids: &[Uuid]) -> Result<Vec<Row>, DbErr> {
+/// Statements by how many ids they ask for. To build one takes longer than to send it, and only its last
+/// values are others each time.
+struct Statements {
+    backend: DbBackend,
+    built: Mutex<HashMap<usize, Statement>>,
+}
+
+impl Statements {
+    fn new(backend: DbBackend) -> Self {
+        Self {
+            backend,
+            built: Mutex::default(),
+        }
+    }
+
+    fn of(&self, ids: &[Uuid]) -> Statement {
+        let mut statement = {
+            let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+            let statement = built
+                .entry(ids.len())
+                .or_insert_with(|| select(ids).build(self.backend));
+            statement.clone()
+        };
+        if let Some(Values(values)) = &mut statement.values {
+            let first = values.len().saturating_sub(ids.len());
+            for (value, id) in values.iter_mut().skip(first).zip(ids) {
+                *value = (*id).into();
+            }
+        }
+        statement
+    }
+}
+
+/// The ids are the last of its values.
+fn select(ids: &[Uuid]) -> Select<session::Entity> {
     let user = session::Entity::belongs_to(user::Entity)
         .from(session::Column::UserId)
         .to(user::Column::Id);
@@ -83,10 +121,7 @@ async fn read(database: &DatabaseConnection, ids: &[Uuid]) -> Result<Vec<Row>, D
         .column(connection::Column::ExpiredAt)
         .join(JoinType::InnerJoin, user.into())
         .join(JoinType::LeftJoin, connection.into())
-        .filter(session::Column::Id.is_in(padded(ids)))
-        .into_model()
-        .all(database)
-        .await
+        .filter(session::Column::Id.is_in(ids.iter().copied()))
 }
 
 impl From<Row> for Standing {
@@ -117,6 +152,24 @@ impl From<Row> for Standing {
                 email: row.contact_email.unwrap_or(row.email),
                 connection,
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_used_again_asks_for_other_ids() {
+        for backend in [DbBackend::Postgres, DbBackend::Sqlite] {
+            let statements = Statements::new(backend);
+            for ids in [[1, 2], [3, 4], [5, 5]] {
+                let ids = ids.map(Uuid::from_u128);
+                assert_eq!(statements.of(&ids), select(&ids).build(backend));
+            }
+            let one = [Uuid::from_u128(6)];
+            assert_eq!(statements.of(&one), select(&one).build(backend));
         }
     }
 }

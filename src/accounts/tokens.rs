@@ -1,12 +1,14 @@
 //! Session tokens: JSON Web Tokens, signed with HMAC-SHA-256 and nothing else.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use chrono::{DateTime, Utc};
 use entity::session;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::AccountError;
@@ -16,19 +18,24 @@ const ALGORITHM: Algorithm = Algorithm::HS256;
 const GATEWAY: &str = "intuned-gateway";
 /// Ours have some 400 bytes.
 const MAX_LENGTH: usize = 4096;
+/// Tokens whose signature need not be checked again.
+const KNOWN: u64 = 10_000;
 
 /// Signs and checks tokens.
 pub(super) struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
     validation: Validation,
+    /// What tokens of ours say, by their hash: of each request the signature would cost more than anything
+    /// else that is checked.
+    known: Cache<[u8; 32], Claims>,
 }
 
 /// What a token says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Claims {
-    iss: String,
-    aud: String,
+    iss: Cow<'static, str>,
+    aud: Cow<'static, str>,
     #[serde(rename = "sub")]
     pub(super) user_id: Uuid,
     #[serde(rename = "jti")]
@@ -60,13 +67,14 @@ impl Tokens {
             signing: EncodingKey::from_secret(secret),
             checking: DecodingKey::from_secret(secret),
             validation,
+            known: Cache::new(KNOWN),
         }
     }
 
     pub(super) fn sign(&self, session: &session::Model) -> Result<SecretString, AccountError> {
         let claims = Claims {
-            iss: GATEWAY.to_owned(),
-            aud: GATEWAY.to_owned(),
+            iss: GATEWAY.into(),
+            aud: GATEWAY.into(),
             user_id: session.user_id,
             session_id: session.id,
             iat: session.created_at.0.timestamp(),
@@ -83,11 +91,29 @@ impl Tokens {
         if token.len() > MAX_LENGTH {
             return None;
         }
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
-        let claims = decoded.ok()?.claims;
+        let hash = Sha256::digest(token).into();
+        let claims = match self.known.get(&hash) {
+            Some(claims) => claims,
+            None => {
+                let claims = self.decode(token)?;
+                self.known.insert(hash, claims.clone());
+                claims
+            }
+        };
         let now = now.timestamp();
         let begun = claims.nbf.is_none_or(|nbf| nbf <= now);
         (begun && now < claims.exp).then_some(claims)
+    }
+
+    /// What the token says, if it is one of ours.
+    fn decode(&self, token: &str) -> Option<Claims> {
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
+        let claims = decoded.ok()?.claims;
+        Some(Claims {
+            iss: GATEWAY.into(),
+            aud: GATEWAY.into(),
+            ..claims
+        })
     }
 }
 
@@ -147,6 +173,26 @@ mod tests {
         let token = signed(ALGORITHM, SECRET, &claims);
         assert!(tokens().verify(&token, at(1499)).is_none());
         assert!(tokens().verify(&token, at(1500)).is_some());
+    }
+
+    #[test]
+    fn a_token_that_is_known_is_no_longer_valid_than_another() {
+        let tokens = tokens();
+        let mut claims = claims();
+        claims["nbf"] = json!(1500);
+        let token = signed(ALGORITHM, SECRET, &claims);
+        for (now, valid) in [(1500, true), (1999, true), (2000, false), (1499, false)] {
+            let said = tokens.verify(&token, at(now));
+            assert_eq!(
+                said.map(|said| said.session_id),
+                valid.then(|| session().id)
+            );
+        }
+        assert!(tokens.verify(&format!("{token}A"), at(1500)).is_none());
+        let forged = signed(ALGORITHM, "another secret of thirty-two chars", &claims);
+        for _ in 0..2 {
+            assert!(tokens.verify(&forged, at(1500)).is_none());
+        }
     }
 
     #[test]
