@@ -269,3 +269,35 @@ async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_n
     gateway.stop().await;
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_sign_in_that_began_while_the_database_was_away_can_still_ask() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let user = user.at(&gateway.ready().await);
+    let late = Fault::delay(Duration::from_secs(1));
+    app.intuned.script(Call::CreateStart, 1, &late);
+    let operation = user.connect("passcode", "admin123").await;
+    eventually("the start is under way", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
+    proxy.set_away(true);
+    proxy.reset(100);
+    eventually("it knows that its lease ran out", async || {
+        gateway.log().contains("lease ran out")
+    })
+    .await;
+    proxy.set_away(false);
+    let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
+    let mut events = until_asked(&mut socket, id(&operation)).await;
+    answer(&user, id(&operation), events.last().unwrap()).await;
+    events.extend(socket.events().await);
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    check_changes(&events);
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    gateway.stop().await;
+    app.finish().await;
+}
