@@ -76,7 +76,8 @@ impl StoreError {
 pub(super) enum Guard<'a> {
     /// The replica that drives the operation: sequence, owner and epoch must be as they were read.
     Lease,
-    /// A user's command, which may come in on any replica: the sequence must be as it was read.
+    /// A user's command, which may come in on any replica, or what holds whoever drives the operation: the
+    /// sequence must be as it was read.
     Sequence(&'a Origin),
 }
 

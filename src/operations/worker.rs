@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     bus::Bus,
     counts,
-    model::{Credentials, EventKind, Operation},
+    model::{Credentials, Event, EventKind, Operation},
     pace::{self, FORGOTTEN_POLLS, Pace, SETTLING_LOOKS},
     removals::Remover,
     replica::Heart,
@@ -18,6 +18,7 @@ use super::{
     store::{Guard, Store, StoreError},
 };
 use crate::{
+    audit::Origin,
     crash::{self, Point},
     intuned::{
         AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
@@ -28,6 +29,8 @@ use crate::{
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
 /// credentials may stay in memory.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause before a confirmed start is written again that the database could not take.
+const CONFIRM_AGAIN: Duration = Duration::from_secs(1);
 const JITTER: f64 = 0.1;
 
 /// An operation that this replica drives, and what is remembered of it between two looks. Losing
@@ -46,7 +49,7 @@ pub(super) struct Tracked {
     /// Looks for a session whose creation was never confirmed, and what their failing means.
     looks: u32,
     lost: Failure,
-    /// An observation that the database could not take yet and that Intuned will not repeat.
+    /// An observation that the database could not take yet.
     unwritten: Option<Observation>,
     /// Whether somebody else has written what could not be read yet.
     outdated: bool,
@@ -129,7 +132,7 @@ impl Worker {
             return self.reload(tracked).await;
         };
         let observation = match started {
-            Ok(upstream_id) => Observation::Started { upstream_id },
+            Ok(upstream_id) => return self.confirm(tracked, upstream_id).await,
             // Nobody knows whether it began. A new session can be asked for; the old session of a
             // re-connect would answer for itself.
             Err(error) if error.may_have_acted() && tracked.operation.kind == Kind::Connect => {
@@ -142,6 +145,38 @@ impl Worker {
             }
         };
         self.take(tracked, observation).await
+    }
+
+    /// Writes down Intuned's id of the creation, for as long as that takes: it holds whoever drives the
+    /// operation by now, and nobody else knows it.
+    async fn confirm(&self, tracked: Tracked, upstream_id: String) -> Next {
+        let by_itself = Origin::default();
+        let mut current = tracked.operation.clone();
+        let mut attempt = 0;
+        while Instant::now() < tracked.deadline {
+            let upstream_id = upstream_id.clone();
+            let Ok(Some(next)) = observe(&current.state, Observation::Started { upstream_id })
+            else {
+                break;
+            };
+            let guard = Guard::Sequence(&by_itself);
+            let error = match self.store.apply(&current, next, guard).await {
+                Ok((operation, event)) => return self.changed(tracked, operation, event),
+                Err(StoreError::Superseded) => match self.store.get(current.id).await {
+                    Ok(Some(now)) => {
+                        current = now;
+                        continue;
+                    }
+                    Ok(None) => break,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::error!(operation.id = %current.id, %error, "a confirmed start could not be written; trying again");
+            sleep(self.backoff(attempt, None).min(CONFIRM_AGAIN)).await;
+            attempt += 1;
+        }
+        self.reload(tracked).await
     }
 
     /// None when there is nothing to start any more.
@@ -348,20 +383,7 @@ impl Worker {
             .apply(&tracked.operation, next, Guard::Lease)
             .await
         {
-            Ok((operation, event)) => {
-                log_change(&operation);
-                counts::ended(&self.store.metrics, &operation);
-                self.bus.note_driven(&operation);
-                self.bus.publish(&operation, event);
-                if operation.state.has_ended() {
-                    self.remover.noted.notify_one();
-                    return None;
-                }
-                tracked.operation = operation;
-                tracked.changed = Instant::now();
-                tracked.looks = 0;
-                self.again(tracked, None)
-            }
+            Ok((operation, event)) => self.changed(tracked, operation, event),
             Err(StoreError::Superseded) => self.reload(tracked).await,
             Err(error) => {
                 tracing::error!(operation.id = %tracked.operation.id, %error, "a change could not be written; trying again");
@@ -370,6 +392,27 @@ impl Worker {
                 self.again(tracked, None)
             }
         }
+    }
+
+    /// Tells of a change that was written down, and says when to look again.
+    fn changed(&self, mut tracked: Tracked, operation: Operation, event: Event) -> Next {
+        log_change(&operation);
+        counts::ended(&self.store.metrics, &operation);
+        self.bus.note_driven(&operation);
+        self.bus.publish(&operation, event);
+        if operation.state.has_ended() {
+            self.remover.noted.notify_one();
+            return None;
+        }
+        if operation.lease != tracked.operation.lease {
+            // It was written for whoever drives it now.
+            self.bus.forget_driven(operation.id);
+            return None;
+        }
+        tracked.operation = operation;
+        tracked.changed = Instant::now();
+        tracked.looks = 0;
+        self.again(tracked, None)
     }
 
     /// Goes on with what the table says: somebody else has written.
