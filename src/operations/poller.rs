@@ -162,12 +162,14 @@ impl Poller {
         let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
         match (meanwhile, next) {
             (Meanwhile::Recovered(operation), _) => self.recover(operation),
-            (Meanwhile::Lapsed, _) => self.worker.bus.forget_driven(id),
+            // Only a start is kept by its owner.
+            (Meanwhile::Lapsed, Some((tracked, _))) => self.work(tracked, Job::Reload),
             (Meanwhile::Nothing, Some((tracked, pause))) => self.wait(tracked, pause),
             (Meanwhile::Changed, Some((tracked, pause))) => {
                 self.wait(tracked, pause);
                 self.obey(Command::Changed(id));
             }
+            (Meanwhile::Lapsed, None) => self.worker.bus.forget_driven(id),
             (Meanwhile::Nothing | Meanwhile::Changed, None) => {}
         }
     }

@@ -14,7 +14,7 @@ use entity::{operation, replica};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, QueryFilter,
     QuerySelect, QueryTrait,
-    sea_query::{Expr, LockBehavior, LockType, OnConflict, Query},
+    sea_query::{Condition, Expr, IntoCondition, LockBehavior, LockType, OnConflict, Query},
 };
 use tokio::{
     sync::mpsc,
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::{
     bus::Bus,
-    model::Operation,
+    model::{FIRST_EPOCH, Operation},
     poller::Command,
     store::{Store, StoreError},
 };
@@ -135,7 +135,7 @@ impl Replica {
 
     /// Hands everything over: others need not wait for the lease to run out.
     pub(super) async fn leave(&self) -> Result<(), DbErr> {
-        let released = self.release().await?;
+        let released = self.release(Condition::all()).await?;
         replica::Entity::delete_by_id(self.store.replica)
             .exec(&self.store.database)
             .await?;
@@ -151,7 +151,12 @@ impl Replica {
             self.store.metrics.lapsed();
             tracing::warn!("this replica's lease ran out; it starts over");
             self.tell(Command::Lapsed).await;
-            self.release().await?;
+            // But what began here and waits for Intuned's confirmation is known best here, and somebody
+            // else could only end it.
+            let is_starting = operation::Column::Status
+                .eq(operation::Status::Starting)
+                .and(operation::Column::Epoch.eq(FIRST_EPOCH));
+            self.release(is_starting.not()).await?;
         }
         self.beat().await
     }
@@ -260,12 +265,13 @@ impl Replica {
         Ok(())
     }
 
-    /// Gives up what is still this replica's own, so that it is taken over anew, by whomever.
-    async fn release(&self) -> Result<u64, DbErr> {
+    /// Gives up what of `which` is still this replica's own, so that it is taken over anew, by whomever.
+    async fn release(&self, which: impl IntoCondition) -> Result<u64, DbErr> {
         let released = operation::Entity::update_many()
             .col_expr(operation::Column::Owner, Expr::value(Option::<Uuid>::None))
             .filter(operation::Column::Owner.eq(self.store.replica))
             .filter(operation::Column::EndedAt.is_null())
+            .filter(which)
             .exec(&self.store.database)
             .await?;
         Ok(released.rows_affected)

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use super::{
     exchange,
-    model::{Event, EventKind, Lease, Operation},
+    model::{Event, EventKind, FIRST_EPOCH, Lease, Operation},
     removals,
     rows::{self, InconsistentRow},
     state::{Kind, State},
@@ -215,7 +215,7 @@ impl Store {
     fn first_lease(&self) -> Lease {
         Lease {
             owner: Some(self.replica),
-            epoch: 1,
+            epoch: FIRST_EPOCH,
         }
     }
 
