@@ -6,10 +6,12 @@ use chrono::TimeDelta;
 use entity::operation;
 use intuned_gateway::{
     database,
-    simulator::{Call, Fault},
+    simulator::{Call, Fault, PASSCODE},
 };
 use rstest::rstest;
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr,
+};
 use uuid::Uuid;
 
 use crate::support::{Backend, Setup, TestApp, eventually};
@@ -100,5 +102,36 @@ async fn what_is_owned_and_not_driven_is_taken_up() {
         found.one(&database).await.unwrap().unwrap().epoch > 7
     })
     .await;
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_row_that_cannot_be_read_does_not_keep_others_from_being_taken_up(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let broken = app.user("a@example.com").await;
+    let broken = app.asked(&broken, "passcode").await;
+    let user = app.user("b@example.com").await;
+    let mut asked = app.asked(&user, "passcode").await;
+    let database = database::connect(&app.config.database_url, 1)
+        .await
+        .unwrap();
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Status, Expr::value("OF_A_LATER_BUILD"))
+        .filter(operation::Column::Id.eq(broken.id.parse::<Uuid>().unwrap()))
+        .exec(&database)
+        .await
+        .unwrap();
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Owner, Expr::value(Option::<Uuid>::None))
+        .col_expr(operation::Column::Epoch, Expr::value(7))
+        .exec(&database)
+        .await
+        .unwrap();
+    user.resume(&asked.id, &asked.request, PASSCODE).await;
+    let events = asked.socket.events().await;
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
     app.finish().await;
 }
