@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -69,6 +72,9 @@ pub struct Operations {
     remover: Remover,
     commands: mpsc::Sender<Command>,
     proxies: Arc<ProxyPolicy>,
+    /// An answer is sent within this time of being written down: so it has arrived, or failed, before
+    /// anybody may ask anew.
+    answer_within: Duration,
     /// Commands run to their end although the client that sent them has gone.
     tasks: TaskTracker,
 }
@@ -137,6 +143,7 @@ impl Operations {
             remover,
             commands,
             proxies: Arc::new(config.proxies),
+            answer_within: config.pace.answer_patience / 2,
             tasks: tasks.clone(),
         })
     }
@@ -227,6 +234,7 @@ impl Operations {
             return Err(OperationError::InfoRequestStale);
         };
         check_answer(request, &input)?;
+        let begun = Instant::now();
         // Written down before it is sent: after a crash in between nobody would know whether it was.
         let request_id = request.id.clone();
         let observation = Observation::Answered { request_id };
@@ -237,6 +245,12 @@ impl Operations {
             changed => changed?,
         };
         crash::at(Point::PasscodeMarkedBeforeSent);
+        if begun.elapsed() >= self.answer_within {
+            // This process was stopped, say, and the user has perhaps been asked anew.
+            tracing::warn!(operation.id = %id, "an answer was not sent: too late");
+            self.ask_again(&answered, request, origin).await;
+            return Err(OperationError::InfoRequestStale);
+        }
         let sending = self
             .intuned
             .resume_create(&upstream_id, &request.id, &input);
@@ -253,12 +267,17 @@ impl Operations {
             }
             Err(error) => {
                 tracing::warn!(operation.id = %id, %error, "an answer did not reach Intuned");
-                let undelivered = Observation::AnswerUndelivered(request.clone());
-                if let Err(error) = self.change(&answered, undelivered, origin).await {
-                    tracing::warn!(operation.id = %id, %error, "the request could not be re-opened");
-                }
+                self.ask_again(&answered, request, origin).await;
                 Err(OperationError::AnswerUndelivered(error))
             }
+        }
+    }
+
+    /// Has the user asked again what was answered in vain.
+    async fn ask_again(&self, answered: &Operation, request: &InfoRequest, origin: &Origin) {
+        let undelivered = Observation::AnswerUndelivered(request.clone());
+        if let Err(error) = self.change(answered, undelivered, origin).await {
+            tracing::warn!(operation.id = %answered.id, %error, "the request could not be re-opened");
         }
     }
 
