@@ -349,9 +349,11 @@ impl Operations {
         user_id: Uuid,
         origin: &Origin,
     ) -> Result<removals::Disconnection, StoreError> {
+        let request_id = self.store.random.uuid_at(self.store.clock.now());
+        let request = (request_id, origin);
         for _ in 0..TRIES {
             let polls = |operation| self.bus.with_polls(operation);
-            match removals::begin_disconnection(&self.store, user_id, origin, polls).await {
+            match removals::begin_disconnection(&self.store, user_id, request, polls).await {
                 Err(StoreError::Superseded) => {}
                 begun => return begun,
             }

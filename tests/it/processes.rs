@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use entity::{operation, operation_event};
+use entity::{audit_event, operation, operation_event};
 use intuned_gateway::simulator::{Call, Fault, PASSCODE};
 use rand::{SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryOrder};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -236,6 +239,30 @@ async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
     events.extend(rest.expect("told in time"));
     assert_eq!(events.last().unwrap()["status"], "CANCELED", "{events:#?}");
     check_changes(&events);
+    gateway.stop().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_disconnection_whose_commit_was_not_acknowledged_is_recorded_once() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let user = user.at(&gateway.ready().await);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("connected", async || {
+        user.operation(id(&operation)).await["status"] == "DONE"
+    })
+    .await;
+    let disconnect = "mutation { disconnectOrangeHrm { disconnected } }";
+    let disconnecting = user.data(disconnect, json!({}));
+    let (answer, ()) = tokio::join!(disconnecting, lose_commit(&proxy));
+    assert_eq!(answer["disconnectOrangeHrm"]["disconnected"], true);
+    let requested = audit_event::Entity::find()
+        .filter(audit_event::Column::Kind.eq(audit_event::Kind::DisconnectRequested));
+    let requested = requested.count(&database(&app).await).await.unwrap();
+    assert_eq!(requested, 1);
     gateway.stop().await;
     app.finish().await;
 }
