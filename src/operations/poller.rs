@@ -205,6 +205,13 @@ impl Poller {
 
     async fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN;
+        // Starts that are not begun end, which is written down like everything else.
+        self.commands.close();
+        while let Some(command) = self.commands.recv().await {
+            if let Command::Start(_) = command {
+                self.obey(command);
+            }
+        }
         let ended = async {
             while self.jobs.join_next().await.is_some() {}
             while self.starts.join_next().await.is_some() {}

@@ -24,7 +24,7 @@ use super::{
     proxy::ProxyPolicy,
     removals::{self, RemovalError, Remover},
     replica::{Heart, Replica},
-    state::{Observation, State, observe},
+    state::{Failure, Observation, State, observe},
     store::{Guard, Inserted, Store, StoreError},
     worker::Worker,
 };
@@ -119,6 +119,7 @@ impl Operations {
             heart: heart.clone(),
             pace: config.pace,
             starts: Arc::new(Semaphore::new(config.max_concurrency)),
+            stopping: shutdown.clone(),
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let replica = Replica {
@@ -182,11 +183,15 @@ impl Operations {
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
-                    if this.tell(Command::Start(start)).await.is_err() {
-                        // Shutting down: whoever takes the operation over finds out what became of it.
-                        tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
+                    if this.tell(Command::Start(start)).await.is_ok() {
+                        return Ok(operation);
                     }
-                    Ok(operation)
+                    // Shutting down, and nothing was sent.
+                    tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
+                    let interrupted = Observation::StartFailed(Failure::interrupted());
+                    let by_itself = Origin::default();
+                    let ended = this.change(&operation, interrupted, &by_itself).await;
+                    ended.or(Ok(operation))
                 }
             }
         })

@@ -6,6 +6,7 @@ use tokio::{
     sync::{AcquireError, Semaphore, SemaphorePermit},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     bus::Bus,
@@ -94,6 +95,19 @@ pub(super) enum Job {
     Reload,
 }
 
+/// Why a start was not confirmed.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    /// There is nothing to start any more; nothing was sent.
+    #[error("somebody else has ended or taken over the operation")]
+    Superseded,
+    /// Nothing was sent that Intuned may have acted on.
+    #[error("the gateway stops")]
+    Stopping,
+    #[error(transparent)]
+    Failed(#[from] IntunedError),
+}
+
 /// An operation to look at again, and after which pause.
 pub(super) type Next = Option<(Tracked, Duration)>;
 
@@ -108,6 +122,8 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     /// Bounds how many starts are under way at once.
     pub(super) starts: Arc<Semaphore>,
+    /// Once this is cancelled, no start is sent any more.
+    pub(super) stopping: CancellationToken,
 }
 
 impl Worker {
@@ -127,19 +143,25 @@ impl Worker {
 
     /// Hands the credentials to Intuned, once, and forgets them.
     async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
-        let Some(started) = self.hand_over(&tracked, credentials).await else {
-            tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
-            return self.reload(tracked).await;
-        };
-        let observation = match started {
+        let observation = match self.hand_over(&tracked, credentials).await {
             Ok(upstream_id) => return self.confirm(tracked, upstream_id).await,
+            Err(NotStarted::Superseded) => {
+                tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
+                return self.reload(tracked).await;
+            }
+            Err(NotStarted::Stopping) => {
+                tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: the gateway stops");
+                Observation::StartFailed(Failure::interrupted())
+            }
             // Nobody knows whether it began. A new session can be asked for; the old session of a
             // re-connect would answer for itself.
-            Err(error) if error.may_have_acted() && tracked.operation.kind == Kind::Connect => {
+            Err(NotStarted::Failed(error))
+                if error.may_have_acted() && tracked.operation.kind == Kind::Connect =>
+            {
                 tracing::warn!(operation.id = %tracked.operation.id, %error, "the start was not confirmed");
                 return self.again(tracked, None);
             }
-            Err(error) => {
+            Err(NotStarted::Failed(error)) => {
                 tracing::warn!(operation.id = %tracked.operation.id, %error, "the start failed");
                 Observation::StartFailed(start_failure(&error))
             }
@@ -179,12 +201,11 @@ impl Worker {
         self.reload(tracked).await
     }
 
-    /// None when there is nothing to start any more.
     async fn hand_over(
         &self,
         tracked: &Tracked,
         credentials: Credentials,
-    ) -> Option<Result<String, IntunedError>> {
+    ) -> Result<String, NotStarted> {
         let request = CreateAuthSession {
             id: tracked.operation.auth_session_id.clone(),
             username: credentials.username,
@@ -194,12 +215,18 @@ impl Worker {
         let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
         let mut attempt = 0;
         loop {
-            let Ok(permit) = timeout_at(give_up, self.turn()).await else {
-                return Some(Err(IntunedError::RateLimited { retry_after: None }));
+            let turn = timeout_at(give_up, self.turn());
+            let turn = self.stopping.run_until_cancelled(turn).await;
+            // Whoever takes the operation over has no credentials.
+            let Some(turn) = turn.filter(|_| !self.stopping.is_cancelled()) else {
+                return Err(NotStarted::Stopping);
+            };
+            let Ok(permit) = turn else {
+                return Err(IntunedError::RateLimited { retry_after: None }.into());
             };
             // It may have waited for long, or been stopped.
             if !self.may_start(&tracked.operation).await {
-                return None;
+                return Err(NotStarted::Superseded);
             }
             let starting = self.intuned.start_create(&request);
             let started = crash::during(Point::StartUnderWay, starting).await;
@@ -207,18 +234,18 @@ impl Worker {
             let error = match started {
                 Ok(upstream_id) => {
                     crash::at(Point::AfterStartAnswer);
-                    return Some(Ok(upstream_id));
+                    return Ok(upstream_id);
                 }
                 Err(error) if error.may_have_acted() || !error.is_transient() => {
-                    return Some(Err(error));
+                    return Err(error.into());
                 }
                 Err(error) => error,
             };
             let pause = self.backoff(attempt, error.retry_after());
             if Instant::now() + pause >= give_up {
-                return Some(Err(error));
+                return Err(error.into());
             }
-            sleep(pause).await;
+            self.stopping.run_until_cancelled(sleep(pause)).await;
             attempt += 1;
         }
     }

@@ -364,3 +364,26 @@ async fn an_answer_that_took_too_long_to_write_down_is_not_sent(
     user.cancel(&asked.id).await;
     app.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_start_that_waits_when_the_gateway_stops_ends_at_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut app = TestApp::start(backend).await;
+    let mut user = app.user("a@example.com").await;
+    let busy = Fault::answer(429).with_header("retry-after", "10");
+    app.intuned.script(Call::CreateStart, 1, &busy);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("turned away", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
+    app.restart().await;
+    user.url.clone_from(&app.api.url);
+    let ended = user.operation(id(&operation)).await;
+    assert_eq!(ended["status"], "FAILED", "{ended:#}");
+    assert_eq!(ended["failure"]["code"], "INTERRUPTED");
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    app.finish().await;
+}
