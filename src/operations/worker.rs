@@ -61,7 +61,8 @@ pub(super) struct Tracked {
 impl Tracked {
     pub(super) fn new(operation: Operation, lost: Failure, store: &Store, trail: Trail) -> Self {
         let now = Instant::now();
-        let left = operation.expires_at - store.clock.now();
+        // However far this machine's clock is behind that of whoever began it.
+        let left = (operation.expires_at - store.clock.now()).min(store.timeout);
         Self {
             operation,
             deadline: now + left.to_std().unwrap_or_default(),
