@@ -218,7 +218,7 @@ fn pace(operations: &OperationSettings, request_timeout: Duration) -> Pace {
         poll_interval: operations.poll_interval,
         first_look: FIRST_LOOK.min(operations.timeout / 240),
         answer_patience: ANSWER_PATIENCE
-            .max(request_timeout * 2)
-            .min(operations.timeout / 4),
+            .min(operations.timeout / 4)
+            .max(request_timeout * 2),
     }
 }

@@ -147,6 +147,28 @@ impl Trail {
         Ok(())
     }
 
+    /// The same under an id of the caller's, once, however often it is recorded: the acknowledgement of a
+    /// COMMIT may have been lost.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_once(
+        &self,
+        transaction: &impl ConnectionTrait,
+        id: Uuid,
+        event: Event,
+    ) -> Result<(), DbErr> {
+        let row = audit_event::ActiveModel {
+            id: Set(id),
+            ..self.row(event)
+        };
+        audit_event::Entity::insert(row)
+            .on_conflict_do_nothing()
+            .exec_without_returning(transaction)
+            .await?;
+        Ok(())
+    }
+
     /// Has `event` written a moment later: for what changes nothing. A process that dies meanwhile
     /// loses it.
     pub fn note(&self, event: Event) {

@@ -122,15 +122,21 @@ impl Bus {
     fn send(&self, operation: &Operation, event: Option<Event>) {
         if let Some(sender) = self.channels().get(&operation.id) {
             let renderings = renderings(sender);
-            sender.send_modify(|latest| {
-                let known = latest.take().map(|signal| signal.operation);
+            sender.send_if_modified(|latest| {
+                let known = latest.as_ref().map(|signal| &signal.operation);
+                if known.is_some_and(|known| known.sequence > operation.sequence) {
+                    // Overtaken on its way here.
+                    return false;
+                }
                 let known = known.filter(|known| known.sequence == operation.sequence);
+                let known = known.cloned();
                 *latest = Some(Signal {
                     operation: known.unwrap_or_else(|| Arc::new(operation.clone())),
                     polls: operation.polls,
                     event,
                     renderings,
                 });
+                true
             });
         }
     }
@@ -269,6 +275,10 @@ impl Drop for Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::{
+        model::{FIRST_EPOCH, Lease},
+        state::{Kind, State},
+    };
 
     #[test]
     fn a_channel_lives_as_long_as_it_is_followed() {
@@ -281,5 +291,37 @@ mod tests {
         drop(second);
         assert!(!bus.is_followed(id));
         assert!(bus.channels().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_older_does_not_take_the_place_of_what_is_newer() {
+        let bus = Bus::default();
+        let older = operation(2);
+        let mut receiver = bus.subscribe(older.id);
+        bus.wake(&operation(3));
+        bus.wake(&older);
+        assert_eq!(receiver.next().await.unwrap().operation.sequence, 3);
+        bus.wake(&older);
+        assert!(!bus.is_behind(older.id, 3));
+    }
+
+    fn operation(sequence: i32) -> Operation {
+        Operation {
+            id: Uuid::from_u128(1),
+            user_id: Uuid::from_u128(2),
+            kind: Kind::Connect,
+            state: State::Starting,
+            sequence,
+            auth_session_id: String::new(),
+            connection_id: None,
+            polls: 0,
+            lease: Lease {
+                owner: None,
+                epoch: FIRST_EPOCH,
+            },
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! A note is a hint; whoever misses one finds what it was about in the table.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -40,7 +40,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// How often replicas say what is followed on them, and for how long that holds.
 const SAY_FOLLOWED_EVERY: Duration = Duration::from_secs(5);
 const FOLLOWED_FOR: Duration = Duration::from_secs(15);
-/// New followers within this time are announced together.
+/// New followers within this time are announced together, and without the others.
 const GATHER_FOLLOWERS: Duration = Duration::from_millis(50);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 const IDS_IN_A_QUERY: usize = 1000;
@@ -145,8 +145,6 @@ impl Exchange {
         let mut listener = PgListener::connect(url.expose_secret()).await?;
         listener.listen(CHANNEL).await?;
         self.listening.store(true, Ordering::Relaxed);
-        // What changed before this moment was perhaps not heard.
-        self.followed.notify_one();
         while let Some(notification) = listener.try_recv().await? {
             if let Some(note) = Note::parse(notification.payload()) {
                 self.hear(note).await;
@@ -283,13 +281,18 @@ impl Exchange {
     }
 
     async fn say_what_is_followed(&self) {
+        let mut all_anew = interval(SAY_FOLLOWED_EVERY);
+        all_anew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut said = HashSet::new();
         loop {
-            let followed = self.bus.followed_from_elsewhere();
-            self.send(Note::followed(&followed)).await;
             tokio::select! {
-                () = sleep(SAY_FOLLOWED_EVERY) => {}
+                _ = all_anew.tick() => said.clear(),
                 () = self.followed.notified() => sleep(GATHER_FOLLOWERS).await,
             }
+            let followed: HashSet<_> = self.bus.followed_from_elsewhere().into_iter().collect();
+            let news: Vec<_> = followed.difference(&said).copied().collect();
+            self.send(Note::followed(&news)).await;
+            said = followed;
         }
     }
 

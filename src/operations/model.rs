@@ -37,6 +37,9 @@ pub struct Operation {
     pub expires_at: DateTime<Utc>,
 }
 
+/// Of an operation whose owner is the replica that began it.
+pub(super) const FIRST_EPOCH: i32 = 1;
+
 /// Which replica drives an operation. A write by any other, or by the same one of an earlier epoch,
 /// changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,8 @@ pub struct Pace {
     /// is twice as long.
     pub first_look: Duration,
     /// After Intuned has gone on showing a request for so long although it was answered, the answer
-    /// counts as lost, and the user is asked again. Longer than passing an answer on may take.
+    /// counts as lost, and the user is asked again. At least twice as long as one request to Intuned may
+    /// take.
     pub answer_patience: Duration,
 }
 

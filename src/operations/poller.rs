@@ -162,12 +162,14 @@ impl Poller {
         let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
         match (meanwhile, next) {
             (Meanwhile::Recovered(operation), _) => self.recover(operation),
-            (Meanwhile::Lapsed, _) => self.worker.bus.forget_driven(id),
+            // Only a start is kept by its owner.
+            (Meanwhile::Lapsed, Some((tracked, _))) => self.work(tracked, Job::Reload),
             (Meanwhile::Nothing, Some((tracked, pause))) => self.wait(tracked, pause),
             (Meanwhile::Changed, Some((tracked, pause))) => {
                 self.wait(tracked, pause);
                 self.obey(Command::Changed(id));
             }
+            (Meanwhile::Lapsed, None) => self.worker.bus.forget_driven(id),
             (Meanwhile::Nothing | Meanwhile::Changed, None) => {}
         }
     }
@@ -203,6 +205,13 @@ impl Poller {
 
     async fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN;
+        // Starts that are not begun end, which is written down like everything else.
+        self.commands.close();
+        while let Some(command) = self.commands.recv().await {
+            if let Command::Start(_) = command {
+                self.obey(command);
+            }
+        }
         let ended = async {
             while self.jobs.join_next().await.is_some() {}
             while self.starts.join_next().await.is_some() {}

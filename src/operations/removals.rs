@@ -94,15 +94,15 @@ pub(super) struct Disconnection {
 }
 
 /// Cancels the user's operation in flight and notes the connection's session for removal, both or
-/// neither.
+/// neither. `request_id` stands for the user's request, which is recorded once.
 pub(super) async fn begin_disconnection(
     store: &Store,
     user_id: Uuid,
-    origin: &Origin,
+    (request_id, origin): (Uuid, &Origin),
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
     retry(&store.metrics, || {
-        begin_disconnection_once(store, user_id, origin, &polls)
+        begin_disconnection_once(store, user_id, (request_id, origin), &polls)
     })
     .await
 }
@@ -110,7 +110,7 @@ pub(super) async fn begin_disconnection(
 async fn begin_disconnection_once(
     store: &Store,
     user_id: Uuid,
-    origin: &Origin,
+    (request_id, origin): (Uuid, &Origin),
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
     let transaction = database::begin(&store.database).await?;
@@ -144,7 +144,10 @@ async fn begin_disconnection_once(
         let id = connection.auth_session_id;
         note(&transaction, &id, user_id, now, settles_at, due_at).await?;
         let requested = audit::Event::new(user_id, audit::Kind::DisconnectRequested).by(origin);
-        store.trail.record(&transaction, requested).await?;
+        store
+            .trail
+            .record_once(&transaction, request_id, requested)
+            .await?;
         disconnection.auth_session_id = Some(id);
     }
     transaction.commit().await?;

@@ -12,9 +12,9 @@ use std::{
 
 use entity::{operation, replica};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, QueryFilter,
-    QuerySelect, QueryTrait,
-    sea_query::{Expr, LockBehavior, LockType, OnConflict, Query},
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
+    QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    sea_query::{Condition, Expr, IntoCondition, LockBehavior, LockType, OnConflict, Query},
 };
 use tokio::{
     sync::mpsc,
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::{
     bus::Bus,
-    model::Operation,
+    model::{FIRST_EPOCH, Operation},
     poller::Command,
     store::{Store, StoreError},
 };
@@ -100,7 +100,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Gives the first sign of life and takes over what can be taken over.
+    /// Gives the first sign of life and takes over the first of what can be taken over.
     pub(super) async fn join(&self) -> Result<(), StoreError> {
         if self.store.database.get_database_backend() == DbBackend::Sqlite {
             // The file is this process's own, so whoever had it before is dead.
@@ -109,7 +109,8 @@ impl Replica {
                 .await?;
         }
         self.beat().await?;
-        self.adopt().await
+        self.adopt().await?;
+        Ok(())
     }
 
     /// Works until `shutdown`.
@@ -121,11 +122,19 @@ impl Replica {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // Signs of life come first, or looks that find much would make this replica seem dead.
             let done = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 _ = beats.tick() => self.beat_or_lapse().await,
-                _ = looks.tick(), if self.heart.beats() => self.adopt().await,
                 _ = counts.tick() => self.release_lost().await.map_err(StoreError::from),
+                _ = looks.tick(), if self.heart.beats() => match self.adopt().await {
+                    Ok(true) => {
+                        looks.reset_immediately();
+                        Ok(())
+                    }
+                    adopted => adopted.map(|_| ()),
+                },
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "this replica could not tell that it is alive");
@@ -135,7 +144,7 @@ impl Replica {
 
     /// Hands everything over: others need not wait for the lease to run out.
     pub(super) async fn leave(&self) -> Result<(), DbErr> {
-        let released = self.release().await?;
+        let released = self.release(Condition::all()).await?;
         replica::Entity::delete_by_id(self.store.replica)
             .exec(&self.store.database)
             .await?;
@@ -151,7 +160,12 @@ impl Replica {
             self.store.metrics.lapsed();
             tracing::warn!("this replica's lease ran out; it starts over");
             self.tell(Command::Lapsed).await;
-            self.release().await?;
+            // But what began here and waits for Intuned's confirmation is known best here, and somebody
+            // else could only end it.
+            let is_starting = operation::Column::Status
+                .eq(operation::Status::Starting)
+                .and(operation::Column::Epoch.eq(FIRST_EPOCH));
+            self.release(is_starting.not()).await?;
         }
         self.beat().await
     }
@@ -179,25 +193,23 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes over operations whose owner has left or died.
-    async fn adopt(&self) -> Result<(), StoreError> {
-        loop {
-            let adopted = self.adopt_some().await?;
-            let count = adopted.len();
-            if count > 0 {
-                self.store.metrics.adopted(count);
-                tracing::info!(operations = count, "took over operations in flight");
-            }
-            for operation in adopted {
+    /// Takes over operations whose owner has left or died. Answers whether there may be more.
+    async fn adopt(&self) -> Result<bool, StoreError> {
+        let adopted = self.adopt_some().await?;
+        let count = adopted.len();
+        if count > 0 {
+            self.store.metrics.adopted(count);
+            tracing::info!(operations = count, "took over operations in flight");
+        }
+        for row in adopted {
+            if let Some(operation) = readable(&row) {
                 self.tell(Command::Recover(Box::new(operation))).await;
             }
-            if count < usize::try_from(ADOPT_AT_ONCE).unwrap_or(usize::MAX) {
-                return Ok(());
-            }
         }
+        Ok(count >= usize::try_from(ADOPT_AT_ONCE).unwrap_or(usize::MAX))
     }
 
-    async fn adopt_some(&self) -> Result<Vec<Operation>, StoreError> {
+    async fn adopt_some(&self) -> Result<Vec<QueryResult>, DbErr> {
         let dead_before = database::clock(&self.store.database).sub(self.lease_millis());
         let alive = replica::Entity::find()
             .select_only()
@@ -217,16 +229,16 @@ impl Replica {
             // Two replicas that look at once take different ones.
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .into_query();
-        let rows = operation::Entity::update_many()
+        let mut adopt = operation::Entity::update_many()
             .col_expr(operation::Column::Owner, Expr::value(self.store.replica))
             .col_expr(
                 operation::Column::Epoch,
                 Expr::col(operation::Column::Epoch).add(1),
             )
             .filter(operation::Column::Id.in_subquery(orphans))
-            .exec_with_returning(&self.store.database)
-            .await?;
-        Ok(rows.into_iter().filter_map(readable).collect())
+            .into_query();
+        adopt.returning_all();
+        self.store.database.query_all(&adopt).await
     }
 
     /// Gives up operations that are this replica's by the table although it does not drive them: the
@@ -260,12 +272,13 @@ impl Replica {
         Ok(())
     }
 
-    /// Gives up what is still this replica's own, so that it is taken over anew, by whomever.
-    async fn release(&self) -> Result<u64, DbErr> {
+    /// Gives up what of `which` is still this replica's own, so that it is taken over anew, by whomever.
+    async fn release(&self, which: impl IntoCondition) -> Result<u64, DbErr> {
         let released = operation::Entity::update_many()
             .col_expr(operation::Column::Owner, Expr::value(Option::<Uuid>::None))
             .filter(operation::Column::Owner.eq(self.store.replica))
             .filter(operation::Column::EndedAt.is_null())
+            .filter(which)
             .exec(&self.store.database)
             .await?;
         Ok(released.rows_affected)
@@ -282,9 +295,13 @@ impl Replica {
 }
 
 /// One row that makes no sense must not keep the others from being taken up.
-fn readable(row: operation::Model) -> Option<Operation> {
-    let operation = Operation::try_from(row);
+fn readable(row: &QueryResult) -> Option<Operation> {
+    let read = operation::Model::from_query_result(row, "").map_err(StoreError::from);
+    let operation = read.and_then(|row| Ok(Operation::try_from(row)?));
     operation
-        .inspect_err(|error| tracing::error!(%error, "an operation cannot be driven"))
+        .inspect_err(|error| {
+            let id: Option<Uuid> = row.try_get("", "id").ok();
+            tracing::error!(operation.id = ?id, %error, "an operation cannot be driven");
+        })
         .ok()
 }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -21,7 +24,7 @@ use super::{
     proxy::ProxyPolicy,
     removals::{self, RemovalError, Remover},
     replica::{Heart, Replica},
-    state::{Observation, State, observe},
+    state::{Failure, Observation, State, observe},
     store::{Guard, Inserted, Store, StoreError},
     worker::Worker,
 };
@@ -69,6 +72,9 @@ pub struct Operations {
     remover: Remover,
     commands: mpsc::Sender<Command>,
     proxies: Arc<ProxyPolicy>,
+    /// An answer is sent within this time of being written down: so it has arrived, or failed, before
+    /// anybody may ask anew.
+    answer_within: Duration,
     /// Commands run to their end although the client that sent them has gone.
     tasks: TaskTracker,
 }
@@ -113,6 +119,7 @@ impl Operations {
             heart: heart.clone(),
             pace: config.pace,
             starts: Arc::new(Semaphore::new(config.max_concurrency)),
+            stopping: shutdown.clone(),
         };
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let replica = Replica {
@@ -137,6 +144,7 @@ impl Operations {
             remover,
             commands,
             proxies: Arc::new(config.proxies),
+            answer_within: config.pace.answer_patience / 2,
             tasks: tasks.clone(),
         })
     }
@@ -175,11 +183,15 @@ impl Operations {
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
-                    if this.tell(Command::Start(start)).await.is_err() {
-                        // Shutting down: whoever takes the operation over finds out what became of it.
-                        tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
+                    if this.tell(Command::Start(start)).await.is_ok() {
+                        return Ok(operation);
                     }
-                    Ok(operation)
+                    // Shutting down, and nothing was sent.
+                    tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
+                    let interrupted = Observation::StartFailed(Failure::interrupted());
+                    let by_itself = Origin::default();
+                    let ended = this.change(&operation, interrupted, &by_itself).await;
+                    ended.or(Ok(operation))
                 }
             }
         })
@@ -227,6 +239,7 @@ impl Operations {
             return Err(OperationError::InfoRequestStale);
         };
         check_answer(request, &input)?;
+        let begun = Instant::now();
         // Written down before it is sent: after a crash in between nobody would know whether it was.
         let request_id = request.id.clone();
         let observation = Observation::Answered { request_id };
@@ -237,6 +250,12 @@ impl Operations {
             changed => changed?,
         };
         crash::at(Point::PasscodeMarkedBeforeSent);
+        if begun.elapsed() >= self.answer_within {
+            // This process was stopped, say, and the user has perhaps been asked anew.
+            tracing::warn!(operation.id = %id, "an answer was not sent: too late");
+            self.ask_again(&answered, request, origin).await;
+            return Err(OperationError::InfoRequestStale);
+        }
         let sending = self
             .intuned
             .resume_create(&upstream_id, &request.id, &input);
@@ -253,12 +272,17 @@ impl Operations {
             }
             Err(error) => {
                 tracing::warn!(operation.id = %id, %error, "an answer did not reach Intuned");
-                let undelivered = Observation::AnswerUndelivered(request.clone());
-                if let Err(error) = self.change(&answered, undelivered, origin).await {
-                    tracing::warn!(operation.id = %id, %error, "the request could not be re-opened");
-                }
+                self.ask_again(&answered, request, origin).await;
                 Err(OperationError::AnswerUndelivered(error))
             }
+        }
+    }
+
+    /// Has the user asked again what was answered in vain.
+    async fn ask_again(&self, answered: &Operation, request: &InfoRequest, origin: &Origin) {
+        let undelivered = Observation::AnswerUndelivered(request.clone());
+        if let Err(error) = self.change(answered, undelivered, origin).await {
+            tracing::warn!(operation.id = %answered.id, %error, "the request could not be re-opened");
         }
     }
 
@@ -330,9 +354,11 @@ impl Operations {
         user_id: Uuid,
         origin: &Origin,
     ) -> Result<removals::Disconnection, StoreError> {
+        let request_id = self.store.random.uuid_at(self.store.clock.now());
+        let request = (request_id, origin);
         for _ in 0..TRIES {
             let polls = |operation| self.bus.with_polls(operation);
-            match removals::begin_disconnection(&self.store, user_id, origin, polls).await {
+            match removals::begin_disconnection(&self.store, user_id, request, polls).await {
                 Err(StoreError::Superseded) => {}
                 begun => return begun,
             }

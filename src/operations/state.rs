@@ -299,6 +299,15 @@ pub fn observe(state: &State, observation: Observation) -> Result<Option<State>,
             Some(AuthSessionStatus::Expired) | None => return Ok(None),
         },
         (State::Starting, observation) => return Err(nonsense(state, &observation)),
+        // The confirmation came late; from here on it can be asked, and answered.
+        (State::InProgress(watch), Observation::Started { upstream_id })
+            if watch.upstream_id.is_none() =>
+        {
+            State::InProgress(Watch {
+                upstream_id: Some(upstream_id),
+                answered: watch.answered.clone(),
+            })
+        }
         (_, Observation::Polled(result)) => polled(state, result),
         (_, Observation::Session { id, status }) => watched(state, id, status),
         (_, Observation::Forgotten) => State::Failed(Failure::forgotten()),

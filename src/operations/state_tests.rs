@@ -193,6 +193,11 @@ fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
 )]
 #[case::not_seen_yet(State::Starting, session(None), None)]
 #[case::expired_is_not_made(State::Starting, session(Some(AuthSessionStatus::Expired)), None)]
+#[case::confirmed_late(
+    State::InProgress(by_session()),
+    Observation::Started { upstream_id: "up".into() },
+    Some(State::InProgress(watch(None)))
+)]
 #[case::still_made(
     State::InProgress(by_session()),
     session(Some(AuthSessionStatus::Pending)),

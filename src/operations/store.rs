@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use super::{
     exchange,
-    model::{Event, EventKind, Lease, Operation},
+    model::{Event, EventKind, FIRST_EPOCH, Lease, Operation},
     removals,
     rows::{self, InconsistentRow},
     state::{Kind, State},
@@ -76,7 +76,8 @@ impl StoreError {
 pub(super) enum Guard<'a> {
     /// The replica that drives the operation: sequence, owner and epoch must be as they were read.
     Lease,
-    /// A user's command, which may come in on any replica: the sequence must be as it was read.
+    /// A user's command, which may come in on any replica, or what holds whoever drives the operation: the
+    /// sequence must be as it was read.
     Sequence(&'a Origin),
 }
 
@@ -214,7 +215,7 @@ impl Store {
     fn first_lease(&self) -> Lease {
         Lease {
             owner: Some(self.replica),
-            epoch: 1,
+            epoch: FIRST_EPOCH,
         }
     }
 

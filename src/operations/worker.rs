@@ -6,11 +6,12 @@ use tokio::{
     sync::{AcquireError, Semaphore, SemaphorePermit},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     bus::Bus,
     counts,
-    model::{Credentials, EventKind, Operation},
+    model::{Credentials, Event, EventKind, Operation},
     pace::{self, FORGOTTEN_POLLS, Pace, SETTLING_LOOKS},
     removals::Remover,
     replica::Heart,
@@ -18,6 +19,7 @@ use super::{
     store::{Guard, Store, StoreError},
 };
 use crate::{
+    audit::Origin,
     crash::{self, Point},
     intuned::{
         AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
@@ -28,6 +30,8 @@ use crate::{
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
 /// credentials may stay in memory.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause before a confirmed start is written again that the database could not take.
+const CONFIRM_AGAIN: Duration = Duration::from_secs(1);
 const JITTER: f64 = 0.1;
 
 /// An operation that this replica drives, and what is remembered of it between two looks. Losing
@@ -46,7 +50,7 @@ pub(super) struct Tracked {
     /// Looks for a session whose creation was never confirmed, and what their failing means.
     looks: u32,
     lost: Failure,
-    /// An observation that the database could not take yet and that Intuned will not repeat.
+    /// An observation that the database could not take yet.
     unwritten: Option<Observation>,
     /// Whether somebody else has written what could not be read yet.
     outdated: bool,
@@ -57,7 +61,8 @@ pub(super) struct Tracked {
 impl Tracked {
     pub(super) fn new(operation: Operation, lost: Failure, store: &Store, trail: Trail) -> Self {
         let now = Instant::now();
-        let left = operation.expires_at - store.clock.now();
+        // However far this machine's clock is behind that of whoever began it.
+        let left = (operation.expires_at - store.clock.now()).min(store.timeout);
         Self {
             operation,
             deadline: now + left.to_std().unwrap_or_default(),
@@ -91,6 +96,19 @@ pub(super) enum Job {
     Reload,
 }
 
+/// Why a start was not confirmed.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    /// There is nothing to start any more; nothing was sent.
+    #[error("somebody else has ended or taken over the operation")]
+    Superseded,
+    /// Nothing was sent that Intuned may have acted on.
+    #[error("the gateway stops")]
+    Stopping,
+    #[error(transparent)]
+    Failed(#[from] IntunedError),
+}
+
 /// An operation to look at again, and after which pause.
 pub(super) type Next = Option<(Tracked, Duration)>;
 
@@ -105,6 +123,8 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     /// Bounds how many starts are under way at once.
     pub(super) starts: Arc<Semaphore>,
+    /// Once this is cancelled, no start is sent any more.
+    pub(super) stopping: CancellationToken,
 }
 
 impl Worker {
@@ -124,19 +144,25 @@ impl Worker {
 
     /// Hands the credentials to Intuned, once, and forgets them.
     async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
-        let Some(started) = self.hand_over(&tracked, credentials).await else {
-            tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
-            return self.reload(tracked).await;
-        };
-        let observation = match started {
-            Ok(upstream_id) => Observation::Started { upstream_id },
+        let observation = match self.hand_over(&tracked, credentials).await {
+            Ok(upstream_id) => return self.confirm(tracked, upstream_id).await,
+            Err(NotStarted::Superseded) => {
+                tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
+                return self.reload(tracked).await;
+            }
+            Err(NotStarted::Stopping) => {
+                tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: the gateway stops");
+                Observation::StartFailed(Failure::interrupted())
+            }
             // Nobody knows whether it began. A new session can be asked for; the old session of a
             // re-connect would answer for itself.
-            Err(error) if error.may_have_acted() && tracked.operation.kind == Kind::Connect => {
+            Err(NotStarted::Failed(error))
+                if error.may_have_acted() && tracked.operation.kind == Kind::Connect =>
+            {
                 tracing::warn!(operation.id = %tracked.operation.id, %error, "the start was not confirmed");
                 return self.again(tracked, None);
             }
-            Err(error) => {
+            Err(NotStarted::Failed(error)) => {
                 tracing::warn!(operation.id = %tracked.operation.id, %error, "the start failed");
                 Observation::StartFailed(start_failure(&error))
             }
@@ -144,12 +170,43 @@ impl Worker {
         self.take(tracked, observation).await
     }
 
-    /// None when there is nothing to start any more.
+    /// Writes down Intuned's id of the creation, for as long as that takes: it holds whoever drives the
+    /// operation by now, and nobody else knows it.
+    async fn confirm(&self, tracked: Tracked, upstream_id: String) -> Next {
+        let by_itself = Origin::default();
+        let mut current = tracked.operation.clone();
+        let mut attempt = 0;
+        while Instant::now() < tracked.deadline {
+            let upstream_id = upstream_id.clone();
+            let Ok(Some(next)) = observe(&current.state, Observation::Started { upstream_id })
+            else {
+                break;
+            };
+            let guard = Guard::Sequence(&by_itself);
+            let error = match self.store.apply(&current, next, guard).await {
+                Ok((operation, event)) => return self.changed(tracked, operation, event),
+                Err(StoreError::Superseded) => match self.store.get(current.id).await {
+                    Ok(Some(now)) => {
+                        current = now;
+                        continue;
+                    }
+                    Ok(None) => break,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::error!(operation.id = %current.id, %error, "a confirmed start could not be written; trying again");
+            sleep(self.backoff(attempt, None).min(CONFIRM_AGAIN)).await;
+            attempt += 1;
+        }
+        self.reload(tracked).await
+    }
+
     async fn hand_over(
         &self,
         tracked: &Tracked,
         credentials: Credentials,
-    ) -> Option<Result<String, IntunedError>> {
+    ) -> Result<String, NotStarted> {
         let request = CreateAuthSession {
             id: tracked.operation.auth_session_id.clone(),
             username: credentials.username,
@@ -159,12 +216,18 @@ impl Worker {
         let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
         let mut attempt = 0;
         loop {
-            let Ok(permit) = timeout_at(give_up, self.turn()).await else {
-                return Some(Err(IntunedError::RateLimited { retry_after: None }));
+            let turn = timeout_at(give_up, self.turn());
+            let turn = self.stopping.run_until_cancelled(turn).await;
+            // Whoever takes the operation over has no credentials.
+            let Some(turn) = turn.filter(|_| !self.stopping.is_cancelled()) else {
+                return Err(NotStarted::Stopping);
+            };
+            let Ok(permit) = turn else {
+                return Err(IntunedError::RateLimited { retry_after: None }.into());
             };
             // It may have waited for long, or been stopped.
             if !self.may_start(&tracked.operation).await {
-                return None;
+                return Err(NotStarted::Superseded);
             }
             let starting = self.intuned.start_create(&request);
             let started = crash::during(Point::StartUnderWay, starting).await;
@@ -172,18 +235,18 @@ impl Worker {
             let error = match started {
                 Ok(upstream_id) => {
                     crash::at(Point::AfterStartAnswer);
-                    return Some(Ok(upstream_id));
+                    return Ok(upstream_id);
                 }
                 Err(error) if error.may_have_acted() || !error.is_transient() => {
-                    return Some(Err(error));
+                    return Err(error.into());
                 }
                 Err(error) => error,
             };
             let pause = self.backoff(attempt, error.retry_after());
             if Instant::now() + pause >= give_up {
-                return Some(Err(error));
+                return Err(error.into());
             }
-            sleep(pause).await;
+            self.stopping.run_until_cancelled(sleep(pause)).await;
             attempt += 1;
         }
     }
@@ -348,20 +411,7 @@ impl Worker {
             .apply(&tracked.operation, next, Guard::Lease)
             .await
         {
-            Ok((operation, event)) => {
-                log_change(&operation);
-                counts::ended(&self.store.metrics, &operation);
-                self.bus.note_driven(&operation);
-                self.bus.publish(&operation, event);
-                if operation.state.has_ended() {
-                    self.remover.noted.notify_one();
-                    return None;
-                }
-                tracked.operation = operation;
-                tracked.changed = Instant::now();
-                tracked.looks = 0;
-                self.again(tracked, None)
-            }
+            Ok((operation, event)) => self.changed(tracked, operation, event),
             Err(StoreError::Superseded) => self.reload(tracked).await,
             Err(error) => {
                 tracing::error!(operation.id = %tracked.operation.id, %error, "a change could not be written; trying again");
@@ -370,6 +420,27 @@ impl Worker {
                 self.again(tracked, None)
             }
         }
+    }
+
+    /// Tells of a change that was written down, and says when to look again.
+    fn changed(&self, mut tracked: Tracked, operation: Operation, event: Event) -> Next {
+        log_change(&operation);
+        counts::ended(&self.store.metrics, &operation);
+        self.bus.note_driven(&operation);
+        self.bus.publish(&operation, event);
+        if operation.state.has_ended() {
+            self.remover.noted.notify_one();
+            return None;
+        }
+        if operation.lease != tracked.operation.lease {
+            // It was written for whoever drives it now.
+            self.bus.forget_driven(operation.id);
+            return None;
+        }
+        tracked.operation = operation;
+        tracked.changed = Instant::now();
+        tracked.looks = 0;
+        self.again(tracked, None)
     }
 
     /// Goes on with what the table says: somebody else has written.

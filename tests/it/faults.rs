@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use entity::session_removal;
-use intuned_gateway::simulator::{Call, Fault};
+use entity::{operation, session_removal};
+use intuned_gateway::{
+    database,
+    simulator::{Call, Fault, PASSCODE},
+};
 use rstest::rstest;
-use sea_orm::{Database, EntityTrait, PaginatorTrait};
+use sea_orm::{Database, EntityTrait, PaginatorTrait, QuerySelect};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -326,5 +329,61 @@ async fn what_a_canceled_attempt_made_is_deleted_at_intuned(
         left == 0 && app.intuned.sessions().is_empty()
     })
     .await;
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_answer_that_took_too_long_to_write_down_is_not_sent(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| config.operations.pace.answer_patience = Duration::from_secs(1),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let user = app.user("a@example.com").await;
+    let asked = app.asked(&user, "passcode").await;
+    let other = database::connect(&app.config.database_url, 1)
+        .await
+        .unwrap();
+    let lock = database::begin(&other).await.unwrap();
+    let locked = operation::Entity::find().lock_exclusive();
+    locked.one(&lock).await.unwrap();
+    let hold = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        lock.rollback().await.unwrap();
+    };
+    let resume = user.resume(&asked.id, &asked.request, PASSCODE);
+    let (answer, ()) = tokio::join!(resume, hold);
+    let code = &answer["errors"][0]["extensions"]["code"];
+    assert_eq!(code, "INFO_REQUEST_STALE", "{answer:#}");
+    let operation = user.operation(&asked.id).await;
+    assert_eq!(operation["status"], "REQUESTED_MORE_INFO", "{operation:#}");
+    assert_eq!(app.intuned.calls(Call::CreateResume), 0);
+    user.cancel(&asked.id).await;
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_start_that_waits_when_the_gateway_stops_ends_at_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let mut app = TestApp::start(backend).await;
+    let mut user = app.user("a@example.com").await;
+    let busy = Fault::answer(429).with_header("retry-after", "10");
+    app.intuned.script(Call::CreateStart, 1, &busy);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("turned away", async || {
+        app.intuned.calls(Call::CreateStart) == 1
+    })
+    .await;
+    app.restart().await;
+    user.url.clone_from(&app.api.url);
+    let ended = user.operation(id(&operation)).await;
+    assert_eq!(ended["status"], "FAILED", "{ended:#}");
+    assert_eq!(ended["failure"]["code"], "INTERRUPTED");
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
     app.finish().await;
 }

@@ -11,9 +11,9 @@ use std::{
 use intuned_gateway::simulator::Call;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::support::{Backend, Setup, TestApp, eventually};
+use crate::support::{Backend, Setup, TestApp, eventually, socket::DEADLINE};
 
 /// How often a replica tells of polls, whatever their number.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -98,4 +98,56 @@ async fn polled_by_each(app: &TestApp, times: usize) {
         app.intuned.calls(Call::CreateResult) >= polls + times * USERS
     })
     .await;
+}
+
+#[tokio::test]
+async fn new_followers_are_announced_without_the_others() {
+    let app = TestApp::start(Backend::Postgres).await;
+    let second = app.replica().await;
+    let mut followed = Vec::new();
+    for number in 0..5 {
+        let user = app.user(&format!("{number}@example.com")).await;
+        let asked = app.asked(&user, "passcode").await;
+        followed.push((user, asked.id));
+    }
+    let mut listener = PgListener::connect(app.config.database_url.expose_secret())
+        .await
+        .unwrap();
+    listener.listen("intuned_gateway_operations").await.unwrap();
+    let started = Instant::now();
+    let mut announced = Vec::new();
+    let mut sockets = Vec::new();
+    for (user, operation) in &followed {
+        let mut socket = second.socket(user).await;
+        socket.follow("1", operation, None).await;
+        sockets.push(socket);
+        let id = operation.replace('-', "");
+        loop {
+            let note = timeout(DEADLINE, listener.recv()).await.unwrap().unwrap();
+            let note = note.payload().to_owned();
+            let names_it = note.contains(&id);
+            if note.starts_with("followed") {
+                announced.push(note);
+                if names_it {
+                    break;
+                }
+            }
+        }
+    }
+    let first = followed[0].1.replace('-', "");
+    let times = announced
+        .iter()
+        .filter(|note| note.contains(&first))
+        .count();
+    // All of them every five seconds.
+    let whole_lists = started.elapsed().as_secs() / 5 + 1;
+    assert!(
+        u64::try_from(times).unwrap() <= 1 + whole_lists,
+        "{announced:#?}"
+    );
+    for (user, operation) in &followed {
+        user.cancel(operation).await;
+    }
+    second.finish().await;
+    app.finish().await;
 }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use entity::{operation, operation_event};
+use entity::{audit_event, operation, operation_event};
 use intuned_gateway::simulator::{Call, Fault, PASSCODE};
 use rand::{SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryOrder};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -241,6 +244,30 @@ async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
 }
 
 #[tokio::test]
+async fn a_disconnection_whose_commit_was_not_acknowledged_is_recorded_once() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let user = user.at(&gateway.ready().await);
+    let operation = user.connect("Admin", "admin123").await;
+    eventually("connected", async || {
+        user.operation(id(&operation)).await["status"] == "DONE"
+    })
+    .await;
+    let disconnect = "mutation { disconnectOrangeHrm { disconnected } }";
+    let disconnecting = user.data(disconnect, json!({}));
+    let (answer, ()) = tokio::join!(disconnecting, lose_commit(&proxy));
+    assert_eq!(answer["disconnectOrangeHrm"]["disconnected"], true);
+    let requested = audit_event::Entity::find()
+        .filter(audit_event::Column::Kind.eq(audit_event::Kind::DisconnectRequested));
+    let requested = requested.count(&database(&app).await).await.unwrap();
+    assert_eq!(requested, 1);
+    gateway.stop().await;
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_not_started() {
     let app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
@@ -266,6 +293,79 @@ async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_n
     })
     .await;
     assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    gateway.stop().await;
+    app.finish().await;
+}
+
+/// A start that Intuned confirms while the database is away from the process that sent it, for longer than
+/// its lease.
+async fn start_while_away(
+    app: &TestApp,
+    gateway: &Process,
+    proxy: &Proxy,
+    user: &Api,
+    account: &str,
+) -> Value {
+    let before = app.intuned.calls(Call::CreateStart);
+    let late = Fault::delay(Duration::from_secs(1));
+    app.intuned.script(Call::CreateStart, 1, &late);
+    let operation = user.connect(account, "admin123").await;
+    eventually("the start is under way", async || {
+        app.intuned.calls(Call::CreateStart) > before
+    })
+    .await;
+    proxy.set_away(true);
+    proxy.reset(100);
+    eventually("it knows that its lease ran out", async || {
+        gateway.log().contains("lease ran out")
+    })
+    .await;
+    proxy.set_away(false);
+    operation
+}
+
+#[tokio::test]
+async fn a_sign_in_that_began_while_the_database_was_away_can_still_ask() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let user = user.at(&gateway.ready().await);
+    let operation = start_while_away(&app, &gateway, &proxy, &user, "passcode").await;
+    let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
+    let mut events = until_asked(&mut socket, id(&operation)).await;
+    answer(&user, id(&operation), events.last().unwrap()).await;
+    events.extend(socket.events().await);
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    check_changes(&events);
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    gateway.stop().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_began_while_the_database_was_away_is_kept_and_goes_on() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    let first = user.connect("Admin", "admin123").await;
+    eventually("connected", async || {
+        user.operation(id(&first)).await["status"] == "DONE"
+    })
+    .await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let user = user.at(&gateway.ready().await);
+    let renewal = start_while_away(&app, &gateway, &proxy, &user, "Admin").await;
+    let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
+    socket.follow("1", id(&renewal), Some(0)).await;
+    let events = timeout(DEADLINE, socket.events())
+        .await
+        .expect("ends in time");
+    assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
+    check_changes(&events);
+    let row = operation::Entity::find_by_id(id(&renewal).parse::<uuid::Uuid>().unwrap());
+    let row = row.one(&database(&app).await).await.unwrap().unwrap();
+    assert_eq!(row.epoch, 1, "nobody else has had it");
     gateway.stop().await;
     app.finish().await;
 }
