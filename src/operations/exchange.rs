@@ -35,6 +35,8 @@ use super::{
 const CHANNEL: &str = "intuned_gateway_operations";
 /// How often followers of this replica's are made sure of against the table.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same with one process, where nothing is lost on the way.
+const LOOK_ALONE_EVERY: Duration = Duration::from_secs(30);
 /// How often progress goes out.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// How often replicas say what is followed on them, and for how long that holds.
@@ -116,12 +118,14 @@ impl Exchange {
     /// Works until `shutdown`. With one process there is nobody to exchange anything with.
     pub(super) async fn run(self, url: SecretString, shutdown: CancellationToken) {
         if self.store.database.get_database_backend() != DbBackend::Postgres {
+            let look = self.look(LOOK_ALONE_EVERY);
+            shutdown.run_until_cancelled(Box::pin(look)).await;
             return;
         }
         let all = async {
             tokio::join!(
                 self.listen(&url),
-                self.look(),
+                self.look(LOOK_EVERY),
                 self.say_what_is_followed(),
                 self.send_progress(),
             )
@@ -221,33 +225,32 @@ impl Exchange {
 
     /// Makes sure, without any notification, that neither the poller nor a follower is behind the
     /// table for long.
-    async fn look(&self) {
-        let mut looks = interval(LOOK_EVERY);
+    async fn look(&self, every: Duration) {
+        let mut looks = interval(every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             if let Err(error) = self.look_at_driven().await {
                 tracing::warn!(%error, "operations driven here could not be looked up");
             }
-            for ids in self.bus.followed().chunks(IDS_IN_A_QUERY) {
-                match self
-                    .positions(operation::Column::Id.is_in(ids.iter().copied()))
-                    .await
-                {
-                    Ok(positions) => {
-                        for Position { id, sequence } in positions {
-                            if self.bus.is_behind(id, sequence) {
-                                self.store.metrics.found();
-                                self.catch_up(id).await;
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "followed operations could not be looked up");
-                    }
+            if let Err(error) = self.look_at_followed().await {
+                tracing::warn!(%error, "followed operations could not be looked up");
+            }
+        }
+    }
+
+    /// Wakes the followers of operations of which they do not know the last change.
+    async fn look_at_followed(&self) -> Result<(), DbErr> {
+        for ids in self.bus.followed().chunks(IDS_IN_A_QUERY) {
+            let which = operation::Column::Id.is_in(ids.iter().copied());
+            for Position { id, sequence } in self.positions(which).await? {
+                if self.bus.is_behind(id, sequence) {
+                    self.store.metrics.found();
+                    self.catch_up(id).await;
                 }
             }
         }
+        Ok(())
     }
 
     /// Tells the poller of operations that are no longer as it knows them.

@@ -1,8 +1,8 @@
 //! What stands behind `operationStatus`: a backfill from the table, then live.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
-use tokio::time::{Duration, Instant, Sleep, sleep};
+use tokio::time::{Duration, sleep};
 use uuid::Uuid;
 
 use super::{
@@ -12,9 +12,6 @@ use super::{
     renderings::Renderings,
     store::{Store, StoreError},
 };
-
-/// Followers look into the table after this long without a word, should the word have been lost.
-const LOOK_ANYWAY: Duration = Duration::from_secs(30);
 
 /// Pause before the table is read again when it could not be.
 const READ_AGAIN: Duration = Duration::from_millis(500);
@@ -45,9 +42,6 @@ pub struct Follower {
     behind: bool,
     /// Whether it cannot go on.
     failed: bool,
-    /// When there was a word last, and when that is looked at.
-    heard: Instant,
-    look_anyway: Pin<Box<Sleep>>,
 }
 
 /// Follows an operation of the user's until it ends: from a snapshot of its state, or from the
@@ -78,8 +72,6 @@ pub(super) async fn follow(
         failed: false,
         store,
         receiver,
-        heard: Instant::now(),
-        look_anyway: Box::pin(sleep(LOOK_ANYWAY)),
     };
     let snapshot = follower.snapshot();
     follower.receiver.seed(&follower.operation);
@@ -131,24 +123,12 @@ impl Follower {
         None
     }
 
-    /// Waits until there may be something to tell; what was heard, where that is all.
+    /// Waits until there may be something to tell; what was heard, where that is all. Should the word have
+    /// been lost, it is the exchange that looks into the table, for all followers at once.
     async fn listen(&mut self) -> Option<Update> {
-        tokio::select! {
-            biased;
-            signal = self.receiver.next() => {
-                self.heard = Instant::now();
-                self.behind = signal.is_none();
-                signal.and_then(|signal| self.hear(signal))
-            }
-            () = self.look_anyway.as_mut() => {
-                let now = Instant::now();
-                let silent_until = self.heard + LOOK_ANYWAY;
-                self.behind = silent_until <= now;
-                let next = if self.behind { now + LOOK_ANYWAY } else { silent_until };
-                self.look_anyway.as_mut().reset(next);
-                None
-            }
-        }
+        let signal = self.receiver.next().await;
+        self.behind = signal.is_none();
+        signal.and_then(|signal| self.hear(signal))
     }
 
     fn hear(&mut self, signal: Signal) -> Option<Update> {
