@@ -31,6 +31,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// The first of all UUIDs (version 7) that sort by `now`.
+pub fn first_uuid_at(now: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
 /// A source of randomness; clones share one stream.
 #[derive(Clone)]
 pub struct Random(Arc<Mutex<StdRng>>);

@@ -187,6 +187,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             pace: pace(&operations, intuned.request_timeout),
             timeout: operations.timeout,
             lease: operations.lease,
+            retention: operations.retention,
             max_concurrency: MAX_CONCURRENCY,
             database_url: database.url,
             proxies: ProxyPolicy {

@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::ambient::{Clock, Random};
+use crate::ambient::{Clock, Random, first_uuid_at};
 
 pub use entity::{audit_event::Kind, operation::FailureCode};
 pub use page::{DEFAULT_PAGE, LONGEST_PAGE, Page};
@@ -217,11 +217,7 @@ impl Trail {
             return Ok(());
         };
         // Ids sort by time, and have an index.
-        let before = uuid::Builder::from_unix_timestamp_millis(
-            u64::try_from(before.timestamp_millis()).unwrap_or_default(),
-            &[0; 10],
-        )
-        .into_uuid();
+        let before = first_uuid_at(before);
         loop {
             let old = audit_event::Entity::find()
                 .select_only()

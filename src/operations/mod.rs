@@ -15,6 +15,7 @@ mod note;
 mod pace;
 mod poller;
 mod proxy;
+mod pruning;
 mod removals;
 mod renderings;
 mod replica;

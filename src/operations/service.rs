@@ -22,6 +22,7 @@ use super::{
     pace::Pace,
     poller::{Command, Poller},
     proxy::ProxyPolicy,
+    pruning,
     removals::{self, RemovalError, Remover},
     replica::{Heart, Replica},
     state::{Failure, Observation, State, observe},
@@ -53,6 +54,9 @@ pub struct OperationsConfig {
     pub timeout: Duration,
     /// A replica that has not been heard of for so long is taken to be dead (setting `LEASE`).
     pub lease: Duration,
+    /// How long operations that have ended are kept (setting `OPERATION_RETENTION`); longer than an
+    /// idempotency key counts.
+    pub retention: Duration,
     /// How many requests to Intuned may be under way at once.
     pub max_concurrency: usize,
     /// Where the database is, for a connection that listens to the other replicas.
@@ -131,6 +135,8 @@ impl Operations {
         let poller = Poller::new(worker, receiver, config.max_concurrency);
         tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
         tasks.spawn(remover.clone().run(shutdown.clone()));
+        let pruning = pruning::prune(store.clone(), config.retention, shutdown.clone());
+        tasks.spawn(pruning);
         let exchange = Exchange::new(store.clone(), bus.clone(), commands.clone());
         tasks.spawn(exchange.clone().run(config.database_url, shutdown.clone()));
         replica.join().await?;

@@ -190,6 +190,9 @@ pub(super) struct OperationArgs {
     /// it was doing; the same on every replica
     #[arg(long, env, value_name = "DURATION", default_value = "10s")]
     pub(super) lease: String,
+    /// How long operations that have ended are kept
+    #[arg(long, env, value_name = "DURATION", default_value = "90d")]
+    pub(super) operation_retention: String,
     /// The longest that reading claims may take
     #[arg(long, env, value_name = "DURATION", default_value = "3m")]
     pub(super) claims_timeout: String,

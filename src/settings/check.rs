@@ -30,6 +30,8 @@ use crate::{ambient::Random, database, http::TrustedProxies, simulator::Simulate
 
 /// Replicas give signs of life four times in a lease; a slow query must not look like death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// An idempotency key counts for a day.
+const SHORTEST_RETENTION: Duration = Duration::from_hours(48);
 const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
 
 pub(super) fn serve(
@@ -178,6 +180,11 @@ fn operations(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<Operation
         );
     }
     let lease = reader.duration("LEASE", &args.lease, SHORTEST_LEASE);
+    let retention = reader.duration(
+        "OPERATION_RETENTION",
+        &args.operation_retention,
+        SHORTEST_RETENTION,
+    );
     let allow_user_proxy = reader.switch("ALLOW_USER_PROXY", &args.allow_user_proxy);
     let proxy = match &args.intuned_proxy {
         Some(proxy) => reader
@@ -189,6 +196,7 @@ fn operations(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<Operation
         poll_interval: poll_interval?,
         timeout: timeout?,
         lease: lease?,
+        retention: retention?,
         proxy: proxy?,
         allow_user_proxy: allow_user_proxy?,
     })

@@ -155,6 +155,8 @@ pub struct OperationSettings {
     pub timeout: Duration,
     /// After which a replica that gives no sign of life counts as dead.
     pub lease: Duration,
+    /// How long operations that have ended are kept.
+    pub retention: Duration,
     /// The operator's proxy for everyone's sessions. It may hold a password.
     pub proxy: Option<SecretString>,
     /// Whether users may name a proxy of their own.

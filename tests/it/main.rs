@@ -36,6 +36,7 @@ mod notifications;
 mod operations;
 mod processes;
 mod replicas;
+mod retention;
 mod secrets;
 mod settings;
 mod support;

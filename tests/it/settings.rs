@@ -254,6 +254,7 @@ fn an_empty_variable_counts_as_unset() {
 #[case(&["--webhook-url=https://localhost/"], "WEBHOOK_URL is at a private address")]
 #[case(&["--webhook-url=https://[fd00::1]/"], "WEBHOOK_URL is at a private address")]
 #[case(&["--audit-retention=1h"], "AUDIT_RETENTION is 1h")]
+#[case(&["--operation-retention=24h"], "OPERATION_RETENTION is 24h")]
 fn webhooks_go_to_safe_addresses_and_are_signed(#[case] flags: &[&str], #[case] expected: &str) {
     let fault = fault(load(flags));
     assert!(fault.contains(expected), "{fault}");

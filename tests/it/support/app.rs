@@ -255,6 +255,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             },
             timeout: Duration::from_mins(2),
             lease: Duration::from_secs(2),
+            retention: Duration::from_hours(48),
             max_concurrency: 64,
             database_url: database.url.clone(),
             proxies: ProxyPolicy::default(),
