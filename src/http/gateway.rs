@@ -10,6 +10,7 @@ use std::{
 use async_graphql::{Executor, Request, Response, parser::types::OperationType};
 use futures_util::{
     FutureExt, Stream, StreamExt,
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +23,7 @@ use super::{
     body::Bodies,
     caller::Authenticator,
     departures::Departures,
+    introspection::Introspections,
     parameters::Parameters,
     refusal::Refusal,
     seats::{Seat, Seats},
@@ -44,6 +46,7 @@ pub(crate) struct Gateway<E> {
     pub(crate) executor: E,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) documents: Documents,
+    pub(crate) introspections: Introspections,
     pub(crate) settings: HttpSettings,
     pub(crate) bodies: Bodies,
     /// The sockets and event streams of each user, and of nobody.
@@ -194,7 +197,13 @@ impl<E: Executor> Gateway<E> {
         let mut running = series.begin();
         let request = request.data(context.remembering_statuses());
         // Boxed, because it is large and would be moved several times.
-        let execution = Box::pin(self.executor.execute(request));
+        let execution: BoxFuture<'_, Response> = match &document.introspection {
+            None => Box::pin(self.executor.execute(request)),
+            Some(introspection) => {
+                let executing = self.executor.execute(request);
+                Box::pin(self.introspections.answer(introspection, executing))
+            }
+        };
         let execution = AssertUnwindSafe(execution)
             .catch_unwind()
             .instrument(series.span());

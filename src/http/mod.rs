@@ -19,6 +19,7 @@ mod gateway;
 mod handlers;
 mod health;
 mod host;
+mod introspection;
 mod media;
 mod multipart;
 mod origin;
