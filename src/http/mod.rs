@@ -12,6 +12,7 @@ mod connection;
 mod cookie;
 mod departures;
 mod forwarded;
+mod framing;
 mod front;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
