@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod ambient;
 pub mod app;
+pub mod attempts;
 pub mod audit;
 pub mod connections;
 pub mod crash;

@@ -4,7 +4,7 @@ use std::{num::NonZero, thread, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{PasswordParams, ProviderConfig, TryLimits};
+use super::{ConnectLimits, PasswordParams, ProviderConfig, TryLimits};
 use crate::metrics::{PasswordMetrics, TryMetrics};
 
 /// Passwords that may wait for each one that is being hashed: some two seconds' work.
@@ -27,6 +27,8 @@ pub struct AccountsConfig {
     pub password_metrics: PasswordMetrics,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// How often it may be tried to connect.
+    pub connects: ConnectLimits,
     /// What is counted of tries beyond that.
     pub try_metrics: TryMetrics,
     /// Whether accounts may be opened here (setting `ALLOW_SIGN_UP`).
@@ -48,6 +50,7 @@ impl AccountsConfig {
             passwords_waiting: threads * WAITING_FOR_EACH_THREAD,
             password_metrics: PasswordMetrics::default(),
             tries: TryLimits::default(),
+            connects: ConnectLimits::default(),
             try_metrics: TryMetrics::default(),
             allow_sign_up: true,
             provider: None,

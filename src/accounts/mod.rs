@@ -48,8 +48,11 @@ use crate::{
 };
 
 pub use self::{
-    config::AccountsConfig, error::AccountError, provider::ProviderConfig, sessions::Profile,
-    tries::TryLimits,
+    config::AccountsConfig,
+    error::AccountError,
+    provider::ProviderConfig,
+    sessions::Profile,
+    tries::{ConnectLimits, TryLimits},
 };
 pub use argon2::Params as PasswordParams;
 
@@ -158,6 +161,7 @@ impl Accounts {
                 database.clone(),
                 &config.secret,
                 config.tries,
+                config.connects,
                 config.try_metrics.clone(),
             )),
             tokens: Arc::new(Tokens::new(&config.secret)),
@@ -308,6 +312,26 @@ impl Accounts {
         transaction.commit().await?;
         self.watch.end(caller.session_id);
         Ok(())
+    }
+
+    /// Whether attempts to connect are limited at all.
+    pub fn counts_connects(&self) -> bool {
+        self.tries.counts_connects()
+    }
+
+    /// Counts an attempt to connect that is about to begin.
+    ///
+    /// # Errors
+    /// [`AccountError::TooManyTries`], or the database failed.
+    pub async fn count_connect(&self, user_id: Uuid, origin: &Origin) -> Result<(), AccountError> {
+        let (client, now) = (origin.address(), self.clock.now());
+        self.tries.count_connect(user_id, client, now).await
+    }
+
+    /// Gives back one that was counted and did not begin.
+    pub async fn give_back_connect(&self, user_id: Uuid, origin: &Origin) {
+        let client = origin.address();
+        tolerate(self.tries.give_back_connect(user_id, client).await);
     }
 
     async fn record(

@@ -8,6 +8,8 @@
 //! A stranger who guesses uses up the address's tries and would keep its owner out as well. So an owner
 //! who signs in from where they have signed in before is counted apart.
 
+mod connects;
+
 use std::{fmt, net::IpAddr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,6 +27,9 @@ use uuid::Uuid;
 
 use super::{AccountError, keyed};
 use crate::metrics::TryMetrics;
+
+pub use self::connects::ConnectLimits;
+use self::connects::Connects;
 
 /// For so long a client is known from which an owner has signed in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
@@ -89,6 +94,7 @@ pub(super) struct Tries {
     mac: Hmac<Sha256>,
     for_each_address: Limit,
     for_each_client: Limit,
+    connects: Connects,
     metrics: TryMetrics,
 }
 
@@ -128,6 +134,7 @@ impl Tries {
         database: DatabaseConnection,
         secret: &SecretString,
         limits: TryLimits,
+        connects: ConnectLimits,
         metrics: TryMetrics,
     ) -> Self {
         Self {
@@ -135,6 +142,7 @@ impl Tries {
             mac: keyed::mac(secret),
             for_each_address: Limit::new("address", limits.for_each_address, limits.window),
             for_each_client: Limit::new("client", limits.for_each_client, limits.window),
+            connects: connects.into(),
             metrics,
         }
     }
@@ -160,11 +168,12 @@ impl Tries {
             pair: self.id(&["pair", address, &network]),
         };
         // First the client's: one that is refused takes nothing from the address.
-        self.take(trying, counted.client, self.for_each_client, now)
+        let kind = trying.name();
+        self.take(kind, counted.client, self.for_each_client, now)
             .await?;
         let known = trying == Trying::Password && self.is_known(counted.pair, now).await?;
         let id = if known { counted.pair } else { counted.address };
-        self.take(trying, id, self.for_each_address, now).await?;
+        self.take(kind, id, self.for_each_address, now).await?;
         Ok(Counted {
             address: id,
             ..counted
@@ -174,16 +183,22 @@ impl Tries {
     /// Forgets what was tried against the address, now that its owner has shown up, and remembers the
     /// client. The client gets the one try back: its others may have been against anyone.
     pub(super) async fn forgive(&self, counted: &Counted, now: DateTime<Utc>) -> Result<(), DbErr> {
-        let each = self.for_each_client.each.num_milliseconds();
+        self.give_back(counted.client, self.for_each_client).await?;
+        self.welcome(counted, now).await
+    }
+
+    /// Gives one try back.
+    async fn give_back(&self, id: Uuid, limit: Limit) -> Result<(), DbErr> {
+        let each = limit.each.num_milliseconds();
         tries::Entity::update_many()
             .col_expr(
                 tries::Column::SettlesAt,
                 Expr::col(tries::Column::SettlesAt).sub(each),
             )
-            .filter(tries::Column::Id.eq(counted.client))
+            .filter(tries::Column::Id.eq(id))
             .exec(&self.database)
             .await?;
-        self.welcome(counted, now).await
+        Ok(())
     }
 
     /// As [`Tries::forgive`], but the client's try stays counted: it has opened an account.
@@ -209,7 +224,7 @@ impl Tries {
     /// One statement, so that of several tries at once none is lost.
     async fn take(
         &self,
-        trying: Trying,
+        kind: &'static str,
         id: Uuid,
         limit: Limit,
         now: DateTime<Utc>,
@@ -237,7 +252,7 @@ impl Tries {
         if taken == 1 {
             return Ok(());
         }
-        self.metrics.refused(trying.name(), limit.whose);
+        self.metrics.refused(kind, limit.whose);
         let row = tries::Entity::find_by_id(id).one(&self.database).await?;
         let wait = row.map_or(limit.each, |row| row.settles_at.0 - last);
         Err(AccountError::TooManyTries {

@@ -179,6 +179,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         database_connections: database.max_connections,
         accounts: AccountsConfig {
             tries: accounts.tries,
+            connects: accounts.connects,
             allow_sign_up: accounts.allow_sign_up,
             provider: accounts.provider,
             ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)

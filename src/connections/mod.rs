@@ -22,6 +22,9 @@ use single_flight::SingleFlight;
 /// The project's API that lists a user's expense claims.
 const GET_CLAIMS: &str = "get-claims";
 
+/// Bytes of claims that are kept to be shown again, about.
+const KEPT_CLAIMS_BYTES: u64 = 64 * 1024 * 1024;
+
 /// How claims are read.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionsConfig {
@@ -59,7 +62,10 @@ impl Connections {
     ) -> Self {
         let kept_claims = (!config.claims_cache.is_zero()).then(|| {
             moka::sync::Cache::builder()
-                .max_capacity(10_000)
+                .max_capacity(KEPT_CLAIMS_BYTES)
+                .weigher(|id: &String, claims: &Arc<Value>| {
+                    u32::try_from(id.len() + bytes(claims)).unwrap_or(u32::MAX)
+                })
                 .time_to_live(config.claims_cache)
                 .build()
         });
@@ -147,5 +153,35 @@ impl Connections {
 
     fn kept(&self, auth_session_id: &str) -> Option<Arc<Value>> {
         self.kept_claims.as_ref()?.get(auth_session_id)
+    }
+}
+
+/// What a value takes in memory, about: its texts, and as much again for each value as itself.
+fn bytes(value: &Value) -> usize {
+    let held = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| size_of::<String>() + name.len() + bytes(value))
+            .sum(),
+    };
+    2 * size_of::<Value>() + held
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_are_weighed_by_what_they_hold() {
+        let text = "x".repeat(1000);
+        assert!((1000..1200).contains(&bytes(&json!(text))));
+        let list: Vec<_> = (0..1000).collect();
+        assert!(bytes(&json!(list)) > 1000 * size_of::<Value>());
+        assert!(bytes(&json!({ text.as_str(): text })) > 2000);
     }
 }

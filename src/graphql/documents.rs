@@ -6,9 +6,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use async_graphql::parser::{
-    self, parse_query,
-    types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
+use async_graphql::{
+    Positioned,
+    parser::{
+        self, parse_query,
+        types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
+    },
 };
 use moka::sync::Cache;
 
@@ -33,6 +36,7 @@ const PERSISTED_OVERHEAD: usize = 200;
 /// <https://github.com/graphql/graphql-over-http/blob/main/spec/Appendix%20A%20--%20Persisted%20Documents.md>
 const HASH_PREFIX: &str = "sha256:";
 const TYPENAME: &str = "__typename";
+const SCHEMA_FIELDS: [&str; 3] = ["__schema", "__type", TYPENAME];
 
 /// Parses and checks documents. Clones share one cache.
 ///
@@ -71,12 +75,48 @@ pub struct Document {
     pub executable: ExecutableDocument,
     /// Whether any of it reads claims, which takes long.
     pub reads_claims: bool,
+    /// Whether it asks for the schema, and how; none when it does not.
+    pub introspection: Option<Introspection>,
     /// Whether its text may be kept: it holds no values, and is not long.
     may_be_kept: bool,
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
     /// How its events are written, where async-graphql need not resolve them.
     pub events: Option<Arc<CompiledEvents>>,
+}
+
+/// A document's SHA-256.
+pub type DocumentHash = [u8; 32];
+
+/// How a document asks for the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introspection {
+    /// For nothing else and without variables: whoever sends the document is answered the same.
+    Alone(DocumentHash),
+    /// In some other way.
+    Mixed,
+}
+
+impl Introspection {
+    fn of(document: &ExecutableDocument, text: &str) -> Self {
+        let DocumentOperations::Single(operation) = &document.operations else {
+            return Self::Mixed;
+        };
+        let operation = &operation.node;
+        let of_the_schema = |selection: &Positioned<Selection>| match &selection.node {
+            Selection::Field(field) => SCHEMA_FIELDS.contains(&field.node.name.node.as_str()),
+            _ => false,
+        };
+        let mut selections = operation.selection_set.node.items.iter();
+        if operation.ty == OperationType::Query
+            && operation.variable_definitions.is_empty()
+            && selections.all(of_the_schema)
+        {
+            Self::Alone(Sha256::digest(text).into())
+        } else {
+            Self::Mixed
+        }
+    }
 }
 
 impl Document {
@@ -240,6 +280,7 @@ pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, Docu
     let findings = check_document(&executable, limits)?;
     Ok(Document {
         reads_claims: findings.reads_claims,
+        introspection: (findings.introspects).then(|| Introspection::of(&executable, text)),
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
         valid: AtomicBool::new(false),
         events: CompiledEvents::compile(&executable).map(Arc::new),
@@ -391,6 +432,40 @@ mod tests {
     fn the_root_field_is_found(#[case] query: &str, #[case] field: Option<&str>) {
         let checked = by_text(&documents(), query, None).expect("fine");
         assert_eq!(checked.root_field(), field);
+    }
+
+    #[rstest]
+    #[case("{ __schema { types { name } } __typename }", Some(true))]
+    #[case("query Q { a: __type(name: \"User\") { name } }", Some(true))]
+    #[case(
+        "{ __schema { types { ...F } } } fragment F on __Type { name }",
+        Some(true)
+    )]
+    #[case(
+        "query($a: Boolean!) { __schema @skip(if: $a) { types { name } } }",
+        Some(false)
+    )]
+    #[case("{ __schema { types { name } } me { id } }", Some(false))]
+    #[case(
+        "{ ...F } fragment F on Query { __schema { types { name } } }",
+        Some(false)
+    )]
+    #[case(
+        "query A { __schema { types { name } } } query B { me { id } }",
+        Some(false)
+    )]
+    #[case("{ __typename }", None)]
+    #[case("{ me { id __typename } }", None)]
+    fn introspection_is_told_apart(#[case] query: &str, #[case] alone: Option<bool>) {
+        let read = read(query, &DocumentLimits::default()).expect("fine");
+        let expected = alone.map(|alone| {
+            if alone {
+                Introspection::Alone(Sha256::digest(query).into())
+            } else {
+                Introspection::Mixed
+            }
+        });
+        assert_eq!(read.introspection, expected);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use sea_orm::DbErr;
 
 use crate::{
     accounts::AccountError,
+    attempts::AttemptError,
     database,
     departure::DepartureError,
     intuned::{IntunedError, RunError},
@@ -300,6 +301,15 @@ impl IntoApiError for AccountError {
             Self::Busy | Self::NoKeys => ApiError::busy(),
             Self::Database(error) => error.into_api_error(request_id),
             error @ (Self::Hashing(_) | Self::Signing(_)) => ApiError::internal(&error, request_id),
+        }
+    }
+}
+
+impl IntoApiError for AttemptError {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        match self {
+            Self::Account(error) => error.into_api_error(request_id),
+            Self::Operation(error) => error.into_api_error(request_id),
         }
     }
 }

@@ -34,8 +34,8 @@ pub use query::Query;
 pub use subscription::Subscriptions;
 
 use crate::{
-    accounts::Accounts, audit::Trail, connections::Connections, departure::Departures,
-    operations::Operations,
+    accounts::Accounts, attempts::Attempts, audit::Trail, connections::Connections,
+    departure::Departures, operations::Operations,
 };
 
 /// The gateway's schema with the services behind it.
@@ -60,10 +60,12 @@ pub struct Services {
 /// The schema over `services`, to be finished with limits of the caller's choosing.
 pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscriptions> {
     let departures = Departures::new(services.accounts.clone(), services.operations.clone());
+    let attempts = Attempts::new(services.accounts.clone(), services.operations.clone());
     bare_schema()
         .data(Users::new(services.accounts.clone()))
         .data(UserConnections::new(services.connections.clone()))
         .data(departures)
+        .data(attempts)
         .data(services.accounts)
         .data(services.connections)
         .data(services.operations)

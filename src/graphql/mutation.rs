@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
+    attempts::Attempts,
     departure::Departures,
     operations::{Credentials, Operations},
 };
@@ -84,7 +85,7 @@ impl Mutation {
     /// once with an operation to follow through `operationStatus`. The credentials are passed on and
     /// forgotten: never stored, never logged. A caller who is connected already is re-connected: the same
     /// auth session is renewed. One operation at a time for each user: while one is in flight, error code
-    /// OPERATION_IN_PROGRESS, its id in `extensions.operationId`.
+    /// OPERATION_IN_PROGRESS, its id in `extensions.operationId`. RATE_LIMITED after too many tries.
     async fn connect_orange_hrm(
         &self,
         context: &Context<'_>,
@@ -96,9 +97,9 @@ impl Mutation {
             password: input.password,
             proxy: input.proxy,
         };
-        let operations = context.data_unchecked::<Operations>();
-        let operation = operations
-            .connect(
+        let attempts = context.data_unchecked::<Attempts>();
+        let operation = attempts
+            .begin(
                 caller.user_id,
                 credentials,
                 input.idempotency_key,

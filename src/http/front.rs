@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use tracing::{field, info, info_span};
 
 use super::{
-    forwarded::TrustedProxies, gateway::Origin, handlers::refuse, host, media::Media,
+    forwarded::TrustedProxies, framing, gateway::Origin, handlers::refuse, host, media::Media,
     refusal::Refusal,
 };
 use crate::{
@@ -68,11 +68,13 @@ impl Front {
         });
         telemetry::adopt(&span, request.headers());
         let trail = Trail::new(span.clone(), Some(request_id.0.clone()));
-        let mut response = if host::is_clear(&request) {
+        let mut response = if !host::is_clear(&request) {
+            refuse(&Refusal::Host, Media::Json)
+        } else if !framing::is_plain(request.headers()) {
+            refuse(&Refusal::TransferCoding, Media::Json)
+        } else {
             let Ok(response) = trail.follow(self.routes.clone().oneshot(request)).await;
             response
-        } else {
-            refuse(&Refusal::Host, Media::Json)
         };
         open.answered(response.status().as_u16());
         span.record("status", response.status().as_u16());

@@ -57,8 +57,8 @@ const STATUSES: [u16; 14] = [
     101, 200, 204, 400, 403, 404, 405, 406, 408, 413, 414, 415, 429, 431,
 ];
 
-const CLOSE_CODES: [u16; 12] = [
-    1000, 1002, 1009, 1012, 1013, 4400, 4401, 4403, 4406, 4408, 4409, 4429,
+const CLOSE_CODES: [u16; 13] = [
+    1000, 1002, 1007, 1009, 1012, 1013, 4400, 4401, 4403, 4406, 4408, 4409, 4429,
 ];
 
 /// A connection on which `data` is sent. Every answer has one of the known statuses, declares what it

@@ -11,6 +11,7 @@ use async_graphql::{Executor, Request, Response, parser::types::OperationType};
 use axum::http::HeaderMap;
 use futures_util::{
     FutureExt, Stream, StreamExt,
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +25,7 @@ use super::{
     caller::Authenticator,
     cookie,
     departures::Departures,
+    introspection::Introspections,
     parameters::Parameters,
     refusal::Refusal,
     seats::{Seat, Seats},
@@ -45,6 +47,7 @@ pub(crate) struct Gateway<E> {
     pub(crate) executor: E,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) documents: Documents,
+    pub(crate) introspections: Introspections,
     pub(crate) settings: HttpSettings,
     pub(crate) bodies: Bodies,
     /// The sockets and event streams of each user, and of nobody.
@@ -198,7 +201,13 @@ impl<E: Executor> Gateway<E> {
         let mut running = series.begin();
         let request = request.data(context.remembering_statuses());
         // Boxed, because it is large and would be moved several times.
-        let execution = Box::pin(self.executor.execute(request));
+        let execution: BoxFuture<'_, Response> = match &document.introspection {
+            None => Box::pin(self.executor.execute(request)),
+            Some(introspection) => {
+                let executing = self.executor.execute(request);
+                Box::pin(self.introspections.answer(introspection, executing))
+            }
+        };
         let execution = AssertUnwindSafe(execution)
             .catch_unwind()
             .instrument(series.span());

@@ -199,7 +199,11 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
     }
     if matches!(
         refusal,
-        Refusal::BodyLong(_) | Refusal::BodySlow | Refusal::BodyBroken | Refusal::BodiesBusy
+        Refusal::BodyLong(_)
+            | Refusal::BodySlow
+            | Refusal::BodyBroken
+            | Refusal::BodiesBusy
+            | Refusal::TransferCoding
     ) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -5,11 +5,16 @@ use std::{sync::Arc, time::Duration};
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
-use tokio::time::timeout;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The longest that [`Readiness`] may take.
 const LONGEST: Duration = Duration::from_secs(5);
+/// For so long all who ask share one look: anybody may ask, and each look asks the database.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Looks at what the gateway needs; answers what is wrong, nothing when it is ready to serve.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<Problem>> + Send + Sync>;
@@ -32,10 +37,36 @@ const SLOW: Problem = Problem {
     problem: "Looking took too long.",
 };
 
+/// When the gateway was looked at, and what was found.
+type Look = (Instant, Vec<Problem>);
+
 #[derive(Clone)]
 struct Health {
     readiness: Readiness,
     shutdown: CancellationToken,
+    /// Who holds it looks.
+    last: Arc<Mutex<Option<Look>>>,
+}
+
+impl Health {
+    /// What is wrong now, or was a moment ago.
+    async fn look(&self) -> Vec<Problem> {
+        let mut last = Arc::clone(&self.last).lock_owned().await;
+        if let Some((at, problems)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return problems.clone();
+        }
+        // A task of its own: whoever asks and leaves at once must not have it looked again and again.
+        let readiness = Arc::clone(&self.readiness);
+        let looking = tokio::spawn(async move {
+            let look = timeout(LONGEST, readiness()).await;
+            let problems = look.unwrap_or_else(|_| vec![SLOW]);
+            *last = Some((Instant::now(), problems.clone()));
+            problems
+        });
+        looking.await.unwrap_or_else(|_| vec![SLOW])
+    }
 }
 
 /// `/health/live` and `/health/ready`.
@@ -43,6 +74,7 @@ pub(crate) fn routes(readiness: Readiness, shutdown: CancellationToken) -> Route
     let health = Health {
         readiness,
         shutdown,
+        last: Arc::default(),
     };
     Router::new()
         .route(
@@ -57,8 +89,7 @@ async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
     let problems = if health.shutdown.is_cancelled() {
         vec![STOPPING]
     } else {
-        let look = timeout(LONGEST, (health.readiness)());
-        look.await.unwrap_or_else(|_| vec![SLOW])
+        health.look().await
     };
     if problems.is_empty() {
         (StatusCode::OK, Json(json!({ "status": "ok" })))
@@ -69,5 +100,55 @@ async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
             .collect();
         let body = json!({ "status": "unavailable", "problems": problems });
         (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use futures_util::FutureExt;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn health(readiness: Readiness) -> Health {
+        Health {
+            readiness,
+            shutdown: CancellationToken::new(),
+            last: Arc::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_ask_within_a_second_share_one_look() {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looks);
+        let health = health(Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let look = sleep(Duration::from_millis(100));
+            look.map(|()| vec![STOPPING]).boxed()
+        }));
+        // One who leaves at once, and others who come meanwhile and later.
+        assert!(timeout(Duration::ZERO, health.look()).await.is_err());
+        let found = tokio::join!(health.look(), health.look());
+        assert_eq!(found, (vec![STOPPING], vec![STOPPING]));
+        sleep(Duration::from_millis(999)).await;
+        health.look().await;
+        assert_eq!(looks.load(Ordering::Relaxed), 1);
+        sleep(Duration::from_millis(1)).await;
+        health.look().await;
+        assert_eq!(looks.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_takes_too_long_is_told() {
+        let hangs = health(Arc::new(|| std::future::pending().boxed()));
+        assert_eq!(hangs.look().await, [SLOW]);
+        let fine = health(Arc::new(|| ready(Vec::new()).boxed()));
+        assert_eq!(fine.look().await, []);
     }
 }

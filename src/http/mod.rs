@@ -12,6 +12,7 @@ mod connection;
 mod cookie;
 mod departures;
 mod forwarded;
+mod framing;
 mod front;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
@@ -19,6 +20,7 @@ mod gateway;
 mod handlers;
 mod health;
 mod host;
+mod introspection;
 mod media;
 mod multipart;
 mod origin;

@@ -2,7 +2,7 @@
 //!
 //! | status | `extensions.code` | when |
 //! | --- | --- | --- |
-//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch; it is not clear for which host it is |
+//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch; it is not clear for which host it is, or where it ends |
 //! | 400 | those of [`DocumentError`] | the query document is refused |
 //! | 401 | `UNAUTHENTICATED` | the session has ended; in the last part of a multipart stream only |
 //! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     Json,
     #[error("Send one Host header.")]
     Host,
+    #[error("Send the body as it is, or chunked and coded in no other way.")]
+    TransferCoding,
     #[error("Batches are not supported: send one operation in each request.")]
     Batch,
     #[error("The parameter `query` is missing, or is no string.")]
@@ -89,6 +91,7 @@ impl Refusal {
         match self {
             Self::Json
             | Self::Host
+            | Self::TransferCoding
             | Self::Batch
             | Self::Query
             | Self::Parameter(_)
@@ -116,6 +119,7 @@ impl Refusal {
         match self {
             Self::Json
             | Self::Host
+            | Self::TransferCoding
             | Self::Batch
             | Self::Query
             | Self::Parameter(_)

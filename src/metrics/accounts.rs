@@ -86,18 +86,23 @@ impl TryMetrics {
         let metrics = Self::default();
         registry.register(
             "tries_refused",
-            "Tries that were refused because there had been too many, by kind (password, sign_up) and by whose limit it was (address, client)",
+            "Tries that were refused because there had been too many, by kind (password, sign_up, connect) and by whose limit it was (address, client, user)",
             metrics.refused.clone(),
         );
         // So that the first of each counts as an increase.
-        for kind in ["password", "sign_up"] {
-            for limit in ["address", "client"] {
-                drop(
-                    metrics
-                        .refused
-                        .get_or_create(&RefusalLabels { kind, limit }),
-                );
-            }
+        for (kind, limit) in [
+            ("password", "address"),
+            ("password", "client"),
+            ("sign_up", "address"),
+            ("sign_up", "client"),
+            ("connect", "user"),
+            ("connect", "client"),
+        ] {
+            drop(
+                metrics
+                    .refused
+                    .get_or_create(&RefusalLabels { kind, limit }),
+            );
         }
         metrics
     }

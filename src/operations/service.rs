@@ -155,6 +155,31 @@ impl Operations {
         })
     }
 
+    /// What a repeat with this key is answered; none when [`Operations::connect`] would begin anew.
+    ///
+    /// # Errors
+    /// As those of [`Operations::connect`].
+    pub async fn begun(
+        &self,
+        user_id: Uuid,
+        credentials: &Credentials,
+        idempotency_key: Option<&str>,
+    ) -> Result<Option<Operation>, OperationError> {
+        check_credentials(credentials)?;
+        check_idempotency_key(idempotency_key)?;
+        if let Some(key) = idempotency_key
+            && let Some(repeated) = self.store.by_idempotency_key(user_id, key).await?
+        {
+            return Ok(Some(repeated));
+        }
+        match self.store.in_flight(user_id).await? {
+            Some(busy) => Err(OperationError::InProgress {
+                operation_id: busy.id,
+            }),
+            None => Ok(None),
+        }
+    }
+
     /// Begins to connect or re-connect the user's account and returns at once.
     ///
     /// # Errors
@@ -168,14 +193,7 @@ impl Operations {
     ) -> Result<Operation, OperationError> {
         check_credentials(&credentials)?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
-        if let Some(key) = &idempotency_key
-            && (!(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) || key.contains(char::is_control))
-        {
-            return Err(OperationError::Input {
-                field: "idempotencyKey",
-                problem: "give 1 to 255 bytes without control characters, or leave it out",
-            });
-        }
+        check_idempotency_key(idempotency_key.as_deref())?;
         let this = self.clone();
         self.to_its_end(async move {
             let key = idempotency_key.as_deref();
@@ -504,6 +522,19 @@ pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), Operati
         }
     }
     Ok(())
+}
+
+fn check_idempotency_key(key: Option<&str>) -> Result<(), OperationError> {
+    let fits = |key: &str| {
+        (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && !key.contains(char::is_control)
+    };
+    if key.is_none_or(fits) {
+        return Ok(());
+    }
+    Err(OperationError::Input {
+        field: "idempotencyKey",
+        problem: "give 1 to 255 bytes without control characters, or leave it out",
+    })
 }
 
 pub(super) fn check_answer(

@@ -416,7 +416,7 @@ impl Store {
         Ok(row.map(Operation::try_from).transpose()?)
     }
 
-    async fn by_idempotency_key(
+    pub(super) async fn by_idempotency_key(
         &self,
         user_id: Uuid,
         key: &str,

@@ -11,7 +11,7 @@ use super::{
     reader::Reader,
     upstream::{is_loopback, web_url},
 };
-use crate::accounts::{ProviderConfig, TryLimits};
+use crate::accounts::{ConnectLimits, ProviderConfig, TryLimits};
 
 /// Tokens count in whole seconds.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(super) fn accounts(
     let for_each_address = tries("SIGN_IN_TRIES", &args.sign_in_tries);
     let for_each_client = tries("SIGN_IN_TRIES_PER_CLIENT", &args.sign_in_tries_per_client);
     let window = reader.duration("SIGN_IN_WINDOW", &args.sign_in_window, SHORTEST_WINDOW);
+    let connects = connects(reader, args);
     let allow_sign_up = reader.switch("ALLOW_SIGN_UP", &args.allow_sign_up);
     let provider = provider(reader, args);
     Some(AccountSettings {
@@ -41,8 +42,21 @@ pub(super) fn accounts(
             for_each_client: for_each_client?,
             window: window?,
         },
+        connects: connects?,
         allow_sign_up: allow_sign_up?,
         provider,
+    })
+}
+
+fn connects(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ConnectLimits> {
+    let mut tries = |setting, text| reader.number(setting, text, 0..=1_000_000_u32);
+    let for_each_user = tries("CONNECT_TRIES", &args.connect_tries);
+    let for_each_client = tries("CONNECT_TRIES_PER_CLIENT", &args.connect_tries_per_client);
+    let window = reader.duration("CONNECT_WINDOW", &args.connect_window, SHORTEST_WINDOW);
+    Some(ConnectLimits {
+        for_each_user: for_each_user?,
+        for_each_client: for_each_client?,
+        window: window?,
     })
 }
 

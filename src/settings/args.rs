@@ -143,6 +143,16 @@ pub(super) struct AccountArgs {
     /// The span that tries are counted in; used ones come back evenly over it
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) sign_in_window: String,
+    /// How often one user may begin to connect within CONNECT_WINDOW; 0 for any number
+    #[arg(long, env, value_name = "COUNT", default_value = "20")]
+    pub(super) connect_tries: String,
+    /// How often users of one client, an IPv4 address or an IPv6 /64 network, may begin to connect within
+    /// CONNECT_WINDOW; 0 for any number
+    #[arg(long, env, value_name = "COUNT", default_value = "200")]
+    pub(super) connect_tries_per_client: String,
+    /// The span that attempts to connect are counted in; used ones come back evenly over it
+    #[arg(long, env, value_name = "DURATION", default_value = "15m")]
+    pub(super) connect_window: String,
     /// Whether accounts may be opened here; when all users come from an identity provider, switch it off
     #[arg(long, env, value_name = "SWITCH", default_value = "true",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]

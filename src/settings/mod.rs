@@ -25,7 +25,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    accounts::{ProviderConfig, TryLimits},
+    accounts::{ConnectLimits, ProviderConfig, TryLimits},
     ambient::Random,
     http::{HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
@@ -131,6 +131,8 @@ pub struct AccountSettings {
     pub session_lifetime: Duration,
     /// How often a password may be tried.
     pub tries: TryLimits,
+    /// How often it may be tried to connect.
+    pub connects: ConnectLimits,
     /// Whether accounts may be opened here.
     pub allow_sign_up: bool,
     /// The identity provider whose tokens are taken as well.

@@ -10,6 +10,7 @@
 mod account_limits;
 mod accounts;
 mod audit;
+mod connect_limits;
 mod connections;
 mod deletion;
 mod faults;

@@ -17,7 +17,7 @@ use crate::support::{API_KEY, Backend, Receiver, Reply, Setup, TestApp, eventual
 
 /// What one reading shows.
 pub(crate) struct Reading {
-    text: String,
+    pub(crate) text: String,
     samples: BTreeMap<String, f64>,
 }
 

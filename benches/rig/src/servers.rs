@@ -14,6 +14,8 @@ pub(crate) fn gateway(name: &'static str, database_url: &str, upstream: &str) ->
         .env("INTUNED_WORKSPACE_ID", "workspace")
         .env("INTUNED_PROJECT_NAME", "project")
         .env("INTUNED_BASE_URL", upstream)
+        .env("CONNECT_TRIES", "0")
+        .env("CONNECT_TRIES_PER_CLIENT", "0")
         .env("RUST_LOG", "warn")
         .ready_path("/health/ready")
 }

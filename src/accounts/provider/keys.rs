@@ -12,8 +12,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use reqwest::{Client, StatusCode, Url, redirect};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, de::IgnoredAny};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::Instant,
@@ -73,7 +72,17 @@ enum FetchError {
 
 #[derive(Deserialize)]
 struct Wire {
-    keys: Vec<Value>,
+    keys: Vec<WireKey>,
+}
+
+/// Not read into a value of `serde_json`'s: what stands under one certain key there is taken for JSON in a
+/// text and read anew, and one that is none fails them all.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WireKey {
+    Key(Box<Jwk>),
+    /// One that is not understood must not take the others with it.
+    Other(IgnoredAny),
 }
 
 impl fmt::Debug for Keys {
@@ -173,7 +182,6 @@ impl Source {
             body.extend_from_slice(&chunk);
         }
         let wire: Wire = serde_json::from_slice(&body).map_err(|_| FetchError::Form)?;
-        // One that is not understood must not take the others with it.
         let keys: Vec<Key> = wire.keys.into_iter().filter_map(Key::read).collect();
         if keys.is_empty() {
             return Err(FetchError::Empty);
@@ -195,8 +203,10 @@ impl KeySet {
 impl Key {
     /// None for a key without an id, and for one that is not meant for, or not fit for, checking
     /// signatures with the algorithms that are taken.
-    fn read(wire: Value) -> Option<Self> {
-        let jwk: Jwk = serde_json::from_value(wire).ok()?;
+    fn read(wire: WireKey) -> Option<Self> {
+        let WireKey::Key(jwk) = wire else {
+            return None;
+        };
         let common = &jwk.common;
         let signs = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
         let operations = common.key_operations.as_ref();
@@ -246,6 +256,25 @@ mod tests {
     const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","use":"sig","kid":"1",
         "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
         "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+    #[test]
+    fn no_text_is_read_anew_and_no_key_takes_the_others_with_it() {
+        for other in [
+            r#"{"$serde_json::private::RawValue":"no JSON"}"#,
+            r#"{"$serde_json::private::RawValue":"{}"}"#,
+            r#"{"kty":"EC","crv":"P-256","$serde_json::private::RawValue":"["}"#,
+            r#"{"kty":"unheard of"}"#,
+            r#"["a",{"b":[null]}]"#,
+            "1",
+            "null",
+        ] {
+            let text = KEYS.replace(r#"{"keys":["#, &format!(r#"{{"keys":[{other},"#));
+            let wire: Wire = serde_json::from_str(&text).unwrap();
+            let keys: Vec<_> = wire.keys.into_iter().filter_map(Key::read).collect();
+            assert_eq!(keys.len(), 1, "{other}");
+            assert_eq!(keys[0].id, "1");
+        }
+    }
 
     async fn provider() -> (TcpListener, Arc<Keys>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -60,6 +60,8 @@ pub(in crate::graphql) struct Findings {
     pub(in crate::graphql) holds_values: bool,
     /// Whether claims are read, which takes long.
     pub(in crate::graphql) reads_claims: bool,
+    /// Whether the schema itself is asked for, whose description is long.
+    pub(in crate::graphql) introspects: bool,
 }
 
 /// Measures every operation of the document.
@@ -73,6 +75,7 @@ pub(in crate::graphql) fn check_document(
         open: 0,
         holds_values: false,
         reads_claims: false,
+        introspects: false,
     };
     for name in document.fragments.keys() {
         walk.fragment(name)?;
@@ -83,6 +86,7 @@ pub(in crate::graphql) fn check_document(
     Ok(Findings {
         holds_values: walk.holds_values,
         reads_claims: walk.reads_claims,
+        introspects: walk.introspects,
     })
 }
 
@@ -211,6 +215,7 @@ struct Walk<'a> {
     open: usize,
     holds_values: bool,
     reads_claims: bool,
+    introspects: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -231,6 +236,7 @@ impl<'a> Walk<'a> {
             self.holds_values |= variable.node.default_value.is_some();
         }
         measure.check(limits)?;
+        self.introspects |= measure.introspection_values > 0;
         let one_field =
             matches!(set.items.as_slice(), [only] if matches!(only.node, Selection::Field(_)));
         if operation.ty == OperationType::Subscription && !one_field {

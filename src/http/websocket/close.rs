@@ -23,6 +23,8 @@ pub(super) enum Close {
     TooBig,
     /// Not the WebSocket protocol.
     Protocol,
+    /// A text that is no UTF-8.
+    Encoding,
     /// Not a message of the GraphQL protocol.
     Invalid,
     /// `subscribe` before the acknowledgement.
@@ -45,6 +47,7 @@ impl Close {
     pub(super) fn code(&self) -> u16 {
         match self {
             Self::Protocol => 1002,
+            Self::Encoding => 1007,
             Self::TooBig => 1009,
             Self::Restart => 1012,
             Self::TryAgain => 1013,
@@ -65,6 +68,7 @@ impl Close {
             Self::TryAgain => "try_again",
             Self::TooBig => "too_big",
             Self::Protocol => "protocol_error",
+            Self::Encoding => "invalid_encoding",
             Self::Invalid => "invalid_message",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
@@ -82,6 +86,7 @@ impl Close {
             Self::TryAgain => "Try again later",
             Self::TooBig => "Message too big",
             Self::Protocol => "Protocol error",
+            Self::Encoding => "Invalid UTF-8",
             Self::Invalid => "Invalid message received",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
@@ -129,6 +134,7 @@ mod tests {
 
     #[rstest]
     #[case(Close::Protocol, 1002, "Protocol error")]
+    #[case(Close::Encoding, 1007, "Invalid UTF-8")]
     #[case(Close::TooBig, 1009, "Message too big")]
     #[case(Close::Restart, 1012, "Service restart")]
     #[case(Close::TryAgain, 1013, "Try again later")]

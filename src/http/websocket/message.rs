@@ -10,6 +10,9 @@ use crate::http::{
     parameters::{Object, Parameters, has_more_values},
 };
 
+/// Bytes of an operation's id, which is held and repeated for as long as the operation runs.
+const LONGEST_ID: usize = 255;
+
 /// What a client says. It may hold secrets, so it cannot be printed.
 pub(super) enum ClientMessage {
     Init(Credentials),
@@ -48,13 +51,14 @@ enum Type {
 }
 
 impl ClientMessage {
-    /// None when it is no message of the protocol, or has more than `limit` values.
+    /// None when it is no message of the protocol, has too long an id, or more than `limit` values.
     pub(super) fn parse(text: &str, limit: usize) -> Option<Self> {
         if has_more_values(text.as_bytes(), limit) {
             return None;
         }
         let envelope: Envelope = serde_json::from_str(text).ok()?;
-        let id = envelope.id.filter(|id| !id.is_empty());
+        let fits = |id: &String| (1..=LONGEST_ID).contains(&id.len());
+        let id = envelope.id.filter(fits);
         Some(match envelope.r#type {
             Type::ConnectionInit => Self::Init(credentials(envelope.payload.unwrap_or_default())),
             Type::Ping => Self::Ping(envelope.payload),
@@ -126,6 +130,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn ids_are_bounded() {
+        for (length, fits) in [(0, false), (1, true), (255, true), (256, false)] {
+            let id = "x".repeat(length);
+            for message in [
+                json!({ "type": "subscribe", "id": id, "payload": { "query": "{ a }" } }),
+                json!({ "type": "complete", "id": id }),
+            ] {
+                let parsed = ClientMessage::parse(&message.to_string(), 10);
+                assert_eq!(parsed.is_some(), fits, "{length}");
+            }
+        }
+    }
 
     #[test]
     fn what_was_written_is_sent_as_what_was_resolved() {

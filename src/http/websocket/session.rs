@@ -332,7 +332,8 @@ impl Phase {
 fn read_error(error: axum::Error) -> End {
     match error.into_inner().downcast_ref::<SocketError>() {
         Some(SocketError::Capacity(_)) => Close::TooBig.into(),
-        Some(SocketError::Protocol(_) | SocketError::Utf8(_)) => Close::Protocol.into(),
+        Some(SocketError::Utf8(_)) => Close::Encoding.into(),
+        Some(SocketError::Protocol(_)) => Close::Protocol.into(),
         _ => End::Gone,
     }
 }

@@ -24,10 +24,11 @@ fn raw(name: &str, bytes: Vec<u8>, due: Due) -> Case {
 #[rustfmt::skip]
 fn broken() -> Vec<Case> {
     let protocol = || Due::Close(1002, "Protocol error");
+    let encoding = || Due::Close(1007, "Invalid UTF-8");
     let mut cases = vec![
         raw("an unmasked frame", [&[0x81, 15], PING].concat(), protocol()),
-        raw("a text that is no UTF-8", frame(0x81, b"{\"type\":\"\xff\xfe\"}"), protocol()),
-        raw("a text with a surrogate", frame(0x81, b"{\"type\":\"\xed\xa0\x80\"}"), protocol()),
+        raw("a text that is no UTF-8", frame(0x81, b"{\"type\":\"\xff\xfe\"}"), encoding()),
+        raw("a text with a surrogate", frame(0x81, b"{\"type\":\"\xed\xa0\x80\"}"), encoding()),
         raw("a continuation of nothing", frame(0x80, PING), protocol()),
         raw("a message within a message", [frame(0x01, b"{"), frame(0x81, PING)].concat(), protocol()),
         raw("a ping in fragments", frame(0x09, b"x"), protocol()),

@@ -60,6 +60,8 @@ export async function startGateway({ env = {} } = {}) {
     AUTH_SECRET: 'only-for-tests-only-for-tests-only-for-tests-0123456789',
     // All of a suite's users come from one client.
     SIGN_IN_TRIES_PER_CLIENT: '1000000',
+    CONNECT_TRIES: '0',
+    CONNECT_TRIES_PER_CLIENT: '0',
     INTUNED_POLL_INTERVAL: '200ms',
     SIMULATOR_DELAY_SCALE: DELAY_SCALE,
     ...env,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use intuned_gateway::{
-    accounts::{AccountsConfig, PasswordParams, TryLimits},
+    accounts::{AccountsConfig, ConnectLimits, PasswordParams, TryLimits},
     ambient::{Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
@@ -244,6 +244,11 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
                 for_each_address: 1_000_000,
                 for_each_client: 1_000_000,
                 ..TryLimits::default()
+            },
+            connects: ConnectLimits {
+                for_each_user: 0,
+                for_each_client: 0,
+                ..ConnectLimits::default()
             },
             ..AccountsConfig::new(AUTH_SECRET.into(), Duration::from_hours(1))
         },

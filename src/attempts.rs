@@ -1,0 +1,67 @@
+//! Beginning to connect, as often as a user and a client may.
+
+use uuid::Uuid;
+
+use crate::{
+    accounts::{AccountError, Accounts},
+    audit::Origin,
+    operations::{Credentials, Operation, OperationError, Operations},
+};
+
+/// Begins to connect. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Attempts {
+    accounts: Accounts,
+    operations: Operations,
+}
+
+/// Why an attempt did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// There were too many.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// An input is not acceptable, one is in flight, or the like.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+}
+
+impl Attempts {
+    /// Counts with `accounts` what `operations` are to begin.
+    pub fn new(accounts: Accounts, operations: Operations) -> Self {
+        Self {
+            accounts,
+            operations,
+        }
+    }
+
+    /// As [`Operations::connect`]. What begins is counted before anything is written or sent: each attempt
+    /// is a password that is tried at `OrangeHRM`. A repeat begins nothing.
+    ///
+    /// # Errors
+    /// [`AttemptError`]; nothing has begun.
+    pub async fn begin(
+        &self,
+        user_id: Uuid,
+        credentials: Credentials,
+        idempotency_key: Option<String>,
+        origin: Origin,
+    ) -> Result<Operation, AttemptError> {
+        if self.accounts.counts_connects() {
+            let key = idempotency_key.as_deref();
+            let begun = self.operations.begun(user_id, &credentials, key);
+            if let Some(begun) = begun.await? {
+                return Ok(begun);
+            }
+            self.accounts.count_connect(user_id, &origin).await?;
+        }
+        let connecting =
+            self.operations
+                .connect(user_id, credentials, idempotency_key, origin.clone());
+        let begun = connecting.await;
+        if let Err(OperationError::InProgress { .. } | OperationError::Input { .. }) = &begun {
+            self.accounts.give_back_connect(user_id, &origin).await;
+        }
+        Ok(begun?)
+    }
+}
