@@ -92,13 +92,12 @@ impl Tokens {
             return None;
         }
         let hash = Sha256::digest(token).into();
-        let claims = match self.known.get(&hash) {
-            Some(claims) => claims,
-            None => {
-                let claims = self.decode(token)?;
-                self.known.insert(hash, claims.clone());
-                claims
-            }
+        let claims = if let Some(claims) = self.known.get(&hash) {
+            claims
+        } else {
+            let claims = self.decode(token)?;
+            self.known.insert(hash, claims.clone());
+            claims
         };
         let now = now.timestamp();
         let begun = claims.nbf.is_none_or(|nbf| nbf <= now);

@@ -98,9 +98,10 @@ pub enum Introspection {
 }
 
 impl Introspection {
-    fn of(document: &ExecutableDocument, text: &str) -> Self {
+    /// `introspects` tells whether more than the name of a type is asked for.
+    fn of(document: &ExecutableDocument, text: &str, introspects: bool) -> Option<Self> {
         let DocumentOperations::Single(operation) = &document.operations else {
-            return Self::Mixed;
+            return introspects.then_some(Self::Mixed);
         };
         let operation = &operation.node;
         let of_the_schema = |selection: &Positioned<Selection>| match &selection.node {
@@ -112,9 +113,9 @@ impl Introspection {
             && operation.variable_definitions.is_empty()
             && selections.all(of_the_schema)
         {
-            Self::Alone(Sha256::digest(text).into())
+            Some(Self::Alone(Sha256::digest(text).into()))
         } else {
-            Self::Mixed
+            introspects.then_some(Self::Mixed)
         }
     }
 }
@@ -280,7 +281,7 @@ pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, Docu
     let findings = check_document(&executable, limits)?;
     Ok(Document {
         reads_claims: findings.reads_claims,
-        introspection: (findings.introspects).then(|| Introspection::of(&executable, text)),
+        introspection: Introspection::of(&executable, text, findings.introspects),
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
         valid: AtomicBool::new(false),
         events: CompiledEvents::compile(&executable).map(Arc::new),
@@ -454,7 +455,8 @@ mod tests {
         "query A { __schema { types { name } } } query B { me { id } }",
         Some(false)
     )]
-    #[case("{ __typename }", None)]
+    #[case("{ __typename }", Some(true))]
+    #[case("mutation { __typename }", None)]
     #[case("{ me { id __typename } }", None)]
     fn introspection_is_told_apart(#[case] query: &str, #[case] alone: Option<bool>) {
         let read = read(query, &DocumentLimits::default()).expect("fine");

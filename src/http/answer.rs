@@ -64,6 +64,14 @@ impl Serialize for Selected {
 }
 
 impl Answer {
+    /// As it goes over the wire.
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
+        match self.written() {
+            Some(data) => Ok(format!(r#"{{"data":{data}}}"#)),
+            None => serde_json::to_string(self),
+        }
+    }
+
     /// The JSON of what was selected, where that was written and nothing else is to be said.
     pub(crate) fn written(&self) -> Option<&str> {
         match &self.data {

@@ -211,7 +211,7 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
 }
 
 fn json(status: StatusCode, answer: &Answer, media: Media) -> Response {
-    match serde_json::to_vec(answer) {
+    match answer.to_json() {
         Ok(body) => {
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = status;

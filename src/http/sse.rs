@@ -48,6 +48,6 @@ pub(crate) fn stream<E: Executor>(
 
 /// JSON has no line breaks, so one `data` line holds it.
 fn next(answer: &Answer) -> Bytes {
-    let data = serde_json::to_string(answer).unwrap_or_default();
+    let data = answer.to_json().unwrap_or_default();
     format!("event: next\ndata: {data}\n\n").into()
 }

@@ -14,7 +14,7 @@ fn limits(user: u32, client: u32) -> Setup {
         configure: match (user, client) {
             (3, 0) => |config| config.accounts.connects.for_each_user = 3,
             (0, 3) => |config| config.accounts.connects.for_each_client = 3,
-            _ => unreachable!("no test has these"),
+            other => panic!("no test has {other:?}"),
         },
         ..Setup::default()
     }

@@ -159,9 +159,12 @@ mod tests {
         assert_eq!(written, resolved);
         let by_another_transport =
             Answer::from(Response::new(Value::Binary(data.to_string().into())));
+        let expected = json!({ "data": data });
         assert_eq!(
-            serde_json::to_value(by_another_transport).expect("JSON"),
-            json!({ "data": data })
+            serde_json::to_value(&by_another_transport).expect("JSON"),
+            expected
         );
+        let text = by_another_transport.to_json().expect("JSON");
+        assert_eq!(text, expected.to_string());
     }
 }
