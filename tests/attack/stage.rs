@@ -149,6 +149,6 @@ impl Stage {
     /// Stops the gateway: work left over fails the area.
     pub(crate) async fn stop(self) {
         self.database.close().await.unwrap();
-        self.app.finish().await;
+        Box::pin(self.app.finish()).await;
     }
 }

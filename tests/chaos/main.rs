@@ -24,6 +24,7 @@ mod in_flight;
 mod pick_up;
 mod plan;
 mod postgres;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/process.rs"]
 mod process;
 #[path = "../it/support/proxy.rs"]
