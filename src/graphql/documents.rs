@@ -99,7 +99,8 @@ pub enum Introspection {
 
 impl Introspection {
     fn of(document: &ExecutableDocument, text: &str) -> Self {
-        let DocumentOperations::Single(operation) = &document.operations else {
+        let mut operations = document.operations.iter();
+        let (Some((_, operation)), None) = (operations.next(), operations.next()) else {
             return Self::Mixed;
         };
         let operation = &operation.node;
