@@ -100,7 +100,8 @@ pub enum Introspection {
 impl Introspection {
     /// `introspects` tells whether more than the name of a type is asked for.
     fn of(document: &ExecutableDocument, text: &str, introspects: bool) -> Option<Self> {
-        let DocumentOperations::Single(operation) = &document.operations else {
+        let mut operations = document.operations.iter();
+        let (Some((_, operation)), None) = (operations.next(), operations.next()) else {
             return introspects.then_some(Self::Mixed);
         };
         let operation = &operation.node;

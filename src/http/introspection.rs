@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::graphql::documents::{DocumentHash, Introspection};
 
-/// Bytes of answers that are kept. The one to the question that tools ask has some 100,000.
+/// Bytes of answers that are kept.
 const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Answers questions about the schema.

@@ -25,6 +25,7 @@ mod http_streams;
 mod http_toy;
 mod identity_provider;
 mod identity_tokens;
+mod introspection;
 mod intuned_client;
 mod intuned_faults;
 mod intuned_runs;

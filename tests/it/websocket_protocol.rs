@@ -276,7 +276,7 @@ async fn an_id_in_use_is_4409() {
     );
 
     let mut client = Client::init(&toy, json!({})).await;
-    let long = "é".repeat(200);
+    let long = "é".repeat(120);
     client.subscribe(&long, "subscription { never }").await;
     client.subscribe(&long, "{ me }").await;
     let (code, reason) = client.closed().await;
