@@ -241,21 +241,23 @@ impl Receiver {
     }
 
     /// Lets others know how far this follower is, for want of anything that was published: from here
-    /// on only what is newer is news.
-    pub(super) fn seed(&self, operation: &Arc<Operation>) {
+    /// on only what is newer is news. Answers whether somebody is further already, of which this
+    /// follower would not hear any more.
+    pub(super) fn seed(&self, operation: &Arc<Operation>) -> bool {
+        let mut is_behind = false;
         if let Some(sender) = self.bus.channels().get(&self.id) {
             sender.send_if_modified(|latest| {
-                if latest.is_none() {
-                    *latest = Some(Signal {
-                        operation: operation.clone(),
-                        polls: operation.polls,
-                        event: None,
-                        renderings: None,
-                    });
-                }
+                let known = latest.get_or_insert_with(|| Signal {
+                    operation: operation.clone(),
+                    polls: operation.polls,
+                    event: None,
+                    renderings: None,
+                });
+                is_behind = known.operation.sequence > operation.sequence;
                 false
             });
         }
+        is_behind
     }
 }
 
@@ -302,6 +304,16 @@ mod tests {
         bus.wake(&older);
         assert_eq!(receiver.next().await.unwrap().operation.sequence, 3);
         bus.wake(&older);
+        assert!(!bus.is_behind(older.id, 3));
+    }
+
+    #[test]
+    fn who_finds_somebody_further_is_told() {
+        let bus = Bus::default();
+        let (older, newer) = (Arc::new(operation(2)), Arc::new(operation(3)));
+        let (slow, quick) = (bus.subscribe(older.id), bus.subscribe(older.id));
+        assert!(!quick.seed(&newer));
+        assert!(slow.seed(&older));
         assert!(!bus.is_behind(older.id, 3));
     }
 

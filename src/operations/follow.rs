@@ -74,7 +74,7 @@ pub(super) async fn follow(
         receiver,
     };
     let snapshot = follower.snapshot();
-    follower.receiver.seed(&follower.operation);
+    follower.behind = follower.receiver.seed(&follower.operation);
     match after {
         None => follower.due = [snapshot].into(),
         Some(after) if after < 0 || after > follower.operation.sequence => {
@@ -110,7 +110,11 @@ impl Follower {
             }
             if self.behind {
                 match Box::pin(self.refresh()).await {
-                    Ok(()) => self.behind = false,
+                    Ok(true) => self.behind = false,
+                    Ok(false) => {
+                        self.failed = true;
+                        return Some(Err(OperationError::NotFound));
+                    }
                     // What cannot be read now is still there when it can.
                     Err(error) if error.is_transient() => Box::pin(sleep(READ_AGAIN)).await,
                     Err(error) => {
@@ -158,12 +162,14 @@ impl Follower {
         }
     }
 
-    async fn refresh(&mut self) -> Result<(), StoreError> {
-        if let Some(operation) = self.store.get(self.operation.id).await? {
-            self.operation = Arc::new(operation);
-            self.backfill().await?;
-        }
-        Ok(())
+    /// Reads how the operation stands; false when there is none any more.
+    async fn refresh(&mut self) -> Result<bool, StoreError> {
+        let Some(operation) = self.store.get(self.operation.id).await? else {
+            return Ok(false);
+        };
+        self.operation = Arc::new(operation);
+        self.backfill().await?;
+        Ok(true)
     }
 
     /// Reads the changes that have not been told.
