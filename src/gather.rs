@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use sea_orm::{ConnAcquireErr, DbErr};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
 use uuid::Uuid;
 
 /// Statements under way at once. The more there are, the fewer ask together.
@@ -89,7 +89,7 @@ where
             may_start
         };
         if may_start {
-            tokio::spawn(work(Turn(Arc::clone(&self.0))));
+            tokio::spawn(work(Turn::new(&self.0)));
         }
         let given_up = || DbErr::Custom(String::from("a read was given up"));
         answer.await.unwrap_or_else(|_| Err(given_up()))
@@ -97,16 +97,17 @@ where
 }
 
 /// Reads until nobody waits.
-async fn work<K, V>(turn: Turn<K, V>)
+async fn work<K, V>(mut turn: Turn<K, V>)
 where
     K: Copy + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     loop {
-        let mut batch = turn.0.lock().take();
-        if batch.is_empty() {
+        // All that can run now may ask before the statement goes out.
+        yield_now().await;
+        let Some(mut batch) = turn.next_batch() else {
             return;
-        }
+        };
         // Those who have gone need no answer.
         batch.retain(|(_, asking)| !asking.is_closed());
         let mut keys: Vec<K> = Vec::with_capacity(batch.len());
@@ -120,7 +121,7 @@ where
         if keys.is_empty() {
             continue;
         }
-        let found = timeout(LONGEST, (turn.0.read)(keys))
+        let found = timeout(LONGEST, (turn.inner.read)(keys))
             .await
             .unwrap_or(Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)));
         for (key, asking) in batch {
@@ -136,24 +137,43 @@ impl<K, V> Inner<K, V> {
     }
 }
 
-impl<K, V> Queue<K, V> {
-    fn take(&mut self) -> Vec<(K, Asking<V>)> {
-        if self.waiting.len() <= MOST {
-            return mem::take(&mut self.waiting);
+/// The right to have one statement under way.
+struct Turn<K, V> {
+    inner: Arc<Inner<K, V>>,
+    is_over: bool,
+}
+
+impl<K, V> Turn<K, V> {
+    fn new(inner: &Arc<Inner<K, V>>) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            is_over: false,
         }
-        self.waiting.drain(..MOST).collect()
+    }
+
+    /// Those who wait; without any, the turn is over: who asks from then on begins another.
+    fn next_batch(&mut self) -> Option<Vec<(K, Asking<V>)>> {
+        let mut queue = self.inner.lock();
+        if queue.waiting.is_empty() {
+            queue.under_way -= 1;
+            self.is_over = true;
+            return None;
+        }
+        if queue.waiting.len() <= MOST {
+            return Some(mem::take(&mut queue.waiting));
+        }
+        Some(queue.waiting.drain(..MOST).collect())
     }
 }
 
-/// The right to have one statement under way.
-struct Turn<K, V>(Arc<Inner<K, V>>);
-
 impl<K, V> Drop for Turn<K, V> {
     fn drop(&mut self) {
-        let mut queue = self.0.lock();
-        queue.under_way -= 1;
-        // Only a panic leaves somebody waiting; to be told is better than to wait for the next one.
-        queue.waiting.clear();
+        // Only a panic ends a turn early; to be told is better than to wait for the next one.
+        if !self.is_over {
+            let mut queue = self.inner.lock();
+            queue.under_way -= 1;
+            queue.waiting.clear();
+        }
     }
 }
 
@@ -233,6 +253,24 @@ mod tests {
             gather.one(1).await.unwrap_err().to_string(),
             "Custom Error: broken"
         );
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_a_turn_ends_is_answered() {
+        let (gather, gate, _) = tens();
+        gather.0.lock().under_way = 1;
+        let mut ending = Turn::new(&gather.0);
+        assert!(ending.next_batch().is_none());
+        let asking = {
+            let gather = gather.clone();
+            tokio::spawn(async move { gather.one(2).await })
+        };
+        while gather.0.lock().under_way == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(ending);
+        gate.add_permits(1);
+        assert_eq!(asking.await.unwrap().unwrap(), Some(20));
     }
 
     #[test]
