@@ -23,8 +23,12 @@ use super::{
     trusted::TrustedDocuments,
 };
 
-/// Bytes of query text that the cache holds. A parsed document takes some ten times its text.
-const CACHED_TEXT_BYTES: u64 = 512 * 1024;
+/// Bytes of parsed documents that are kept, about.
+const KEPT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a kept document takes at most, about: by itself, and for each token of its text.
+const DOCUMENT_BYTES: usize = 2_000;
+const TOKEN_BYTES: usize = 400;
 
 /// Longer texts are not cached: a few of them would push out all others.
 const CACHED_TEXT_LENGTH: usize = 16 * 1024;
@@ -79,6 +83,8 @@ pub struct Document {
     pub introspection: Option<Introspection>,
     /// Whether its text may be kept: it holds no values, and is not long.
     may_be_kept: bool,
+    /// How many tokens its text has.
+    tokens: usize,
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
     /// How its events are written, where async-graphql need not resolve them.
@@ -191,8 +197,11 @@ impl Documents {
         trusted: Option<TrustedDocuments>,
     ) -> Self {
         let cache = Cache::builder()
-            .max_capacity(CACHED_TEXT_BYTES)
-            .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX))
+            .max_capacity(KEPT_BYTES)
+            .weigher(|text: &Arc<str>, document: &Arc<Document>| {
+                let parsed = DOCUMENT_BYTES + document.tokens * TOKEN_BYTES;
+                u32::try_from(text.len() + parsed).unwrap_or(u32::MAX)
+            })
             .build();
         let persisted = (persisted_bytes > 0).then(|| {
             let weigh = |_: &String, text: &Arc<str>| {
@@ -277,13 +286,14 @@ impl Documents {
 
 /// Parses the text, if it is within the limits.
 pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, DocumentError> {
-    check_text(text, limits)?;
+    let tokens = check_text(text, limits)?;
     let executable = parse_query(text).map_err(|error| parse_error(&error))?;
     let findings = check_document(&executable, limits)?;
     Ok(Document {
         reads_claims: findings.reads_claims,
         introspection: Introspection::of(&executable, text, findings.introspects),
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
+        tokens,
         valid: AtomicBool::new(false),
         events: CompiledEvents::compile(&executable).map(Arc::new),
         executable,
@@ -377,12 +387,14 @@ mod tests {
         let long = format!("{{ a }} # {}", "x".repeat(CACHED_TEXT_LENGTH));
         by_text(&documents, &long, None).expect("fine");
         assert!(documents.cache.get(long.as_str()).is_none());
-        for n in 0..100 {
-            let query = format!("{{ a{n} }} # {}", "x".repeat(10_000));
-            by_text(&documents, &query, None).expect("fine");
+        for n in 0..20_000 {
+            by_text(&documents, &format!("{{ a{n} }}"), None).expect("fine");
         }
         documents.cache.run_pending_tasks();
-        assert!(documents.cache.weighted_size() <= CACHED_TEXT_BYTES);
+        assert!(documents.cache.weighted_size() <= KEPT_BYTES);
+        // As many as that, however short they are.
+        let most = KEPT_BYTES / u64::try_from(DOCUMENT_BYTES).expect("few");
+        assert!((100..=most).contains(&documents.cache.entry_count()));
     }
 
     #[rstest]

@@ -10,8 +10,11 @@ use tokio::sync::Semaphore;
 
 use crate::graphql::documents::{DocumentHash, Introspection};
 
-/// Bytes of answers that are kept.
+/// Bytes of answers that are kept, about.
 const KEPT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What the cache needs for each of them.
+const OVERHEAD: usize = 500;
 
 /// Answers questions about the schema.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub(crate) struct Introspections {
 impl Default for Introspections {
     fn default() -> Self {
         let weigh = |hash: &DocumentHash, answer: &Bytes| {
-            u32::try_from(hash.len() + answer.len()).unwrap_or(u32::MAX)
+            u32::try_from(hash.len() + answer.len() + OVERHEAD).unwrap_or(u32::MAX)
         };
         Self {
             kept: Cache::builder()

@@ -6,10 +6,11 @@ use super::{DocumentError, DocumentLimits};
 const NESTING: usize = 50;
 
 /// Looks at the length, and counts tokens and open brackets, so that a monstrous text is refused before it is parsed.
+/// Answers how many tokens there are.
 pub(in crate::graphql) fn check_text(
     text: &str,
     limits: &DocumentLimits,
-) -> Result<(), DocumentError> {
+) -> Result<usize, DocumentError> {
     if text.len() > limits.length {
         return Err(DocumentError::Length(limits.length));
     }
@@ -52,7 +53,7 @@ pub(in crate::graphql) fn check_text(
             return Err(DocumentError::Depth(limits.depth));
         }
     }
-    Ok(())
+    Ok(tokens)
 }
 
 fn skip_while(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> &[u8] {
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     fn text(query: &str) -> Result<(), DocumentError> {
-        check_text(query, &DocumentLimits::default())
+        check_text(query, &DocumentLimits::default()).map(|_| ())
     }
 
     #[rstest]
@@ -108,7 +109,7 @@ mod tests {
             tokens,
             ..DocumentLimits::default()
         };
-        assert_eq!(check_text(query, &limits(tokens)), Ok(()));
+        assert_eq!(check_text(query, &limits(tokens)), Ok(tokens));
         if let Some(fewer) = tokens.checked_sub(1) {
             let expected = Err(DocumentError::Tokens(fewer));
             assert_eq!(check_text(query, &limits(fewer)), expected);
