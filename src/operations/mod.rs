@@ -32,5 +32,5 @@ pub use pace::Pace;
 pub use proxy::ProxyPolicy;
 pub use renderings::Renderings;
 pub use rows::InconsistentRow;
-pub use service::{Operations, OperationsConfig};
+pub use service::{Connected, Operations, OperationsConfig};
 pub use store::StoreError;

@@ -86,6 +86,12 @@ impl Operation {
         (!self.state.has_ended()).then_some(self.expires_at)
     }
 
+    /// Whether its owner began it, and Intuned has not confirmed that yet. The owner keeps it although its
+    /// lease runs out: anybody else could only end it.
+    pub(super) fn is_starting_here(&self) -> bool {
+        self.state == State::Starting && self.lease.epoch == FIRST_EPOCH
+    }
+
     /// An event of `kind` about the operation as it stands.
     pub fn event(&self, kind: EventKind, message: Cow<'static, str>, now: DateTime<Utc>) -> Event {
         Event {

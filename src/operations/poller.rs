@@ -1,7 +1,7 @@
 //! The one poller of the process: drives all of its operations from a delay queue, with bounded
 //! concurrency. Who follows an operation makes no difference to it.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::HashMap, mem, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
@@ -104,21 +104,12 @@ impl Poller {
             Command::Start(start) => {
                 let (operation, credentials, trail) = *start;
                 let trail = trail.branch(span(operation.id, trail.request_id()));
-                self.worker.bus.note_driven(&operation);
                 let lost = Failure::start_lost();
                 let tracked = Tracked::new(operation, lost, &self.worker.store, trail);
                 self.work(tracked, Job::Start(credentials));
             }
             Command::Recover(operation) => self.recover(operation),
-            Command::Lapsed => {
-                self.queue.clear();
-                for id in self.waiting.drain().map(|(id, _)| id) {
-                    self.worker.bus.forget_driven(id);
-                }
-                self.busy
-                    .values_mut()
-                    .for_each(|meanwhile| *meanwhile = Meanwhile::Lapsed);
-            }
+            Command::Lapsed => self.lapse(),
             Command::Changed(id) => {
                 if let Some((key, tracked)) = self.waiting.remove(&id) {
                     self.queue.remove(&key);
@@ -128,6 +119,22 @@ impl Poller {
                 }
             }
         }
+    }
+
+    /// Lets go of everything but what its owner keeps: starts.
+    fn lapse(&mut self) {
+        self.queue.clear();
+        for (id, (_, mut tracked)) in mem::take(&mut self.waiting) {
+            if tracked.operation.is_starting_here() {
+                tracked.outdated = true;
+                self.wait(tracked, self.worker.pace.poll_interval);
+            } else {
+                self.worker.bus.forget_driven(id);
+            }
+        }
+        self.busy
+            .values_mut()
+            .for_each(|meanwhile| *meanwhile = Meanwhile::Lapsed);
     }
 
     fn recover(&mut self, operation: Box<Operation>) {

@@ -160,8 +160,7 @@ impl Replica {
             self.store.metrics.lapsed();
             tracing::warn!("this replica's lease ran out; it starts over");
             self.tell(Command::Lapsed).await;
-            // But what began here and waits for Intuned's confirmation is known best here, and somebody
-            // else could only end it.
+            // As `Operation::is_starting_here`.
             let is_starting = operation::Column::Status
                 .eq(operation::Status::Starting)
                 .and(operation::Column::Epoch.eq(FIRST_EPOCH));

@@ -65,6 +65,15 @@ pub struct OperationsConfig {
     pub proxies: ProxyPolicy,
 }
 
+/// What became of the wish to connect.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The operation that connects the account.
+    pub operation: Operation,
+    /// Whether it begins with this; else it was begun before, with the same idempotency key.
+    pub is_new: bool,
+}
+
 /// Starts, answers, cancels and follows operations. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Operations {
@@ -155,6 +164,18 @@ impl Operations {
         })
     }
 
+    /// Whether [`Operations::connect`] would accept these.
+    ///
+    /// # Errors
+    /// [`OperationError::Input`].
+    pub fn check_input(
+        credentials: &Credentials,
+        idempotency_key: Option<&str>,
+    ) -> Result<(), OperationError> {
+        check_credentials(credentials)?;
+        check_idempotency_key(idempotency_key)
+    }
+
     /// What a repeat with this key is answered; none when [`Operations::connect`] would begin anew.
     ///
     /// # Errors
@@ -162,11 +183,8 @@ impl Operations {
     pub async fn begun(
         &self,
         user_id: Uuid,
-        credentials: &Credentials,
         idempotency_key: Option<&str>,
     ) -> Result<Option<Operation>, OperationError> {
-        check_credentials(credentials)?;
-        check_idempotency_key(idempotency_key)?;
         if let Some(key) = idempotency_key
             && let Some(repeated) = self.store.by_idempotency_key(user_id, key).await?
         {
@@ -190,32 +208,37 @@ impl Operations {
         mut credentials: Credentials,
         idempotency_key: Option<String>,
         origin: Origin,
-    ) -> Result<Operation, OperationError> {
-        check_credentials(&credentials)?;
+    ) -> Result<Connected, OperationError> {
+        Self::check_input(&credentials, idempotency_key.as_deref())?;
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
-        check_idempotency_key(idempotency_key.as_deref())?;
         let this = self.clone();
         self.to_its_end(async move {
             let key = idempotency_key.as_deref();
             crash::at(Point::BeforeRow);
             match this.store.insert(user_id, key, &origin).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
-                Inserted::Repeat(operation) => Ok(operation),
+                Inserted::Repeat(operation) => Ok(Connected {
+                    operation,
+                    is_new: false,
+                }),
                 Inserted::New(operation, event) => {
                     crash::at(Point::AfterRow);
                     counts::started(&this.store.metrics, &operation);
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
+                    this.bus.note_driven(&operation);
                     this.bus.publish(&operation, event);
                     let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
                     if this.tell(Command::Start(start)).await.is_ok() {
-                        return Ok(operation);
+                        return Ok(Connected { operation, is_new: true });
                     }
                     // Shutting down, and nothing was sent.
                     tracing::warn!(operation.id = %operation.id, "an operation was not handed to Intuned any more");
                     let interrupted = Observation::StartFailed(Failure::interrupted());
                     let by_itself = Origin::default();
                     let ended = this.change(&operation, interrupted, &by_itself).await;
-                    ended.or(Ok(operation))
+                    this.bus.forget_driven(operation.id);
+                    let operation = ended.unwrap_or(operation);
+                    Ok(Connected { operation, is_new: true })
                 }
             }
         })

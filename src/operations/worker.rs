@@ -53,7 +53,7 @@ pub(super) struct Tracked {
     /// An observation that the database could not take yet.
     unwritten: Option<Observation>,
     /// Whether somebody else has written what could not be read yet.
-    outdated: bool,
+    pub(super) outdated: bool,
     /// The request that began it, where that is known.
     pub(super) trail: Trail,
 }
