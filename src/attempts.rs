@@ -47,21 +47,22 @@ impl Attempts {
         idempotency_key: Option<String>,
         origin: Origin,
     ) -> Result<Operation, AttemptError> {
-        if self.accounts.counts_connects() {
-            let key = idempotency_key.as_deref();
-            let begun = self.operations.begun(user_id, &credentials, key);
-            if let Some(begun) = begun.await? {
-                return Ok(begun);
+        let key = idempotency_key.clone();
+        Operations::check_input(&credentials, key.as_deref())?;
+        match self.accounts.count_connect(user_id, &origin).await {
+            Err(too_many @ AccountError::TooManyTries { .. }) => {
+                let begun = self.operations.begun(user_id, key.as_deref()).await?;
+                return begun.ok_or(too_many.into());
             }
-            self.accounts.count_connect(user_id, &origin).await?;
+            counted => counted?,
         }
         let connecting =
             self.operations
                 .connect(user_id, credentials, idempotency_key, origin.clone());
-        let begun = connecting.await;
-        if let Err(OperationError::InProgress { .. } | OperationError::Input { .. }) = &begun {
+        let connected = connecting.await;
+        if !connected.as_ref().is_ok_and(|connected| connected.is_new) {
             self.accounts.give_back_connect(user_id, &origin).await;
         }
-        Ok(begun?)
+        Ok(connected?.operation)
     }
 }

@@ -26,7 +26,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, TransactionTrait,
+    IntoActiveModel, QueryFilter,
 };
 use secrecy::SecretString;
 use tokio::time::sleep;
@@ -221,7 +221,7 @@ impl Accounts {
             contact_email: None,
         };
 
-        let transaction = self.database.begin().await?;
+        let transaction = database::begin(&self.database).await?;
         let inserted = user.into_active_model().reset_all();
         let user = inserted
             .insert(&transaction)
@@ -280,7 +280,7 @@ impl Accounts {
             .filter(|_| matches)
             .ok_or(AccountError::InvalidCredentials)?;
         let signed_in = audit::Event::new(user.id, audit::Kind::SignedIn).by(&origin);
-        let transaction = self.database.begin().await?;
+        let transaction = database::begin(&self.database).await?;
         self.record(&transaction, signed_in).await?;
         let signed_in = self.open_session(&transaction, user).await?;
         transaction.commit().await?;
@@ -312,11 +312,6 @@ impl Accounts {
         transaction.commit().await?;
         self.watch.end(caller.session_id);
         Ok(())
-    }
-
-    /// Whether attempts to connect are limited at all.
-    pub fn counts_connects(&self) -> bool {
-        self.tries.counts_connects()
     }
 
     /// Counts an attempt to connect that is about to begin.

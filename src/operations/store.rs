@@ -115,10 +115,27 @@ impl Store {
         origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let id = self.random.uuid_at(self.clock.now());
-        retry(&self.metrics, || {
-            self.insert_once(id, user_id, idempotency_key, origin)
+        let was_tried = AtomicBool::new(false);
+        retry(&self.metrics, || async {
+            // An earlier try may have been committed without our hearing of it.
+            if was_tried.swap(true, Ordering::Relaxed)
+                && let Some(operation) = self.get(id).await?
+            {
+                return Ok(self.found_inserted(operation));
+            }
+            self.insert_once(id, user_id, idempotency_key, origin).await
         })
         .await
+    }
+
+    fn found_inserted(&self, operation: Operation) -> Inserted {
+        if operation.lease != self.first_lease() {
+            // It has ended since, or somebody else has taken it over.
+            return Inserted::Repeat(operation);
+        }
+        let message = operation.state.message();
+        let event = operation.event(EventKind::Change, message, operation.created_at);
+        Inserted::New(operation, event)
     }
 
     async fn insert_once(
@@ -128,19 +145,6 @@ impl Store {
         idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<Inserted, StoreError> {
-        // An earlier try may have been committed without our hearing of it.
-        if let Some(operation) = self.get(id).await? {
-            if operation.lease != self.first_lease() {
-                // And it has ended since, or somebody else has taken it over.
-                return Ok(Inserted::Repeat(operation));
-            }
-            let event = operation.event(
-                EventKind::Change,
-                operation.state.message(),
-                operation.created_at,
-            );
-            return Ok(Inserted::New(operation, event));
-        }
         if let Some(key) = idempotency_key
             && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
         {

@@ -52,10 +52,6 @@ impl From<ConnectLimits> for Connects {
 }
 
 impl Tries {
-    pub(in crate::accounts) fn counts_connects(&self) -> bool {
-        self.connects.for_each_user.is_some() || self.connects.for_each_client.is_some()
-    }
-
     /// Counts one attempt to connect.
     ///
     /// # Errors
