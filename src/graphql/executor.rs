@@ -1,4 +1,4 @@
-//! Runs requests against the schema, each query and mutation with loaders of its own.
+//! Runs requests: against the schema, but for the events of subscriptions that were compiled.
 
 use std::{any::TypeId, sync::Arc};
 

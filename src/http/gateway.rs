@@ -140,6 +140,12 @@ impl<E: Executor> Gateway<E> {
         }
     }
 
+    /// Counts a request that is refused before it is understood.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Refusal {
+        self.metrics.refused(refusal.code());
+        refusal
+    }
+
     /// A seat for one more socket or event stream.
     pub(crate) fn seat(&self, caller: Option<Caller>) -> Option<Seat<Option<Uuid>>> {
         let limit = match caller {

@@ -28,9 +28,6 @@ use super::{
 };
 use crate::accounts::Caller;
 
-/// Headers that most answers have, with those that every answer gets on its way out.
-const HEADERS: usize = 8;
-
 /// POST: any operation.
 pub(crate) async fn post<E: Executor>(
     State(gateway): State<Arc<Gateway<E>>>,
@@ -39,7 +36,7 @@ pub(crate) async fn post<E: Executor>(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let Some(accepted) = Accepted::from_headers(&parts.headers) else {
-        return refuse(&Refusal::Accept, Media::Json);
+        return refuse(&gateway.refused(Refusal::Accept), Media::Json);
     };
     let body = if is_json_body(&parts.headers) {
         gateway.bodies.read(body, &gateway.settings).await
@@ -58,10 +55,7 @@ pub(crate) async fn post<E: Executor>(
             call.answer(&gateway, move || Parameters::from_body(&body.bytes, limit))
                 .await
         }
-        Err(refusal) => {
-            gateway.metrics.refused(refusal.code());
-            refuse(&refusal, accepted.json())
-        }
+        Err(refusal) => refuse(&gateway.refused(refusal), accepted.json()),
     }
 }
 
@@ -81,7 +75,7 @@ pub(crate) async fn get<E: Executor>(
         Err(_) => {}
     }
     let Some(accepted) = Accepted::from_headers(&headers) else {
-        return refuse(&Refusal::Accept, Media::Json);
+        return refuse(&gateway.refused(Refusal::Accept), Media::Json);
     };
     let call = Call {
         method: Method::GET,
@@ -130,8 +124,7 @@ impl Call {
         parameters: impl FnOnce() -> Result<Parameters, Refusal>,
     ) -> Result<Response, Refusal> {
         let understood = self.understand(gateway, parameters).await;
-        let (operation, caller, media) =
-            understood.inspect_err(|refusal| gateway.metrics.refused(refusal.code()))?;
+        let (operation, caller, media) = understood.map_err(|refusal| gateway.refused(refusal))?;
         match media {
             Media::EventStream => sse::stream(gateway, operation, caller),
             Media::Multipart => multipart::stream(gateway, operation, caller),
@@ -216,7 +209,6 @@ fn json(status: StatusCode, answer: &Answer, media: Media) -> Response {
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = status;
             let headers = response.headers_mut();
-            headers.reserve(HEADERS);
             headers.insert(header::CONTENT_TYPE, media.header());
             for (name, value) in &answer.headers {
                 headers.append(name, value.clone());

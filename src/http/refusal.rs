@@ -13,6 +13,8 @@
 //! | 413 | `PAYLOAD_TOO_LARGE` | the body is too long |
 //! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON |
 //! | 429 | `TOO_MANY_STREAMS` | the user has too many sockets and event streams open |
+//! | 429 | `TOO_MANY_OPERATIONS` | too many operations run on the socket; there only |
+//! | 500 | `INTERNAL` | a defect of the gateway's; the request id leads to it in the log |
 //! | 503 | `SERVICE_UNAVAILABLE` | the caller's session cannot be looked up; too many long bodies at once |
 //! | 504 | `EXECUTION_TIMEOUT` | the operation ran out of time |
 
@@ -24,7 +26,7 @@ use crate::graphql::limits::DocumentError;
 /// Why a request never reached the schema. Messages are fixed: none repeats what was sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("The body must be a JSON object.")]
+    #[error("The body must be a JSON object, with each parameter once at most.")]
     Json,
     #[error("Send one Host header.")]
     Host,

@@ -15,7 +15,7 @@ use futures_util::{
     future::{self, BoxFuture},
     stream::{self, BoxStream},
 };
-use tokio::time::{Instant, Interval, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use uuid::Uuid;
 
@@ -65,7 +65,10 @@ pub(crate) fn events<E: Executor>(
     transport: Transport,
 ) -> Result<impl Stream<Item = Event> + Send + use<E>, Refusal> {
     let seat = match operation.kind {
-        OperationType::Subscription => Some(gateway.seat(caller).ok_or(Refusal::TooManyStreams)?),
+        OperationType::Subscription => {
+            let seat = gateway.seat(caller);
+            Some(seat.ok_or_else(|| gateway.refused(Refusal::TooManyStreams))?)
+        }
         OperationType::Query | OperationType::Mutation => None,
     };
     let session_ended = match caller {
@@ -74,11 +77,13 @@ pub(crate) fn events<E: Executor>(
     };
     let watch = StreamWatch::new(transport);
     let period = gateway.settings.keep_alive;
+    let mut quiet = interval_at(Instant::now() + period, period);
+    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Open {
         answers: Trail::current().follow_stream(gateway.stream(operation, &watch)),
         session_ended,
         departure: Box::pin(gateway.departures.join()),
-        quiet: interval_at(Instant::now() + period, period),
+        quiet,
         watch,
         _seat: seat,
     };

@@ -260,9 +260,8 @@ impl<E: Executor> Session<E> {
             return Err(Close::Subscriber(id).into());
         }
         if self.operations.len() >= self.gateway.settings.operations_per_socket {
-            return self
-                .answer(&id, &Answer::from(&Refusal::TooManyOperations))
-                .await;
+            let refusal = self.gateway.refused(Refusal::TooManyOperations);
+            return self.answer(&id, &Answer::from(&refusal)).await;
         }
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
@@ -271,8 +270,8 @@ impl<E: Executor> Session<E> {
                 Ok(())
             }
             Err(error) => {
-                self.gateway.metrics.refused(error.code());
-                self.answer(&id, &Answer::from(&error.into())).await
+                let refusal = self.gateway.refused(error.into());
+                self.answer(&id, &Answer::from(&refusal)).await
             }
         }
     }
