@@ -1,11 +1,11 @@
 //! What every request goes through: it gets an id and a span, and its answer the headers that all have.
 
-use std::net::IpAddr;
+use std::{mem, net::IpAddr, sync::LazyLock};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
 use tokio::time::Instant;
@@ -27,16 +27,20 @@ use crate::{
 const LOGGED: usize = 100;
 
 /// Headers of every answer that does not set them itself.
-const DEFAULTS: [(HeaderName, &str); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'",
-    ),
-];
+static DEFAULTS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let defaults = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    let values = defaults.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    HeaderMap::from_iter(values)
+});
 
 /// What all requests go through on their way to a route.
 pub(crate) struct Front {
@@ -80,12 +84,9 @@ impl Front {
         span.record("status", response.status().as_u16());
         span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
 
+        let own = mem::replace(response.headers_mut(), DEFAULTS.clone());
         let headers = response.headers_mut();
-        for (name, value) in DEFAULTS {
-            headers
-                .entry(name)
-                .or_insert(HeaderValue::from_static(value));
-        }
+        headers.extend(own);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             headers.insert(REQUEST_ID, value);
         }

@@ -1,6 +1,7 @@
 //! The parameters of a GraphQL request, however it arrives.
 
 use async_graphql::{Name, Value, Variables, indexmap::IndexMap};
+use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::refusal::Refusal;
@@ -17,53 +18,79 @@ pub(crate) struct Parameters {
     pub(crate) variables: Variables,
 }
 
+/// The parameters as they were sent, of whatever type; others are passed over.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    query: Option<Value>,
+    document_id: Option<Value>,
+    operation_name: Option<Value>,
+    variables: Option<Value>,
+    extensions: Option<Value>,
+}
+
 impl Parameters {
     /// From the body of a POST, which may have `limit` values.
     pub(crate) fn from_body(body: &[u8], limit: usize) -> Result<Self, Refusal> {
         if has_more_values(body, limit) {
             return Err(Refusal::Values(limit));
         }
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(object)) => Self::from_object(object),
-            Ok(Value::List(_)) => Err(Refusal::Batch),
+        match body.trim_ascii_start() {
+            [b'{', ..] => Self::from_sent(serde_json::from_slice(body).map_err(|_| Refusal::Json)?),
+            [b'[', ..] => Err(Refusal::Batch),
             _ => Err(Refusal::Json),
         }
     }
 
     /// From the query part of a GET's URL, whose JSON may have `limit` values.
     pub(crate) fn from_url(query: &str, limit: usize) -> Result<Self, Refusal> {
-        let mut object = Object::new();
+        let mut sent = Sent::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let (key, value) = match key.as_ref() {
-                "query" => ("query", Value::String(value.into_owned())),
-                "documentId" => ("documentId", Value::String(value.into_owned())),
-                "operationName" => ("operationName", Value::String(value.into_owned())),
-                "variables" => ("variables", json("variables", &value, limit)?),
-                "extensions" => ("extensions", json("extensions", &value, limit)?),
+            let (name, place, is_json) = match key.as_ref() {
+                "query" => ("query", &mut sent.query, false),
+                "documentId" => ("documentId", &mut sent.document_id, false),
+                "operationName" => ("operationName", &mut sent.operation_name, false),
+                "variables" => ("variables", &mut sent.variables, true),
+                "extensions" => ("extensions", &mut sent.extensions, true),
                 _ => continue,
             };
-            if object.insert(Name::new(key), value).is_some() {
-                return Err(Refusal::Repeated(key));
+            let value = if is_json {
+                json(name, &value, limit)?
+            } else {
+                Value::String(value.into_owned())
+            };
+            if place.replace(value).is_some() {
+                return Err(Refusal::Repeated(name));
             }
         }
-        Self::from_object(object)
+        Self::from_sent(sent)
     }
 
     /// From a JSON object.
     pub(crate) fn from_object(mut object: Object) -> Result<Self, Refusal> {
-        let text = match object.swap_remove("query") {
+        Self::from_sent(Sent {
+            query: object.swap_remove("query"),
+            document_id: object.swap_remove("documentId"),
+            operation_name: object.swap_remove("operationName"),
+            variables: object.swap_remove("variables"),
+            extensions: object.swap_remove("extensions"),
+        })
+    }
+
+    fn from_sent(sent: Sent) -> Result<Self, Refusal> {
+        let text = match sent.query {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text),
             Some(_) => return Err(Refusal::Query),
         };
-        let id = string("documentId", object.swap_remove("documentId"))?;
-        let operation_name = string("operationName", object.swap_remove("operationName"))?;
-        let variables = match object.swap_remove("variables") {
+        let id = string("documentId", sent.document_id)?;
+        let operation_name = string("operationName", sent.operation_name)?;
+        let variables = match sent.variables {
             None | Some(Value::Null) => Variables::default(),
             Some(variables @ Value::Object(_)) => Variables::from_value(variables),
             Some(_) => return Err(Refusal::Parameter("variables")),
         };
-        let persisted = match object.swap_remove("extensions") {
+        let persisted = match sent.extensions {
             None | Some(Value::Null) => None,
             Some(Value::Object(mut extensions)) => extensions.swap_remove("persistedQuery"),
             Some(_) => return Err(Refusal::Parameter("extensions")),
@@ -161,6 +188,21 @@ mod tests {
     fn values_are_counted(#[case] json: &str, #[case] values: usize) {
         assert!(!has_more_values(json.as_bytes(), values));
         assert!(has_more_values(json.as_bytes(), values - 1));
+    }
+
+    #[rstest]
+    #[case(r#" {"query":"{ a }","variables":{"a":1},"other":[]}"#, None)]
+    #[case(r#"{"query":"{ a }","query":"{ b }"}"#, Some("each parameter once"))]
+    #[case(r#" ["{ a }"]"#, Some("Batches"))]
+    #[case(r#""{ a }""#, Some("a JSON object"))]
+    #[case(r#"{"query":"{ a }"} {}"#, Some("a JSON object"))]
+    #[case(r#"{"query":1}"#, Some("`query`"))]
+    #[case(r#"{"query":"{ a }","variables":[]}"#, Some("`variables`"))]
+    fn a_body_is_one_object(#[case] body: &str, #[case] refused: Option<&str>) {
+        let read = Parameters::from_body(body.as_bytes(), 10);
+        let message = read.err().map(|refusal| refusal.to_string());
+        assert_eq!(message.is_some(), refused.is_some(), "{message:?}");
+        assert!(message.is_none_or(|message| refused.is_some_and(|part| message.contains(part))));
     }
 
     #[test]
