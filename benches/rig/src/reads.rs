@@ -12,7 +12,7 @@ use crate::{
     http::{self, Connection},
     process::{Recipe, Server},
     seed::{self, Person},
-    servers::{bare, gateway, peer},
+    servers::{self, bare, gateway, peer},
     table::{self, median},
     upstream::Upstream,
 };
@@ -68,13 +68,9 @@ pub(crate) async fn run() {
         seed::people(&database, PEOPLE).await
     };
 
-    // Those that are named, or all: what is being worked on needs no look at the peers each time.
-    let named: Vec<String> = std::env::args().skip(2).collect();
     let mut servers = Vec::new();
-    for recipe in recipes(&url, &sqlite, upstream.url()) {
-        if named.is_empty() || named.iter().any(|name| name == recipe.name) {
-            servers.push(recipe.start().await);
-        }
+    for recipe in servers::named(recipes(&url, &sqlite, upstream.url())) {
+        servers.push(recipe.start().await);
     }
     let database = DatabaseServer::find().await;
     for work in works() {

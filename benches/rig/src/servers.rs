@@ -14,8 +14,9 @@ pub(crate) fn gateway(name: &'static str, database_url: &str, upstream: &str) ->
         .env("INTUNED_WORKSPACE_ID", "workspace")
         .env("INTUNED_PROJECT_NAME", "project")
         .env("INTUNED_BASE_URL", upstream)
-        .env("CONNECT_TRIES", "0")
-        .env("CONNECT_TRIES_PER_CLIENT", "0")
+        // Counted, but never too many.
+        .env("CONNECT_TRIES", "1000000")
+        .env("CONNECT_TRIES_PER_CLIENT", "1000000")
         .env("RUST_LOG", "warn")
         .ready_path("/health/ready")
 }
@@ -31,6 +32,14 @@ pub(crate) fn peer(name: &'static str, database_url: &str, upstream: &str) -> Re
         .env("INTUNED_WORKSPACE_ID", "workspace")
         .env("INTUNED_PROJECT_NAME", "project")
         .env("INTUNED_BASE_URL", upstream)
+}
+
+/// Those of the servers that are named on the command line, or all: what is being worked on needs no look
+/// at the peers each time.
+pub(crate) fn named(mut recipes: Vec<Recipe>) -> Vec<Recipe> {
+    let named: Vec<String> = env::args().skip(2).collect();
+    recipes.retain(|recipe| named.is_empty() || named.iter().any(|name| name == recipe.name));
+    recipes
 }
 
 /// Does nothing but what cannot be left out; answers with `answer`.

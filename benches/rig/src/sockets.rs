@@ -11,12 +11,11 @@ use crate::{
     listeners::{self, Listeners},
     process::{Recipe, Server},
     seed::{self, Driver, Person},
-    servers::{bare, gateway, peer},
+    servers::{self, bare, gateway, peer},
     table::{self, median, percentile},
     upstream::Upstream,
 };
 
-/// Unless told otherwise.
 const SOCKETS: usize = 10_000;
 const ROUNDS: usize = 3;
 /// Events to each socket in a round.
@@ -60,23 +59,21 @@ async fn measure_all(follow: Follow) {
     let upstream = Upstream::start().await;
     let url = seed::postgres("bench_sockets").await;
     let database = seed::open(&url).await;
-    let count = std::env::args().nth(2).and_then(|text| text.parse().ok());
-    let count = count.unwrap_or(SOCKETS);
-    let people = seed::people(&database, count).await;
+    let people = seed::people(&database, SOCKETS).await;
     let elsewhere = Driver::Elsewhere(Uuid::new_v4());
     seed::operations(&database, &people, elsewhere).await;
 
     let people = match follow {
         Follow::Own => people,
-        Follow::One => vec![people[0].clone(); count],
+        Follow::One => vec![people[0].clone(); SOCKETS],
     };
-    let recipes = [
+    let recipes = servers::named(vec![
         bare("bare", ""),
         gateway("gateway", &url, upstream.url()).env("MAX_USER_STREAMS", "20000"),
         peer("yoga", &url, upstream.url()),
         peer("apollo", &url, upstream.url()),
         peer("mercurius", &url, upstream.url()),
-    ];
+    ]);
     let mut rounds: HashMap<&str, Vec<Measured>> = HashMap::new();
     for round in 0..ROUNDS {
         for recipe in &recipes {
