@@ -116,9 +116,15 @@ impl ServerMessage<'_> {
             && let Some(data) = payload.written()
         {
             let id = serde_json::to_string(id)?;
-            return Ok(format!(
-                r#"{{"type":"next","id":{id},"payload":{{"data":{data}}}}}"#
-            ));
+            // A text that fits exactly is not copied again.
+            return Ok([
+                r#"{"type":"next","id":"#,
+                &id,
+                r#","payload":{"data":"#,
+                data,
+                "}}",
+            ]
+            .concat());
         }
         serde_json::to_string(self)
     }

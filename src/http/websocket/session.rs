@@ -4,7 +4,7 @@
 //! reader that is slow slows down its own operations only, and one that stops is closed by the
 //! connection's write timeout.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
@@ -12,12 +12,11 @@ use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
     future::{self, BoxFuture},
-    stream::BoxStream,
+    stream::{BoxStream, FuturesUnordered},
 };
 use secrecy::SecretString;
-use tokio::time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_stream::{StreamMap, StreamNotifyClose};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 use tungstenite::Error as SocketError;
 use uuid::Uuid;
@@ -74,10 +73,9 @@ enum Phase {
     Silent(Pin<Box<Sleep>>),
     /// Looking up whose token it is; none when it is nobody's.
     Checking(BoxFuture<'static, Result<Option<Caller>, Close>>),
-    /// Operations may run, until the session ends.
+    /// Operations may run.
     Open {
         caller: Option<Caller>,
-        session_ended: BoxFuture<'static, ()>,
         _seat: Seat<Option<Uuid>>,
     },
 }
@@ -85,9 +83,16 @@ enum Phase {
 /// What the session reacts to.
 enum Event {
     Received(Option<Result<Message, axum::Error>>),
-    Produced(String, Option<Answer>),
+    Produced(Arc<str>, Option<Answer>),
     Checked(Result<Option<Caller>, Close>),
+    Seldom(Seldom),
+}
+
+/// What comes seldom.
+enum Seldom {
+    /// It is time for a sign of life.
     KeepAlive,
+    /// The session has ended, or the gateway leaves.
     End(Close),
 }
 
@@ -98,13 +103,14 @@ pub(super) struct Session<E> {
     /// From the handshake, for a `connection_init` that has none.
     token: Option<SecretString>,
     phase: Phase,
-    operations: StreamMap<String, StreamNotifyClose<BoxStream<'static, Answer>>>,
-    keep_alive: Interval,
+    operations: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, Answer>>>,
+    /// Looked at only when one of them has woken the task: an event to ten thousand sockets costs mostly what
+    /// each of them has to fetch from memory for it.
+    seldom: FuturesUnordered<BoxFuture<'static, Seldom>>,
     /// Whether anything has come since the last sign of life was asked for.
     alive: bool,
     watch: StreamWatch,
     metrics: OpenSocket,
-    departure: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<E: Executor> Session<E> {
@@ -114,20 +120,19 @@ impl<E: Executor> Session<E> {
         origin: Origin,
         token: Option<SecretString>,
     ) -> Self {
-        let period = gateway.settings.keep_alive;
-        let mut keep_alive = interval_at(tokio::time::Instant::now() + period, period);
-        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let departure = gateway.departures.join();
+        let departure = departure.map(|()| Seldom::End(Close::Restart)).boxed();
+        let keep_alive = keep_alive(gateway.settings.keep_alive);
         Self {
             socket,
             origin,
             token,
             phase: Phase::Silent(Box::pin(sleep(gateway.settings.socket_init_timeout))),
             operations: StreamMap::new(),
-            keep_alive,
+            seldom: FuturesUnordered::from_iter([departure, keep_alive]),
             alive: true,
             watch: StreamWatch::new(Transport::WebSocket),
             metrics: gateway.metrics.socket(),
-            departure: Box::pin(gateway.departures.join()),
             gateway,
         }
     }
@@ -156,11 +161,10 @@ impl<E: Executor> Session<E> {
 
     async fn next_event(&mut self) -> Event {
         tokio::select! {
-            () = &mut self.departure => Event::End(Close::Restart),
+            Some(event) = self.seldom.next() => Event::Seldom(event),
             event = self.phase.next_event() => event,
             message = self.socket.recv() => Event::Received(message),
             Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
-            _ = self.keep_alive.tick() => Event::KeepAlive,
         }
     }
 
@@ -176,20 +180,22 @@ impl<E: Executor> Session<E> {
                 Box::pin(self.read(message)).await
             }
             Event::Checked(checked) => Box::pin(self.open(checked?)).await,
-            Event::KeepAlive if self.alive => {
-                self.alive = false;
-                self.write(Message::Ping(Bytes::new())).await
-            }
-            // Writing may have taken so long that the sign of life is there, unread.
-            Event::KeepAlive => match self.socket.recv().now_or_never() {
-                Some(message) => {
-                    self.alive = true;
-                    Box::pin(self.read(message)).await
-                }
-                None => Err(End::Gone),
-            },
-            Event::End(close) => Err(close.into()),
+            Event::Seldom(Seldom::KeepAlive) => Box::pin(self.keep_alive()).await,
+            Event::Seldom(Seldom::End(close)) => Err(close.into()),
         }
+    }
+
+    async fn keep_alive(&mut self) -> Flow {
+        let period = self.gateway.settings.keep_alive;
+        self.seldom.push(keep_alive(period));
+        if self.alive {
+            self.alive = false;
+            return self.write(Message::Ping(Bytes::new())).await;
+        }
+        // Writing may have taken so long that the sign of life is there, unread.
+        let message = self.socket.recv().now_or_never().ok_or(End::Gone)?;
+        self.alive = true;
+        self.read(message).await
     }
 
     async fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Flow {
@@ -209,7 +215,7 @@ impl<E: Executor> Session<E> {
             ClientMessage::Pong => Ok(()),
             ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters).await,
             ClientMessage::Complete { id } => {
-                self.operations.remove(&id);
+                self.operations.remove(id.as_str());
                 Ok(())
             }
         }
@@ -240,13 +246,13 @@ impl<E: Executor> Session<E> {
 
     async fn open(&mut self, caller: Option<Caller>) -> Flow {
         let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
-        let session_ended = match caller {
-            Some(caller) => self.gateway.authenticator.session_ended(caller),
-            None => future::pending().boxed(),
-        };
+        if let Some(caller) = caller {
+            let ended = self.gateway.authenticator.session_ended(caller);
+            let ended = ended.map(|()| Seldom::End(Close::Forbidden)).boxed();
+            self.seldom.push(ended);
+        }
         self.phase = Phase::Open {
             caller,
-            session_ended,
             _seat: seat,
         };
         self.send(&ServerMessage::ConnectionAck).await
@@ -256,7 +262,7 @@ impl<E: Executor> Session<E> {
         let Phase::Open { caller, .. } = &self.phase else {
             return Err(Close::Unauthorized.into());
         };
-        if self.operations.contains_key(&id) {
+        if self.operations.contains_key(id.as_str()) {
             return Err(Close::Subscriber(id).into());
         }
         if self.operations.len() >= self.gateway.settings.operations_per_socket {
@@ -266,7 +272,7 @@ impl<E: Executor> Session<E> {
         match self.gateway.prepare(parameters, *caller, &self.origin) {
             Ok(operation) => {
                 let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
-                self.operations.insert(id, answers);
+                self.operations.insert(id.into(), answers);
                 Ok(())
             }
             Err(error) => {
@@ -295,13 +301,26 @@ impl<E: Executor> Session<E> {
 
     /// Waits for the peer to take the message, unless the session ends in the meantime.
     async fn write(&mut self, message: Message) -> Flow {
-        tokio::select! {
-            biased;
-            written = SinkExt::send(&mut self.socket, message) => written.map_err(|_| End::Gone),
-            () = &mut self.departure => Err(Close::Restart.into()),
-            () = self.phase.session_ended() => Err(Close::Forbidden.into()),
+        let mut sending = SinkExt::send(&mut self.socket, message);
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut sending => return written.map_err(|_| End::Gone),
+                Some(event) = self.seldom.next() => match event {
+                    Seldom::End(close) => return Err(close.into()),
+                    // Whether the peer takes something is what tells now.
+                    Seldom::KeepAlive => {
+                        let period = self.gateway.settings.keep_alive;
+                        self.seldom.push(keep_alive(period));
+                    }
+                },
+            }
         }
     }
+}
+
+fn keep_alive(period: Duration) -> BoxFuture<'static, Seldom> {
+    sleep(period).map(|()| Seldom::KeepAlive).boxed()
 }
 
 impl Phase {
@@ -309,20 +328,10 @@ impl Phase {
         match self {
             Self::Silent(patience) => {
                 patience.await;
-                Event::End(Close::InitTimeout)
+                Event::Seldom(Seldom::End(Close::InitTimeout))
             }
             Self::Checking(check) => Event::Checked(check.await),
-            Self::Open { session_ended, .. } => {
-                session_ended.await;
-                Event::End(Close::Forbidden)
-            }
-        }
-    }
-
-    async fn session_ended(&mut self) {
-        match self {
-            Self::Open { session_ended, .. } => session_ended.await,
-            Self::Silent(_) | Self::Checking(_) => future::pending().await,
+            Self::Open { .. } => future::pending().await,
         }
     }
 }
