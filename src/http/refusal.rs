@@ -38,7 +38,7 @@ pub(crate) enum Refusal {
     BatchEmpty,
     #[error("The batch is too long: at most {0} operations.")]
     BatchLong(usize),
-    #[error("Each operation of a batch must be a JSON object.")]
+    #[error("Each operation of a batch must be a JSON object, with each parameter once at most.")]
     BatchEntry,
     #[error("Batches are answered as application/graphql-response+json or application/json.")]
     BatchStreamed,

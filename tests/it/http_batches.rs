@@ -165,11 +165,11 @@ async fn what_is_wrong_with_one_is_told_in_its_place() {
 )]
 #[case::cut_short(
     r#"[{"query":"mutation { increment }"}"#,
-    "The body must be a JSON object."
+    "The body must be a JSON object"
 )]
 #[case::more_after_it(
     r#"[{"query":"mutation { increment }"}][]"#,
-    "The body must be a JSON object."
+    "The body must be a JSON object"
 )]
 #[tokio::test]
 async fn a_batch_that_is_none_is_refused_as_a_whole(
@@ -181,7 +181,8 @@ async fn a_batch_that_is_none_is_refused_as_a_whole(
     let post = toy.post(&Value::Null).body(body).header(ACCEPT, accept);
     let (status, _, answer) = send(post).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(answer["errors"][0]["message"], message);
+    let told = answer["errors"][0]["message"].as_str().expect("a message");
+    assert!(told.starts_with(message), "{told}");
     assert_eq!(toy.count(), 0);
 }
 
