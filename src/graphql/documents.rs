@@ -79,6 +79,8 @@ pub struct Document {
     pub executable: ExecutableDocument,
     /// Whether any of it reads claims, which takes long.
     pub reads_claims: bool,
+    /// Whether any of it checks a secret.
+    pub checks_secret: bool,
     /// Whether it asks for the schema, and how; none when it does not.
     pub introspection: Option<Introspection>,
     /// Whether its text may be kept: it holds no values, and is not long.
@@ -291,6 +293,7 @@ pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, Docu
     let findings = check_document(&executable, limits)?;
     Ok(Document {
         reads_claims: findings.reads_claims,
+        checks_secret: findings.secrets_checked > 0,
         introspection: Introspection::of(&executable, text, findings.introspects),
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
         tokens,

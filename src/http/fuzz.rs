@@ -118,6 +118,9 @@ fn answer(output: &[u8]) -> Option<&[u8]> {
         let text = String::from_utf8_lossy(body);
         let body: Json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"));
         assert_errors(&body["errors"]);
+        for answer in body.as_array().into_iter().flatten() {
+            assert_errors(&answer["errors"]);
+        }
     }
     rest
 }
@@ -310,6 +313,7 @@ impl Bench {
             .unwrap_or_else(|error| panic!("no runtime: {error}"));
         let settings = HttpSettings {
             body_limit: 64 * 1024,
+            batch_limit: 4,
             trusted_proxies: TrustedProxies(vec![PROXY.into()]),
             ..HttpSettings::default()
         };

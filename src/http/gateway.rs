@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use async_graphql::{Executor, Request, Response, parser::types::OperationType};
@@ -105,6 +106,11 @@ impl Operation {
         }
         self
     }
+
+    /// Whether it checks a secret, of which there is one for each request.
+    pub(crate) fn checks_secret(&self) -> bool {
+        self.kind == OperationType::Mutation && self.document.checks_secret
+    }
 }
 
 impl<E: Executor> Gateway<E> {
@@ -188,7 +194,16 @@ impl<E: Executor> Gateway<E> {
     }
 
     /// Runs a query or a mutation, for as long as it may take.
-    pub(crate) async fn execute(&self, operation: Operation) -> Result<Answer, Refusal> {
+    pub(crate) fn execute(
+        &self,
+        operation: Operation,
+    ) -> impl Future<Output = Result<Answer, Refusal>> {
+        let limit = self.time_limit(&operation);
+        self.execute_within(operation, limit)
+    }
+
+    /// For how long a query or a mutation may run.
+    pub(crate) fn time_limit(&self, operation: &Operation) -> Duration {
         let mut limit = match operation.kind {
             OperationType::Mutation => self.settings.mutation_timeout,
             _ => self.settings.query_timeout,
@@ -196,6 +211,15 @@ impl<E: Executor> Gateway<E> {
         if operation.document.reads_claims {
             limit += self.settings.claims_timeout;
         }
+        limit
+    }
+
+    /// Runs a query or a mutation for so long at most.
+    pub(crate) async fn execute_within(
+        &self,
+        operation: Operation,
+        limit: Duration,
+    ) -> Result<Answer, Refusal> {
         let Operation {
             request,
             context,

@@ -17,7 +17,7 @@ use tracing::Span;
 
 use super::{
     answer::Answer,
-    cookie,
+    batch, cookie,
     front::shorten,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body},
@@ -51,6 +51,9 @@ pub(crate) async fn post<E: Executor>(
                 headers: parts.headers,
                 origin,
             };
+            if batch::is_batch(&body.bytes, &gateway.settings) {
+                return Box::pin(batch::answer(&gateway, &call, &body)).await;
+            }
             let limit = gateway.settings.value_limit;
             call.answer(&gateway, move || Parameters::from_body(&body.bytes, limit))
                 .await
@@ -100,11 +103,11 @@ pub(crate) async fn unknown_path() -> Response {
 }
 
 /// A request that has been read.
-struct Call {
+pub(crate) struct Call {
     method: Method,
-    accepted: Accepted,
-    headers: HeaderMap,
-    origin: Origin,
+    pub(crate) accepted: Accepted,
+    pub(crate) headers: HeaderMap,
+    pub(crate) origin: Origin,
 }
 
 impl Call {
@@ -133,7 +136,7 @@ impl Call {
     }
 
     /// What is to run, for whom, and what it is answered as.
-    async fn understand<E: Executor>(
+    pub(crate) async fn understand<E: Executor>(
         &self,
         gateway: &Arc<Gateway<E>>,
         parameters: impl FnOnce() -> Result<Parameters, Refusal>,

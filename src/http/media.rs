@@ -88,6 +88,11 @@ impl Accepted {
         json.copied().unwrap_or(Media::GraphqlResponse)
     }
 
+    /// Whether the caller takes no JSON at all.
+    pub(crate) fn only_streams(&self) -> bool {
+        self.0.iter().all(|media| media.is_stream())
+    }
+
     /// What the caller likes best for many answers, if it takes them.
     pub(crate) fn stream(&self) -> Option<Media> {
         self.0.iter().copied().find(|media| media.is_stream())

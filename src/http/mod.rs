@@ -6,6 +6,7 @@
 
 mod admission;
 mod answer;
+mod batch;
 mod body;
 mod caller;
 mod connection;

@@ -2,7 +2,7 @@
 //!
 //! | status | `extensions.code` | when |
 //! | --- | --- | --- |
-//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch; it is not clear for which host it is, or where it ends |
+//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch where none may be; it is not clear for which host it is, or where it ends |
 //! | 400 | those of [`DocumentError`] | the query document is refused |
 //! | 401 | `UNAUTHENTICATED` | the session has ended; in the last part of a multipart stream only |
 //! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
@@ -32,8 +32,18 @@ pub(crate) enum Refusal {
     Host,
     #[error("Send the body as it is, or chunked and coded in no other way.")]
     TransferCoding,
-    #[error("Batches are not supported: send one operation in each request.")]
+    #[error(
+        "Batches are off, unless MAX_BATCH_OPERATIONS is set: send one operation in each request."
+    )]
     Batch,
+    #[error("The batch is empty.")]
+    BatchEmpty,
+    #[error("The batch is too long: at most {0} operations.")]
+    BatchLong(usize),
+    #[error("Each operation of a batch must be a JSON object, with each parameter once at most.")]
+    BatchEntry,
+    #[error("Batches are answered as application/graphql-response+json or application/json.")]
+    BatchStreamed,
     #[error("The parameter `query` is missing, or is no string.")]
     Query,
     #[error("The parameter `{0}` has the wrong type.")]
@@ -95,6 +105,9 @@ impl Refusal {
             | Self::Host
             | Self::TransferCoding
             | Self::Batch
+            | Self::BatchEmpty
+            | Self::BatchLong(_)
+            | Self::BatchEntry
             | Self::Query
             | Self::Parameter(_)
             | Self::Repeated(_)
@@ -106,7 +119,7 @@ impl Refusal {
             Self::Origin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method | Self::QueriesOnly => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Accept | Self::StreamNeeded => StatusCode::NOT_ACCEPTABLE,
+            Self::Accept | Self::StreamNeeded | Self::BatchStreamed => StatusCode::NOT_ACCEPTABLE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -123,6 +136,9 @@ impl Refusal {
             | Self::Host
             | Self::TransferCoding
             | Self::Batch
+            | Self::BatchEmpty
+            | Self::BatchLong(_)
+            | Self::BatchEntry
             | Self::Query
             | Self::Parameter(_)
             | Self::Repeated(_)
@@ -133,7 +149,7 @@ impl Refusal {
             Self::Origin => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::Method | Self::QueriesOnly => "METHOD_NOT_ALLOWED",
-            Self::Accept | Self::StreamNeeded => "NOT_ACCEPTABLE",
+            Self::Accept | Self::StreamNeeded | Self::BatchStreamed => "NOT_ACCEPTABLE",
             Self::BodySlow => "REQUEST_TIMEOUT",
             Self::BodyLong(_) => "PAYLOAD_TOO_LARGE",
             Self::ContentType => "UNSUPPORTED_MEDIA_TYPE",

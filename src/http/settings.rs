@@ -12,8 +12,10 @@ use crate::graphql::limits::DocumentLimits;
 pub struct HttpSettings {
     /// The longest request body, in bytes.
     pub body_limit: usize,
-    /// How many values the JSON of a request may have.
+    /// How many values the JSON of an operation may have.
     pub value_limit: usize,
+    /// Operations that one request may have, as a JSON list; 0 for none: one at a time, and no list.
+    pub batch_limit: usize,
     /// The longest wait for a request's head, and for the next request on an open connection.
     pub head_timeout: Duration,
     /// The longest wait for a request's whole body.
@@ -65,6 +67,7 @@ impl Default for HttpSettings {
         Self {
             body_limit: 1024 * 1024,
             value_limit: 2_000,
+            batch_limit: 0,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             query_timeout: Duration::from_secs(30),

@@ -31,9 +31,14 @@ pub(super) struct LimitArgs {
     /// How many lexical tokens a query may have
     #[arg(long, env, value_name = "COUNT", default_value = "2000")]
     max_tokens: String,
-    /// How many values the JSON of a request may have, those within lists and objects included
+    /// How many values the JSON of a request may have, those within lists and objects included; of a
+    /// batch, the JSON of each operation
     #[arg(long, env, value_name = "COUNT", default_value = "2000")]
     max_values: String,
+    /// How many operations one request may have, as a JSON list (a batch), run one after the other; 0
+    /// switches batches off
+    #[arg(long, env, value_name = "COUNT", default_value = "0")]
+    max_batch_operations: String,
     /// Bytes of query texts to keep for clients that send hashes in their place (automatic persisted
     /// queries); 0 switches that off
     #[arg(long, env, value_name = "BYTES", default_value = "1048576")]
@@ -99,6 +104,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSe
     );
     let mut count = |setting, text, least| reader.number(setting, text, least..=1_000_000);
     let value_limit = count("MAX_VALUES", &args.max_values, 1);
+    let batch_limit = count("MAX_BATCH_OPERATIONS", &args.max_batch_operations, 0);
     let operations = count("MAX_SOCKET_OPERATIONS", &args.max_socket_operations, 1);
     let user_streams = count("MAX_USER_STREAMS", &args.max_user_streams, 1);
     let anonymous_streams = count("MAX_ANONYMOUS_STREAMS", &args.max_anonymous_streams, 0);
@@ -118,6 +124,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSe
         body_limit: body_limit?,
         socket_message_limit: message_limit?,
         value_limit: value_limit?,
+        batch_limit: batch_limit?,
         operations_per_socket: operations?,
         streams_per_user: user_streams?,
         anonymous_streams: anonymous_streams?,

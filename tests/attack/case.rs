@@ -35,6 +35,8 @@ pub(crate) enum Due {
     Refused,
     /// An event stream of one answer, whose error has this code.
     Streams(&'static str),
+    /// 200 and so many answers: with this code in the first error of each, or with data where it is empty.
+    Batch(&'static [&'static str]),
     /// This status, a header with this value, or without it when the value is empty.
     Header(u16, &'static str, &'static str),
 }
@@ -91,6 +93,7 @@ fn check(reply: &Reply, due: &Due) -> Result<(), String> {
                 && reply.text.matches("event: next").count() == 1;
             status == Some(200) && ends && reply.text.contains(&format!("\"code\":\"{code}\""))
         }
+        Due::Batch(codes) => status == Some(200) && is_batch(&reply.json(), codes),
         Due::Refused => status.is_none_or(|status| (400..500).contains(&status)),
         Due::Header(due, name, value) => {
             status == Some(*due) && reply.header(name).unwrap_or_default() == *value
@@ -112,6 +115,17 @@ fn check(reply: &Reply, due: &Due) -> Result<(), String> {
 pub(crate) fn shorten(text: &str) -> &str {
     text.get(..text.floor_char_boundary(1500))
         .unwrap_or_default()
+}
+
+fn is_batch(answers: &Value, codes: &[&str]) -> bool {
+    let Some(answers) = answers.as_array() else {
+        return false;
+    };
+    let fits = |(answer, code): (&Value, &&str)| match *code {
+        "" => answer.get("errors").is_none() && answer["data"].is_object(),
+        code => answer["errors"][0]["extensions"]["code"] == code,
+    };
+    answers.len() == codes.len() && answers.iter().zip(codes).all(fits)
 }
 
 /// Whether there are errors, and nothing was told.

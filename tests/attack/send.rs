@@ -15,6 +15,14 @@ pub(crate) enum Send {
 }
 
 impl Send {
+    /// With one more header.
+    pub(crate) fn with(self, header: &str) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.replacen("\n\n", &format!("\n{header}\n\n"), 1)),
+            bytes @ Self::Bytes(_) => bytes,
+        }
+    }
+
     pub(crate) fn bytes(&self, names: &Names) -> Vec<u8> {
         match self {
             Self::Text(text) => {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { PASSCODE, PASSWORD, PLAIN, WITH_CHOICE, WITH_PASSCODE } from '../clients/lib/demo-accounts.mjs';
+import { ACCOUNT_PASSWORD, WRONG_ACCOUNT_PASSWORD } from '../clients/lib/canaries.mjs';
+import {
+  PASSCODE, PASSWORD, PLAIN, WITH_CHOICE, WITH_PASSCODE, WRONG_PASSCODE, WRONG_PASSWORD,
+} from '../clients/lib/demo-accounts.mjs';
 import { startGateway } from '../clients/lib/gateway.mjs';
 import { expectAccessible } from './lib/axe.mjs';
 import { openPage, startBrowser } from './lib/browser.mjs';
-import { ACCOUNT_PASSWORD, apart, claims, connect, heading, signUp } from './lib/console.mjs';
+import { apart, claims, connect, heading, signUp } from './lib/console.mjs';
 
 describe('The console', { timeout: 300_000 }, () => {
   let gateway;
@@ -91,7 +94,7 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.getByText('You are signed out.').waitFor();
 
     await page.getByLabel('Email').fill(email);
-    await page.getByLabel('Password', { exact: true }).fill('not this one');
+    await page.getByLabel('Password', { exact: true }).fill(WRONG_ACCOUNT_PASSWORD);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('alert').getByText('Email address or password is wrong.').waitFor();
     await expectAccessible(page, 'a failed sign-in');
@@ -108,7 +111,7 @@ describe('The console', { timeout: 300_000 }, () => {
     await page.waitForFunction(() => document.activeElement?.getAttribute('name') === 'passcode');
     await announced(page, 'Enter the passcode that was sent to you');
     await expectAccessible(page, 'the passcode form');
-    await page.keyboard.type('000000');
+    await page.keyboard.type(WRONG_PASSCODE);
     await page.keyboard.press('Enter');
     await page.getByText('You are asked again').waitFor();
     assert.equal(await passcode.inputValue(), '');
@@ -134,7 +137,7 @@ describe('The console', { timeout: 300_000 }, () => {
 
   onPage('says what to do about a rejected sign-in', async (page) => {
     await signUp(page, origin);
-    await connect(page, { username: PLAIN, password: 'wrong' });
+    await connect(page, { username: PLAIN, password: WRONG_PASSWORD });
     const alert = page.getByRole('alert');
     await alert.getByText('Check what you typed and connect again').waitFor();
     await expectAccessible(page, 'a rejection');

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { PASSCODE, PASSWORD, PLAIN, WITH_CHOICE } from '../clients/lib/demo-accounts.mjs';
+import { ACCOUNT_PASSWORD } from '../clients/lib/canaries.mjs';
+import { PASSCODE, PASSWORD, PLAIN, WITH_CHOICE, WRONG_PASSWORD } from '../clients/lib/demo-accounts.mjs';
 import { startGateway, startSimulator } from '../clients/lib/gateway.mjs';
 import { openPage, startBrowser } from './lib/browser.mjs';
 import { startStaticServer } from './lib/static-server.mjs';
@@ -41,7 +42,7 @@ for (const name of ['apollo', 'urql']) {
       const opened = await openPage(browser, [pages.origin, new URL(gateway.url).origin]);
       context.after(() => opened.page.context().close());
       await opened.page.goto(pages.origin);
-      await send(opened.page, { Email: `${randomUUID()}@example.com`, Password: 'correct horse battery' }, 'Sign up');
+      await send(opened.page, { Email: `${randomUUID()}@example.com`, Password: ACCOUNT_PASSWORD }, 'Sign up');
       await opened.page.getByLabel('Username').waitFor();
       return opened;
     }
@@ -72,7 +73,7 @@ for (const name of ['apollo', 'urql']) {
 
     test('says what was refused', { timeout: 60_000 }, async (context) => {
       const { page, complaints } = await open(context);
-      await send(page, { Username: PLAIN, Password: 'wrong' }, 'Connect');
+      await send(page, { Username: PLAIN, Password: WRONG_PASSWORD }, 'Connect');
       await page.getByRole('alert').getByText('Check what you typed').waitFor();
       await send(page, { Username: PLAIN, Password: PASSWORD }, 'Connect');
       await page.getByText('Train to the customer in Lyon').waitFor();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { ACCOUNT_PASSWORD } from '../clients/lib/canaries.mjs';
 import { PASSWORD, PLAIN } from '../clients/lib/demo-accounts.mjs';
 import { CONNECT, ME, OPERATION_STATUS, SIGN_UP } from '../clients/lib/documents.mjs';
 import { gatewayForSuite } from '../clients/lib/gateway.mjs';
@@ -31,7 +32,7 @@ describe('GraphiQL', { timeout: 180_000 }, () => {
     await page.getByText('Root Types').waitFor();
 
     const email = `${randomUUID()}@example.com`;
-    const { signUp } = await run(page, SIGN_UP, { email, password: 'correct horse battery' });
+    const { signUp } = await run(page, SIGN_UP, { email, password: ACCOUNT_PASSWORD });
     assert.equal(signUp.user.email, email);
 
     await write(page, 'Headers', JSON.stringify({ Authorization: `Bearer ${signUp.token}` }));
@@ -61,7 +62,7 @@ describe('GraphiQL', { timeout: 180_000 }, () => {
     await page.locator('.graphiql-response').getByText('"DONE"').first().waitFor({ timeout: 60_000 });
 
     // And the console as GraphiQL is.
-    const { signUp } = await run(page, SIGN_UP, { email: `${randomUUID()}@example.com`, password: 'correct horse battery' });
+    const { signUp } = await run(page, SIGN_UP, { email: `${randomUUID()}@example.com`, password: ACCOUNT_PASSWORD });
     await page.goto(origin);
     await page.getByText(signUp.user.email).waitFor();
     assert.deepEqual(complaints, []);

@@ -12,7 +12,7 @@ use sea_orm::{Database, EntityTrait, PaginatorTrait, QuerySelect};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::support::{Api, Backend, Setup, TestApp, eventually};
+use crate::support::{Api, Backend, Log, Setup, TestApp, eventually};
 
 fn id(operation: &Value) -> &str {
     operation["id"].as_str().unwrap()
@@ -196,6 +196,29 @@ async fn a_poll_that_fails_is_no_end(
     app.intuned.script(Call::CreateResult, 2, &fault);
     let ended = end_of_admin(&app, &user).await;
     assert_eq!(ended["status"], "DONE", "{ended:#}");
+    app.finish().await;
+}
+
+/// Users cannot mend it, so whoever runs the gateway must see it.
+#[rstest]
+#[tokio::test]
+async fn a_key_that_intuned_refuses_is_told_to_the_operator(
+    #[values(401, 403)] status: u16,
+    #[values(Call::CreateStart, Call::CreateResult)] call: Call,
+) {
+    let log = Log::new();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let app = TestApp::start(Backend::Sqlite).await;
+    let user = app.user("a@example.com").await;
+    app.intuned.script(call, 1, &Fault::answer(status));
+    end_of_admin(&app, &user).await;
+    let text = log.text();
+    let told = |line: &str| line.contains("ERROR") && line.contains("check INTUNED_API_KEY");
+    assert!(text.lines().any(told), "{text}");
     app.finish().await;
 }
 

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use intuned_gateway::simulator::{Call, Fault};
 use rand::{SeedableRng, rngs::StdRng};
 use reqwest::StatusCode;
 use rstest::rstest;
 use rustix::process::Signal;
-use sea_orm::{ConnectionTrait, Database, EntityTrait};
+use sea_orm::{ConnectionTrait, Database, EntityTrait, TransactionTrait};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use crate::support::{
-    API_KEY, Backend, Process, Proxy, TestApp, eventually, process,
+    API_KEY, Backend, Process, Proxy, Setup, TestApp, eventually, process,
     socket::{DEADLINE, Socket},
 };
 
@@ -185,19 +186,68 @@ async fn sigterm_ends_a_busy_gateway_in_time_and_hands_over_what_it_was_doing() 
 }
 
 #[tokio::test]
-async fn a_gateway_may_open_as_many_files_as_the_machine_lets_it() {
+async fn a_gateway_may_open_as_many_files_as_the_machine_lets_it_and_dumps_no_core() {
     let app = TestApp::start(Backend::Sqlite).await;
     let directory = tempfile::TempDir::new().unwrap();
     let database = format!("sqlite:{}/gateway.sqlite", directory.path().display());
     let settings = process::settings(&database, app.config.intuned.base_url.as_str(), API_KEY);
     let mut process = Process::spawn_with_files(&settings, 100);
     process.ready().await;
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
-    let files = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
-    let files: Vec<_> = files.unwrap().split_whitespace().collect();
-    assert_eq!(files[3], files[4], "{limits}");
+    let [soft, hard] = limit(&process, "Max open files");
+    assert_eq!(soft, hard);
+    // A core would hold every secret that is in memory.
+    assert_eq!(limit(&process, "Max core file size"), ["0", "0"]);
     process.stop().await;
+    app.finish().await;
+}
+
+/// What the process may have of something, and how far it may raise that.
+fn limit(process: &Process, name: &str) -> [String; 2] {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    let mut values = line.unwrap().split_whitespace().map(str::to_owned);
+    [values.next().unwrap(), values.next().unwrap()]
+}
+
+/// Who waits for a connection to the database is turned away in time, and nothing has been done for them.
+#[tokio::test]
+async fn work_is_shed_that_the_database_has_no_room_for() {
+    let setup = Setup {
+        configure: |config| config.database_connections = 2,
+        ..Setup::default()
+    };
+    let app = TestApp::with(Backend::Postgres, setup).await;
+    let mut users = Vec::new();
+    for number in 0..6 {
+        users.push(app.user(&format!("{number}@example.com")).await);
+    }
+    let database = Database::connect(app.config.database_url.expose_secret());
+    let lock = database.await.unwrap().begin().await.unwrap();
+    lock.execute_unprepared("LOCK TABLE operations IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let connecting = users
+        .iter()
+        .map(async |user| (user, user.connect_answer("slow", "admin123").await));
+    let mut connecting: FuturesUnordered<_> = connecting.collect();
+    let (user, shed) = timeout(DEADLINE, connecting.next()).await.unwrap().unwrap();
+    let code = &shed["errors"][0]["extensions"]["code"];
+    assert!(
+        code == "RATE_LIMITED" || code == "SERVICE_UNAVAILABLE",
+        "{shed}"
+    );
+    lock.rollback().await.unwrap();
+    while connecting.next().await.is_some() {}
+
+    let active = "{ me { activeOperation { id } } }";
+    let me = user.data(active, json!({})).await["me"].take();
+    assert_eq!(me["activeOperation"], Value::Null);
+    user.connect("slow", "admin123").await;
+    for user in &users {
+        let me = user.data(active, json!({})).await["me"].take();
+        if let Some(id) = me["activeOperation"]["id"].as_str() {
+            user.cancel(id).await;
+        }
+    }
     app.finish().await;
 }

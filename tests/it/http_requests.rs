@@ -104,23 +104,6 @@ async fn a_body_that_is_not_declared_as_json_is_415_and_not_executed(#[case] med
     assert_eq!(toy.count(), 0);
 }
 
-#[tokio::test]
-async fn a_batch_is_refused() {
-    let toy = Toy::start().await;
-    let batch = json!([
-        query("mutation { increment }"),
-        query("mutation { increment }")
-    ]);
-    let (status, _, answer) = send(toy.post(&batch)).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(code(&answer), "BAD_REQUEST");
-    assert_eq!(
-        answer["errors"][0]["message"],
-        "Batches are not supported: send one operation in each request."
-    );
-    assert_eq!(toy.count(), 0);
-}
-
 #[rstest]
 #[case("")]
 #[case("{")]

@@ -15,6 +15,7 @@ mod connections;
 mod deletion;
 mod faults;
 mod health;
+mod http_batches;
 mod http_connections;
 mod http_cookies;
 mod http_logs;

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{operation, replica};
-use intuned_gateway::simulator::{Call, Fault, PASSCODE};
+use intuned_gateway::{
+    ambient::{Clock, SystemClock},
+    simulator::{Call, Fault, PASSCODE},
+};
+use rstest::rstest;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseConnection, DbBackend, EntityTrait,
     PaginatorTrait, QueryFilter, QuerySelect, Set, Statement, TransactionTrait, sea_query::Expr,
@@ -40,7 +45,7 @@ async fn database(app: &TestApp) -> DatabaseConnection {
 /// Gives all operations to another replica, as if it had taken them over.
 async fn hand_over(database: &DatabaseConnection) {
     let other = Uuid::from_u128(2);
-    let far = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
+    let far = DateTime::UNIX_EPOCH + TimeDelta::days(40_000);
     let alive = replica::ActiveModel {
         id: Set(other),
         beat_at: Set(far.into()),
@@ -301,4 +306,60 @@ async fn waiting<const COUNT: usize>(database: &DatabaseConnection, but: &[i32])
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The machine's clock, wrong by so many minutes.
+#[derive(Debug)]
+struct WrongBy(i64);
+
+impl Clock for WrongBy {
+    fn now(&self) -> DateTime<Utc> {
+        SystemClock.now() + TimeDelta::minutes(self.0)
+    }
+}
+
+/// Leases go by the database's clock alone.
+#[rstest]
+#[case::ahead(30)]
+#[case::behind(-30)]
+#[tokio::test]
+async fn a_replica_whose_clock_is_wrong_takes_nothing_over(#[case] minutes: i64) {
+    let app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    let asked = app.asked(&user, "passcode").await;
+    let database = database(&app).await;
+    let driven = async || {
+        let row = operation::Entity::find().one(&database).await.unwrap();
+        row.map(|row| (row.owner, row.epoch))
+    };
+    let beats = async || {
+        let others = replica::Entity::find().all(&database).await.unwrap();
+        others.into_iter().map(|row| (row.id, row.beat_at))
+    };
+    let (first, _) = beats().await.next().unwrap();
+    let before = driven().await;
+    assert_eq!(before.unwrap().0, Some(first));
+
+    let wrong = app.replica_by(WrongBy(minutes)).await;
+    let last = async || beats().await.find(|(id, _)| *id != first);
+    eventually("it lives", async || last().await.is_some()).await;
+    let (_, since) = last().await.unwrap();
+    let lease = TimeDelta::from_std(app.config.operations.lease).unwrap();
+    // It looks for what nobody drives each second, and for longer than a lease.
+    eventually("it has looked", async || {
+        last().await.is_some_and(|(_, beat)| *beat - *since > lease)
+    })
+    .await;
+    assert_eq!(driven().await, before);
+    assert_eq!(beats().await.count(), 2, "neither counts the other as dead");
+
+    let answer = user.resume(&asked.id, &asked.request, PASSCODE).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    eventually("done", async || {
+        user.operation(&asked.id).await["status"] == "DONE"
+    })
+    .await;
+    drop(asked);
+    wrong.finish().await;
+    app.finish().await;
 }

@@ -206,6 +206,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("GRAPHIQL", "2"),
         ("MAX_DEPTH", "0"),
         ("MAX_BODY_BYTES", "1MiB"),
+        ("MAX_BATCH_OPERATIONS", "-1"),
         ("SIMULATOR_DELAY_SCALE", "NaN"),
         ("LOG_FORMAT", "xml"),
         ("RUST_LOG", "a=b=c"),

@@ -15,6 +15,8 @@ from intuned_client.exceptions import (
     ValidationError,
 )
 
+from canaries import API_KEY, PASSWORD, WRONG_API_KEY, WRONG_PASSWORD
+
 PROJECT = "orange hrm/claims"
 DEADLINE_SECONDS = 60
 
@@ -30,7 +32,7 @@ def connect(api_key: str) -> IntunedClient:
 
 @pytest.fixture(scope="module")
 def client():
-    with connect(os.environ["SIMULATOR_API_KEY"]) as client:
+    with connect(API_KEY) as client:
         yield client
 
 
@@ -53,7 +55,7 @@ def settled(ask, unsettled=("pending", "in_progress", "started")):
     raise AssertionError(f"not settled in time: {seen}")
 
 
-def sign_in(client, session_id, username="Admin", password="admin123"):
+def sign_in(client, session_id, username="Admin", password=PASSWORD):
     started = client.projects.auth_sessions.create.start(
         project_name=PROJECT,
         body={
@@ -118,11 +120,11 @@ def test_a_session_is_created_listed_used_and_deleted(client, session_id):
 @pytest.mark.parametrize(
     ("username", "password", "category"),
     [
-        ("Admin", "wrong", "auth"),
-        ("rejected", "admin123", "auth"),
+        ("Admin", WRONG_PASSWORD, "auth"),
+        ("rejected", PASSWORD, "auth"),
         # This generation has no way to ask the user.
-        ("passcode", "admin123", "user"),
-        ("choice", "admin123", "user"),
+        ("passcode", PASSWORD, "user"),
+        ("choice", PASSWORD, "user"),
     ],
 )
 def test_a_sign_in_that_fails_says_why(
@@ -159,7 +161,7 @@ def test_a_session_is_validated_and_updated(client, session_id):
     updated = sessions.update.start(
         project_name=PROJECT,
         auth_session_id=session_id,
-        body={"parameters": {"username": "Admin", "password": "admin123"}},
+        body={"parameters": {"username": "Admin", "password": PASSWORD}},
     )
     assert updated.status == "started"
     _, end = settled(
@@ -178,7 +180,7 @@ def test_a_start_that_another_one_replaces_is_canceled(client, session_id):
             project_name=PROJECT,
             body={
                 "id": session_id,
-                "parameters": {"username": "Admin", "password": "admin123"},
+                "parameters": {"username": "Admin", "password": PASSWORD},
             },
         )
 
@@ -203,7 +205,10 @@ def test_an_expired_session_fails_the_run(client, session_id):
 
 
 def test_a_wrong_key_is_refused(session_id):
-    with connect("wrong") as stranger, pytest.raises(AuthenticationError) as refusal:
+    with (
+        connect(WRONG_API_KEY) as stranger,
+        pytest.raises(AuthenticationError) as refusal,
+    ):
         stranger.projects.auth_sessions.list(project_name=PROJECT)
     assert refusal.value.status_code == 401
 

@@ -60,6 +60,8 @@ pub(in crate::graphql) struct Findings {
     pub(in crate::graphql) holds_values: bool,
     /// Whether claims are read, which takes long.
     pub(in crate::graphql) reads_claims: bool,
+    /// How often an operation checks a secret, at most.
+    pub(in crate::graphql) secrets_checked: usize,
     /// Whether the schema itself is asked for, whose description is long.
     pub(in crate::graphql) introspects: bool,
 }
@@ -75,6 +77,7 @@ pub(in crate::graphql) fn check_document(
         open: 0,
         holds_values: false,
         reads_claims: false,
+        secrets_checked: 0,
         introspects: false,
     };
     for name in document.fragments.keys() {
@@ -86,6 +89,7 @@ pub(in crate::graphql) fn check_document(
     Ok(Findings {
         holds_values: walk.holds_values,
         reads_claims: walk.reads_claims,
+        secrets_checked: walk.secrets_checked,
         introspects: walk.introspects,
     })
 }
@@ -215,6 +219,7 @@ struct Walk<'a> {
     open: usize,
     holds_values: bool,
     reads_claims: bool,
+    secrets_checked: usize,
     introspects: bool,
 }
 
@@ -237,6 +242,7 @@ impl<'a> Walk<'a> {
         }
         measure.check(limits)?;
         self.introspects |= measure.introspection_values > 0;
+        self.secrets_checked = self.secrets_checked.max(measure.once);
         let one_field =
             matches!(set.items.as_slice(), [only] if matches!(only.node, Selection::Field(_)));
         if operation.ty == OperationType::Subscription && !one_field {

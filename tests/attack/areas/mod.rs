@@ -5,7 +5,9 @@ use std::pin::Pin;
 use crate::{report::Outcome, support::Backend};
 
 mod answers;
+mod attempts;
 mod authorization;
+mod batches;
 mod documents;
 mod frames;
 mod heads;
@@ -22,7 +24,7 @@ mod variables;
 /// Plays an area's cases on a gateway of its own.
 type Area = fn(Backend) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
-pub(crate) const ALL: [(&str, Area); 14] = [
+pub(crate) const ALL: [(&str, Area); 16] = [
     ("http", |backend| Box::pin(http::area(backend))),
     ("heads", |backend| Box::pin(heads::area(backend))),
     ("origins", |backend| Box::pin(origins::area(backend))),
@@ -38,5 +40,7 @@ pub(crate) const ALL: [(&str, Area); 14] = [
     ("answers", |backend| Box::pin(answers::area(backend))),
     ("proxies", |backend| Box::pin(proxies::area(backend))),
     ("keys", |backend| Box::pin(keys::area(backend))),
+    ("attempts", |backend| Box::pin(attempts::area(backend))),
+    ("batches", |backend| Box::pin(batches::area(backend))),
     ("upstream", |backend| Box::pin(upstream::area(backend))),
 ];

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-
-export const ACCOUNT_PASSWORD = 'correct horse battery';
+import { ACCOUNT_PASSWORD } from '../../clients/lib/canaries.mjs';
 
 /** Opens the console and an account of its own in it. */
 export async function signUp(page, origin, email = `${randomUUID()}@example.com`) {

@@ -52,6 +52,14 @@ export function clientScenarios({ name, createClient }) {
       assert.equal(questions(events).length, 1);
     });
 
+    scenario('is asked again after a wrong passcode', async (user, client) => {
+      const id = await connect(client, demo.WITH_PASSCODE);
+      const passcodes = [demo.WRONG_PASSCODE, demo.PASSCODE];
+      const events = await answerAll(client, id, () => passcodes.shift());
+      expectFollowedToEnd(events, 'DONE');
+      assert.equal(questions(events).length, 2);
+    });
+
     scenario('answers a choice, then a passcode', async (user, client) => {
       const id = await connect(client, demo.WITH_CHOICE);
       const events = await answerAll(client, id, (request) =>

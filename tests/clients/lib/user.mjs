@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { ACCOUNT_PASSWORD, TOKEN_HEAD, plant } from './canaries.mjs';
 import { CONNECT, RESUME, SIGN_UP } from './documents.mjs';
 import { PASSWORD } from './demo-accounts.mjs';
 
@@ -15,8 +17,10 @@ export async function newUser({ createClient, url }) {
   };
   const { signUp } = await client().mutate(SIGN_UP, {
     email: `${randomUUID()}@example.com`,
-    password: 'correct horse battery staple',
+    password: ACCOUNT_PASSWORD,
   });
+  assert.ok(signUp.token.startsWith(TOKEN_HEAD), 'a token is known by how it begins');
+  plant('a session token', signUp.token.slice(signUp.token.lastIndexOf('.') + 1));
   return {
     ...signUp,
     client: (options) => client({ token: signUp.token, ...options }),

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use intuned_gateway::{
     accounts::{AccountsConfig, ConnectLimits, PasswordParams, TryLimits},
-    ambient::{Random, SystemClock},
+    ambient::{Clock, Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
     http::HttpSettings,
@@ -115,7 +115,16 @@ impl TestApp {
 
     /// Another replica on the same database and Intuned.
     pub(crate) async fn replica(&self) -> Replica {
-        Replica::start(self.config.clone()).await
+        Replica::start(self.config.clone(), ambient()).await
+    }
+
+    /// Another replica, on a machine with this clock.
+    pub(crate) async fn replica_by(&self, clock: impl Clock + 'static) -> Replica {
+        let ambient = Ambient {
+            clock: Arc::new(clock),
+            ..ambient()
+        };
+        Replica::start(self.config.clone(), ambient).await
     }
 
     /// Stops the gateway and starts one anew on the same database.
@@ -201,8 +210,8 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    async fn start(config: AppConfig) -> Self {
-        let app = App::start(config, ambient(), Router::new()).await.unwrap();
+    async fn start(config: AppConfig, ambient: Ambient) -> Self {
+        let app = App::start(config, ambient, Router::new()).await.unwrap();
         Self {
             url: format!("http://{}/graphql", app.address()),
             app,
