@@ -1,5 +1,8 @@
 //! Beginning to connect, as often as a user and a client may.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
@@ -7,6 +10,9 @@ use crate::{
     audit::Origin,
     operations::{Credentials, Operation, OperationError, Operations},
 };
+
+/// By then an attempt that was sent at the same time has begun.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Begins to connect. Clones share everything.
 #[derive(Clone, Debug)]
@@ -35,6 +41,21 @@ impl Attempts {
         }
     }
 
+    /// What stands of an attempt that was refused: the same may have been sent several times at once, and the
+    /// first of them be about to begin.
+    async fn begun(
+        &self,
+        user_id: Uuid,
+        idempotency_key: Option<&str>,
+    ) -> Result<Option<Operation>, OperationError> {
+        let begun = self.operations.begun(user_id, idempotency_key).await?;
+        if begun.is_some() {
+            return Ok(begun);
+        }
+        sleep(LOOK_AGAIN).await;
+        self.operations.begun(user_id, idempotency_key).await
+    }
+
     /// As [`Operations::connect`]. What begins is counted before anything is written or sent: each attempt
     /// is a password that is tried at `OrangeHRM`. A repeat begins nothing.
     ///
@@ -51,7 +72,7 @@ impl Attempts {
         Operations::check_input(&credentials, key.as_deref())?;
         match self.accounts.count_connect(user_id, &origin).await {
             Err(too_many @ AccountError::TooManyTries { .. }) => {
-                let begun = self.operations.begun(user_id, key.as_deref()).await?;
+                let begun = self.begun(user_id, key.as_deref()).await?;
                 return begun.ok_or(too_many.into());
             }
             counted => counted?,

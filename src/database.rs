@@ -211,6 +211,14 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
+/// Whether a row was refused because one that it belongs to is not there.
+pub fn is_foreign_key_violation(error: &DbErr) -> bool {
+    matches!(
+        error.sql_err(),
+        Some(SqlErr::ForeignKeyConstraintViolation(_))
+    )
+}
+
 /// Whether the same transaction, tried again, may succeed: the database was busy, restarting or out
 /// of reach, or it settled a conflict against this transaction.
 ///
@@ -474,7 +482,23 @@ mod tests {
         insert(1).await.unwrap();
         let error = insert(2).await.unwrap_err();
         assert!(is_unique_violation(&error), "{error}");
-        assert!(!is_transient(&error));
+        assert!(!is_foreign_key_violation(&error) && !is_transient(&error));
+    }
+
+    #[tokio::test]
+    async fn a_row_of_nobody_is_told_apart() {
+        let database = connect(&"sqlite::memory:".into(), 1).await.unwrap();
+        migrate(&database).await.unwrap();
+        let session = entity::session::ActiveModel {
+            id: Set(uuid::Uuid::from_u128(1)),
+            user_id: Set(uuid::Uuid::from_u128(2)),
+            created_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
+            expires_at: Set(chrono::DateTime::UNIX_EPOCH.into()),
+        };
+        let inserted = entity::session::Entity::insert(session).exec(&database);
+        let error = inserted.await.unwrap_err();
+        assert!(is_foreign_key_violation(&error), "{error}");
+        assert!(!is_unique_violation(&error) && !is_transient(&error));
     }
 
     #[tokio::test]

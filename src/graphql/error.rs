@@ -215,6 +215,7 @@ impl IntoApiError for StoreError {
     fn into_api_error(self, request_id: &str) -> ApiError {
         match self {
             Self::Superseded => ApiError::busy(),
+            Self::NoUser => ApiError::unauthenticated(),
             Self::Database(error) => error.into_api_error(request_id),
             Self::Inconsistent(_) => ApiError::internal(&self, request_id),
         }

@@ -185,12 +185,14 @@ impl Operations {
         user_id: Uuid,
         idempotency_key: Option<&str>,
     ) -> Result<Option<Operation>, OperationError> {
+        // In this order: what is in flight may be what the key has begun just now.
+        let busy = self.store.in_flight(user_id).await?;
         if let Some(key) = idempotency_key
             && let Some(repeated) = self.store.by_idempotency_key(user_id, key).await?
         {
             return Ok(Some(repeated));
         }
-        match self.store.in_flight(user_id).await? {
+        match busy {
             Some(busy) => Err(OperationError::InProgress {
                 operation_id: busy.id,
             }),

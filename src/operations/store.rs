@@ -56,6 +56,9 @@ pub enum StoreError {
     /// Somebody else has written meanwhile, or the lease is gone; nothing was changed.
     #[error("the operation has changed meanwhile")]
     Superseded,
+    /// The user's account has been deleted; nothing was changed.
+    #[error("the user's account has been deleted")]
+    NoUser,
     /// A row makes no sense.
     #[error(transparent)]
     Inconsistent(#[from] InconsistentRow),
@@ -153,6 +156,9 @@ impl Store {
         for _ in 0..INSERT_TRIES {
             match self.insert_row(id, user_id, idempotency_key, origin).await {
                 Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {}
+                Err(StoreError::Database(error)) if database::is_foreign_key_violation(&error) => {
+                    return Err(StoreError::NoUser);
+                }
                 inserted => return inserted,
             }
             if let Some(key) = idempotency_key

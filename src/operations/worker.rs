@@ -496,7 +496,8 @@ impl Worker {
         pause = pause.max(self.hold());
         let left = tracked.deadline.saturating_duration_since(Instant::now());
         // Past the deadline only the database is left to wait for.
-        if !left.is_zero() {
+        let waits_for_database = tracked.unwritten.is_some() || tracked.outdated;
+        if !(left.is_zero() && waits_for_database) {
             pause = pause.min(left);
         }
         Some((tracked, pause))

@@ -81,6 +81,12 @@ impl Fault {
         }
     }
 
+    /// Waits this long before anything else.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     /// Does the work before it goes wrong.
     pub fn after_work(mut self) -> Self {
         self.after_work = true;

@@ -1,5 +1,6 @@
 //! Limits on attempts to connect, on both databases and across replicas.
 
+use futures_util::future::join_all;
 use intuned_gateway::simulator::Call;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -101,5 +102,28 @@ async fn users_of_one_client_begin_so_many_together(
     let reading = Reading::of(&app).await;
     let sample = r#"tries_refused_total{kind="connect",limit="client"}"#;
     assert!(reading.value(sample) > 1.5, "{}", reading.text);
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_same_at_once_is_one_attempt(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::with(backend, limits(3, 0)).await;
+    let user = app.user("a@example.com").await;
+    let keyed = json!({ "username": "passcode", "password": "admin123", "idempotencyKey": "key" });
+    let answers = join_all((0..12).map(|_| user.connect_with(keyed.clone()))).await;
+    let id = |answer: &Value| answer["data"]["connectOrangeHrm"]["operation"]["id"].clone();
+    for answer in &answers {
+        assert!(id(answer).is_string(), "{answer}");
+        assert_eq!(id(answer), id(&answers[0]), "{answer}");
+    }
+    user.cancel(id(&answers[0]).as_str().unwrap()).await;
+    // All but one were given back.
+    connect_and_cancel(&user).await;
+    connect_and_cancel(&user).await;
+    assert_refused(&user.connect_answer("passcode", "admin123").await);
+    assert!(app.intuned.calls(Call::CreateStart) <= 3);
     app.finish().await;
 }

@@ -260,6 +260,26 @@ async fn time_runs_out(#[values(Backend::Sqlite, Backend::Postgres)] backend: Ba
 
 #[rstest]
 #[tokio::test]
+async fn time_runs_out_during_a_poll_that_fails(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| config.operations.timeout = Duration::from_secs(1),
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let user = app.user("a@example.com").await;
+    // What it asks for would be long after the operation's end.
+    let late = Fault::answer(503).with_header("retry-after", "3600");
+    let late = late.after(Duration::from_millis(1500));
+    app.intuned.script(Call::CreateResult, 1, &late);
+    let ended = end_of_admin(&app, &user).await;
+    assert_eq!(ended["failure"]["code"], "TIMED_OUT");
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn what_a_database_cannot_store_is_left_out(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
