@@ -10,7 +10,9 @@ use async_graphql::{
     Positioned,
     parser::{
         self, parse_query,
-        types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
+        types::{
+            DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+        },
     },
 };
 use moka::sync::Cache;
@@ -128,6 +130,20 @@ impl Introspection {
 }
 
 impl Document {
+    /// The operation of this name; the only one, where there is no other.
+    pub fn operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
+        match (&self.executable.operations, name) {
+            (DocumentOperations::Single(operation), _) => Some(&operation.node),
+            (DocumentOperations::Multiple(operations), Some(name)) => {
+                operations.get(name).map(|operation| &operation.node)
+            }
+            (DocumentOperations::Multiple(operations), None) => {
+                let mut operations = operations.values();
+                operations.next().map(|operation| &operation.node)
+            }
+        }
+    }
+
     /// Whether validating it again would find nothing.
     pub fn was_found_valid(&self) -> bool {
         self.valid.load(Ordering::Relaxed)
@@ -157,15 +173,16 @@ pub struct CheckedDocument {
 }
 
 impl CheckedDocument {
+    /// The operation that is to run.
+    pub fn definition(&self) -> Option<&OperationDefinition> {
+        self.document.operation(self.name.as_deref())
+    }
+
     /// The one field of the schema's root that the operation selects, besides `__typename`; none when
     /// there are several, or fragments.
     pub fn root_field(&self) -> Option<&str> {
-        let operation = match (&self.document.executable.operations, &self.name) {
-            (DocumentOperations::Single(operation), _) => operation,
-            (DocumentOperations::Multiple(operations), name) => operations.get(name.as_deref()?)?,
-        };
         let mut root_field = None;
-        for selection in &operation.node.selection_set.node.items {
+        for selection in &self.definition()?.selection_set.node.items {
             let Selection::Field(field) = &selection.node else {
                 return None;
             };
@@ -176,15 +193,6 @@ impl CheckedDocument {
             }
         }
         Some(root_field.unwrap_or(TYPENAME))
-    }
-
-    /// Whether an operation of the document declares the variable.
-    pub fn declares(&self, variable: &str) -> bool {
-        let mut operations = self.document.executable.operations.iter();
-        operations.any(|(_, operation)| {
-            let mut declared = operation.node.variable_definitions.iter();
-            declared.any(|definition| definition.node.name.node == variable)
-        })
     }
 }
 
@@ -481,13 +489,6 @@ mod tests {
             }
         });
         assert_eq!(read.introspection, expected);
-    }
-
-    #[test]
-    fn declared_variables_are_known() {
-        let checked = by_text(&documents(), "query($a: Int, $b: Int) { a }", None);
-        let checked = checked.expect("fine");
-        assert!(checked.declares("a") && checked.declares("b") && !checked.declares("c"));
     }
 
     #[rstest]

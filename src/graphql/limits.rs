@@ -8,7 +8,7 @@
 mod measure;
 mod text;
 
-use async_graphql::Pos;
+use async_graphql::{Name, Pos};
 
 pub(super) use self::{measure::check_document, text::check_text};
 
@@ -75,6 +75,16 @@ pub enum DocumentError {
     /// A subscription has one field, and no fragment, at its root.
     #[error("A subscription must have exactly one field at its root.")]
     SubscriptionRoot,
+    /// A variable that must not be null is null, or absent without a default.
+    #[error(
+        "A variable is missing or null that must not be: the one that `extensions.variable` names."
+    )]
+    Variable {
+        /// What it is called.
+        name: Name,
+        /// Where it is declared.
+        position: Pos,
+    },
     /// No document of this hash is kept. The message is the one that clients of Apollo's automatic
     /// persisted queries know: they send the text along.
     #[error("PersistedQueryNotFound")]
@@ -133,7 +143,9 @@ impl DocumentError {
         match self {
             Self::Syntax(_) | Self::NoOperation | Self::Definitions(_) => "GRAPHQL_PARSE_FAILED",
             Self::UnknownOperation | Self::OperationNameMissing => "OPERATION_RESOLUTION_FAILURE",
-            Self::FragmentCycle(_) | Self::SubscriptionRoot => "GRAPHQL_VALIDATION_FAILED",
+            Self::FragmentCycle(_) | Self::SubscriptionRoot | Self::Variable { .. } => {
+                "GRAPHQL_VALIDATION_FAILED"
+            }
             Self::PersistedNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::PersistedNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::PersistedMismatch => "PERSISTED_QUERY_HASH_MISMATCH",
@@ -157,10 +169,20 @@ impl DocumentError {
         matches!(self, Self::PersistedNotFound | Self::PersistedNotSupported)
     }
 
+    /// The variable that it is about.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Variable { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Where in the document the error is, where that is known.
     pub fn position(&self) -> Option<Pos> {
         match self {
-            Self::Syntax(position) | Self::FragmentCycle(position) => Some(*position),
+            Self::Syntax(position)
+            | Self::FragmentCycle(position)
+            | Self::Variable { position, .. } => Some(*position),
             Self::Definitions(position) => *position,
             _ => None,
         }

@@ -18,6 +18,7 @@ pub(crate) mod session_cookie;
 mod subscription;
 pub mod trusted;
 mod user;
+pub(crate) mod variables;
 
 use async_graphql::{
     OutputType, Schema, SchemaBuilder, SubscriptionType, parser::types::OperationType,
