@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use async_graphql::{
-    Positioned,
+    Positioned, Variables,
     parser::{
         self, parse_query,
         types::{
@@ -20,9 +20,11 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::{
-    CompiledEvents,
+    compiled::CompiledEvents,
+    completion::Shape,
     limits::{DocumentError, DocumentLimits, check_document, check_text},
     trusted::TrustedDocuments,
+    variables::coerce,
 };
 
 /// Bytes of parsed documents that are kept, about.
@@ -77,7 +79,8 @@ pub enum Wanted {
 /// A document within bounds.
 #[derive(Debug)]
 pub struct Document {
-    /// For [`async_graphql::Request::set_parsed_query`].
+    /// For [`async_graphql::Request::set_parsed_query`]: with more fields than the client asks for, where
+    /// its answers could not be completed otherwise.
     pub executable: ExecutableDocument,
     /// Whether any of it reads claims, which takes long.
     pub reads_claims: bool,
@@ -90,7 +93,8 @@ pub struct Document {
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
     /// How its events are written, where async-graphql need not resolve them.
-    pub events: Option<Arc<CompiledEvents>>,
+    pub(super) events: Option<Arc<CompiledEvents>>,
+    pub(super) shape: Shape,
 }
 
 /// A document's SHA-256.
@@ -131,7 +135,7 @@ impl Introspection {
 
 impl Document {
     /// The operation of this name; the only one, where there is no other.
-    pub fn operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
+    pub(super) fn operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
         match (&self.executable.operations, name) {
             (DocumentOperations::Single(operation), _) => Some(&operation.node),
             (DocumentOperations::Multiple(operations), Some(name)) => {
@@ -173,8 +177,19 @@ pub struct CheckedDocument {
 }
 
 impl CheckedDocument {
-    /// The operation that is to run.
-    pub fn definition(&self) -> Option<&OperationDefinition> {
+    /// Holds the variables against what the operation declares, and gives absent ones their defaults.
+    ///
+    /// # Errors
+    ///
+    /// One is missing, or does not fit.
+    pub fn coerce(&self, variables: &mut Variables) -> Result<(), DocumentError> {
+        match self.definition() {
+            Some(definition) => coerce(definition, &self.document.shape.conditions, variables),
+            None => Ok(()),
+        }
+    }
+
+    fn definition(&self) -> Option<&OperationDefinition> {
         self.document.operation(self.name.as_deref())
     }
 
@@ -295,15 +310,19 @@ impl Documents {
 /// Parses the text, if it is within the limits.
 pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, DocumentError> {
     let tokens = check_text(text, limits)?;
-    let executable = parse_query(text).map_err(|error| parse_error(&error))?;
+    let mut executable = parse_query(text).map_err(|error| parse_error(&error))?;
     let findings = check_document(&executable, limits)?;
+    let introspection = Introspection::of(&executable, text, findings.introspects);
+    let events = CompiledEvents::compile(&executable).map(Arc::new);
     Ok(Document {
         reads_claims: findings.reads_claims,
-        introspection: Introspection::of(&executable, text, findings.introspects),
+        introspection,
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
         tokens,
         valid: AtomicBool::new(false),
-        events: CompiledEvents::compile(&executable).map(Arc::new),
+        events,
+        // The last: it changes what would be found.
+        shape: Shape::mark(&mut executable),
         executable,
     })
 }

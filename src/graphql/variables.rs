@@ -2,7 +2,7 @@
 //! and `@include` leave out by the variables that were sent alone, without their defaults.
 
 use async_graphql::{
-    Positioned, Value, Variables,
+    Name, Positioned, Value, Variables,
     parser::types::{OperationDefinition, VariableDefinition},
 };
 
@@ -10,13 +10,15 @@ use super::limits::DocumentError;
 
 /// Gives absent variables their defaults, as the specification's `CoerceVariableValues` does, and drops
 /// those that the operation does not declare: nothing would look at them, and they would be held for as
-/// long as it runs. What fits the types is seen to where arguments are read.
+/// long as it runs. What else fits the types is seen to where arguments are read.
 ///
 /// # Errors
 ///
-/// A variable is absent or null that must not be.
-pub(crate) fn coerce(
+/// A variable is absent or null that must not be, or is one of `conditions` and no boolean: async-graphql
+/// takes anything else for `false`.
+pub(super) fn coerce(
     operation: &OperationDefinition,
+    conditions: &[Name],
     variables: &mut Variables,
 ) -> Result<(), DocumentError> {
     let declared = &operation.variable_definitions;
@@ -28,14 +30,19 @@ pub(crate) fn coerce(
             default_value,
             ..
         } = &definition.node;
-        match (variables.get(&name.node), default_value) {
-            (None, Some(default)) => {
-                variables.insert(name.node.clone(), default.node.clone());
-            }
-            (None | Some(Value::Null), _) if !var_type.node.nullable => {
-                return Err(refused(definition));
-            }
-            _ => {}
+        if let Some(default) = default_value
+            && !variables.contains_key(&name.node)
+        {
+            variables.insert(name.node.clone(), default.node.clone());
+        }
+        let fits = match variables.get(&name.node) {
+            Some(Value::Boolean(_)) => true,
+            _ if conditions.contains(&name.node) => false,
+            None | Some(Value::Null) => var_type.node.nullable,
+            Some(_) => true,
+        };
+        if !fits {
+            return Err(refused(definition));
         }
     }
     Ok(())
@@ -60,7 +67,7 @@ mod tests {
         let document = parse_query(query).expect("a document");
         let (_, operation) = document.operations.iter().next().expect("an operation");
         let mut variables = Variables::from_json(sent);
-        coerce(&operation.node, &mut variables)?;
+        coerce(&operation.node, &[Name::new("if")], &mut variables)?;
         Ok(serde_json::to_value(variables).expect("JSON"))
     }
 
@@ -83,12 +90,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case("query($b: Int!) { a }", json!({}))]
-    #[case("query($b: Int!) { a }", json!({ "b": null }))]
-    #[case("query($b: Int! = 5) { a }", json!({ "b": null }))]
-    fn what_must_not_be_null_is_needed(#[case] query: &str, #[case] sent: serde_json::Value) {
+    #[case("query($b: Int!) { a }", json!({}), "b")]
+    #[case("query($b: Int!) { a }", json!({ "b": null }), "b")]
+    #[case("query($b: Int! = 5) { a }", json!({ "b": null }), "b")]
+    #[case("query($if: Boolean = true) { a }", json!({ "if": null }), "if")]
+    #[case("query($if: Boolean!) { a }", json!({ "if": "true" }), "if")]
+    #[case("query($if: Boolean!) { a }", json!({ "if": 1 }), "if")]
+    #[case("query($if: Boolean) { a }", json!({}), "if")]
+    fn what_does_not_fit_is_refused(
+        #[case] query: &str,
+        #[case] sent: serde_json::Value,
+        #[case] name: &str,
+    ) {
         let refused = DocumentError::Variable {
-            name: async_graphql::Name::new("b"),
+            name: Name::new(name),
             position: Pos { line: 1, column: 7 },
         };
         assert_eq!(coerced(query, sent), Err(refused));

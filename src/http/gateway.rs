@@ -38,7 +38,6 @@ use crate::{
         PeerAddress, RequestContext, RequestId,
         documents::{Document, Documents},
         limits::DocumentError,
-        variables,
     },
     metrics::{HttpMetrics, OpenStream, RequestSeries, Running, StreamEnd, StreamWatch},
 };
@@ -170,9 +169,7 @@ impl<E: Executor> Gateway<E> {
         } = parameters;
         let checked = self.documents.check(&document, operation_name.as_deref())?;
         let series = self.metrics.series(checked.operation, checked.root_field());
-        if let Some(definition) = checked.definition() {
-            variables::coerce(definition, &mut variables)?;
-        }
+        checked.coerce(&mut variables)?;
         let mut request = Request::new(String::new());
         request.variables = variables;
         request.operation_name.clone_from(&checked.name);
