@@ -32,6 +32,8 @@ pub struct DocumentLimits {
     pub aliases: usize,
     /// Directives.
     pub directives: usize,
+    /// Whether it may ask for the schema (setting `INTROSPECTION`).
+    pub introspection: bool,
 }
 
 impl Default for DocumentLimits {
@@ -45,6 +47,7 @@ impl Default for DocumentLimits {
             root_fields: 15,
             aliases: 15,
             directives: 50,
+            introspection: true,
         }
     }
 }
@@ -75,10 +78,8 @@ pub enum DocumentError {
     /// A subscription has one field, and no fragment, at its root.
     #[error("A subscription must have exactly one field at its root.")]
     SubscriptionRoot,
-    /// A variable that must not be null is null, or absent without a default.
-    #[error(
-        "A variable is missing or null that must not be: the one that `extensions.variable` names."
-    )]
+    /// A variable is absent or null that must not be, or decides what is left out and is no boolean.
+    #[error("The variable that `extensions.variable` names is missing, or its value does not fit.")]
     Variable {
         /// What it is called.
         name: Name,
@@ -101,6 +102,9 @@ pub enum DocumentError {
     /// Only trusted documents run, and this is none.
     #[error("Only trusted documents run here, and this is none of them.")]
     NotTrusted,
+    /// It asks for the schema, which is not told.
+    #[error("The schema is not told here: the setting INTROSPECTION is off.")]
+    IntrospectionOff,
     /// More than one of the mutations that check a secret.
     #[error(
         "Only one of signIn, signUp, deleteAccount, connectOrangeHrm and resumeConnection fits in a request."
@@ -143,9 +147,10 @@ impl DocumentError {
         match self {
             Self::Syntax(_) | Self::NoOperation | Self::Definitions(_) => "GRAPHQL_PARSE_FAILED",
             Self::UnknownOperation | Self::OperationNameMissing => "OPERATION_RESOLUTION_FAILURE",
-            Self::FragmentCycle(_) | Self::SubscriptionRoot | Self::Variable { .. } => {
-                "GRAPHQL_VALIDATION_FAILED"
-            }
+            Self::FragmentCycle(_)
+            | Self::SubscriptionRoot
+            | Self::IntrospectionOff
+            | Self::Variable { .. } => "GRAPHQL_VALIDATION_FAILED",
             Self::PersistedNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::PersistedNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::PersistedMismatch => "PERSISTED_QUERY_HASH_MISMATCH",
