@@ -12,7 +12,7 @@ use crate::{
     accounts::AccountsConfig,
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
-    graphql,
+    graphql::{self, limits::DocumentLimits},
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
@@ -205,10 +205,13 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,
             trusted_proxies: server.trusted_proxies,
+            documents: DocumentLimits {
+                introspection: server.introspection,
+                ..limits.documents
+            },
             ..limits
         },
         trusted_documents: server.trusted_documents,
-        introspection: server.introspection,
         webhooks: records.webhooks,
         audit_retention: records.audit_retention,
     }

@@ -56,8 +56,6 @@ pub struct AppConfig {
     pub http: HttpSettings,
     /// File of the only documents that may run; none for any.
     pub trusted_documents: Option<PathBuf>,
-    /// Whether clients may ask for the schema.
-    pub introspection: bool,
     /// Who is told of connections; none for nobody.
     pub webhooks: Option<WebhooksConfig>,
     /// How long audit trails are kept (setting `AUDIT_RETENTION`).
@@ -147,6 +145,7 @@ impl App {
         let metrics = Metrics::register(&mut registry, &graphql::root_fields());
         let metrics_server = watch::bind(config.metrics).await?;
         let address = config.listen;
+        let introspection = config.http.documents.introspection;
         let server = Server::bind(address, config.http)
             .await
             .map_err(|source| AppError::Listen { address, source })?;
@@ -214,7 +213,7 @@ impl App {
             operations,
             trail,
         };
-        let schema = || schema_over(services.clone(), config.introspection);
+        let schema = || schema_over(services.clone(), introspection);
         let service = Service {
             executor: GatewayExecutor::new(schema),
             authenticator: Arc::new(accounts),

@@ -5,8 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use async_graphql::Context;
 
 use super::{
-    compiled::CompiledEvents, documents::Document, error::ApiError, loaders::RequestStatuses,
-    session_cookie::SessionCookie,
+    documents::Document, error::ApiError, loaders::RequestStatuses, session_cookie::SessionCookie,
 };
 use crate::{
     accounts::{Caller, Profile},
@@ -26,10 +25,8 @@ pub struct RequestContext {
     pub(crate) cookie: Option<SessionCookie>,
     /// The caller as they were read with their session, where that was just now.
     pub(crate) profile: Option<Arc<Profile>>,
-    /// Whether its document was found valid before.
-    pub(super) found_valid: bool,
-    /// How its events are written, where async-graphql need not resolve them.
-    pub(super) events: Option<Arc<CompiledEvents>>,
+    /// What it asks for; none where a transport told nothing of it.
+    pub(super) document: Option<Arc<Document>>,
     /// What Intuned was asked; none for a subscription, which outlives what it answered.
     pub(super) statuses: Option<RequestStatuses>,
 }
@@ -43,17 +40,15 @@ impl RequestContext {
             peer,
             cookie: None,
             profile: None,
-            found_valid: false,
-            events: None,
+            document: None,
             statuses: None,
         }
     }
 
     /// Of a request for this document.
     #[must_use]
-    pub fn for_document(mut self, document: &Document) -> Self {
-        self.found_valid = document.was_found_valid();
-        self.events.clone_from(&document.events);
+    pub fn for_document(mut self, document: &Arc<Document>) -> Self {
+        self.document = Some(Arc::clone(document));
         self
     }
 

@@ -7,10 +7,12 @@ use std::sync::{
 };
 
 use async_graphql::{
-    Positioned,
+    Positioned, Variables,
     parser::{
         self, parse_query,
-        types::{DocumentOperations, ExecutableDocument, OperationType, Selection},
+        types::{
+            DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+        },
     },
 };
 use moka::sync::Cache;
@@ -18,9 +20,11 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::{
-    CompiledEvents,
+    compiled::CompiledEvents,
+    completion::Shape,
     limits::{DocumentError, DocumentLimits, check_document, check_text},
     trusted::TrustedDocuments,
+    variables::coerce,
 };
 
 /// Bytes of parsed documents that are kept, about.
@@ -75,7 +79,8 @@ pub enum Wanted {
 /// A document within bounds.
 #[derive(Debug)]
 pub struct Document {
-    /// For [`async_graphql::Request::set_parsed_query`].
+    /// For [`async_graphql::Request::set_parsed_query`]: with more fields than the client asks for, where
+    /// its answers could not be completed otherwise.
     pub executable: ExecutableDocument,
     /// Whether any of it reads claims, which takes long.
     pub reads_claims: bool,
@@ -90,7 +95,8 @@ pub struct Document {
     /// Whether it was found valid against the schema, which nothing that comes with a request changes.
     valid: AtomicBool,
     /// How its events are written, where async-graphql need not resolve them.
-    pub events: Option<Arc<CompiledEvents>>,
+    pub(super) events: Option<Arc<CompiledEvents>>,
+    pub(super) shape: Shape,
 }
 
 /// A document's SHA-256.
@@ -130,6 +136,20 @@ impl Introspection {
 }
 
 impl Document {
+    /// The operation of this name; the only one, where there is no other.
+    pub(super) fn operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
+        match (&self.executable.operations, name) {
+            (DocumentOperations::Single(operation), _) => Some(&operation.node),
+            (DocumentOperations::Multiple(operations), Some(name)) => {
+                operations.get(name).map(|operation| &operation.node)
+            }
+            (DocumentOperations::Multiple(operations), None) => {
+                let mut operations = operations.values();
+                operations.next().map(|operation| &operation.node)
+            }
+        }
+    }
+
     /// Whether validating it again would find nothing.
     pub fn was_found_valid(&self) -> bool {
         self.valid.load(Ordering::Relaxed)
@@ -159,15 +179,27 @@ pub struct CheckedDocument {
 }
 
 impl CheckedDocument {
+    /// Holds the variables against what the operation declares, and gives absent ones their defaults.
+    ///
+    /// # Errors
+    ///
+    /// One is missing, or does not fit.
+    pub fn coerce(&self, variables: &mut Variables) -> Result<(), DocumentError> {
+        match self.definition() {
+            Some(definition) => coerce(definition, &self.document.shape.conditions, variables),
+            None => Ok(()),
+        }
+    }
+
+    fn definition(&self) -> Option<&OperationDefinition> {
+        self.document.operation(self.name.as_deref())
+    }
+
     /// The one field of the schema's root that the operation selects, besides `__typename`; none when
     /// there are several, or fragments.
     pub fn root_field(&self) -> Option<&str> {
-        let operation = match (&self.document.executable.operations, &self.name) {
-            (DocumentOperations::Single(operation), _) => operation,
-            (DocumentOperations::Multiple(operations), name) => operations.get(name.as_deref()?)?,
-        };
         let mut root_field = None;
-        for selection in &operation.node.selection_set.node.items {
+        for selection in &self.definition()?.selection_set.node.items {
             let Selection::Field(field) = &selection.node else {
                 return None;
             };
@@ -178,15 +210,6 @@ impl CheckedDocument {
             }
         }
         Some(root_field.unwrap_or(TYPENAME))
-    }
-
-    /// Whether an operation of the document declares the variable.
-    pub fn declares(&self, variable: &str) -> bool {
-        let mut operations = self.document.executable.operations.iter();
-        operations.any(|(_, operation)| {
-            let mut declared = operation.node.variable_definitions.iter();
-            declared.any(|definition| definition.node.name.node == variable)
-        })
     }
 }
 
@@ -289,16 +312,20 @@ impl Documents {
 /// Parses the text, if it is within the limits.
 pub(super) fn read(text: &str, limits: &DocumentLimits) -> Result<Document, DocumentError> {
     let tokens = check_text(text, limits)?;
-    let executable = parse_query(text).map_err(|error| parse_error(&error))?;
+    let mut executable = parse_query(text).map_err(|error| parse_error(&error))?;
     let findings = check_document(&executable, limits)?;
+    let introspection = Introspection::of(&executable, text, findings.introspects);
+    let events = CompiledEvents::compile(&executable).map(Arc::new);
     Ok(Document {
         reads_claims: findings.reads_claims,
         checks_secret: findings.secrets_checked > 0,
-        introspection: Introspection::of(&executable, text, findings.introspects),
+        introspection,
         may_be_kept: !findings.holds_values && text.len() <= CACHED_TEXT_LENGTH,
         tokens,
         valid: AtomicBool::new(false),
-        events: CompiledEvents::compile(&executable).map(Arc::new),
+        events,
+        // The last: it changes what would be found.
+        shape: Shape::mark(&mut executable),
         executable,
     })
 }
@@ -484,13 +511,6 @@ mod tests {
             }
         });
         assert_eq!(read.introspection, expected);
-    }
-
-    #[test]
-    fn declared_variables_are_known() {
-        let checked = by_text(&documents(), "query($a: Int, $b: Int) { a }", None);
-        let checked = checked.expect("fine");
-        assert!(checked.declares("a") && checked.declares("b") && !checked.declares("c"));
     }
 
     #[rstest]

@@ -1,13 +1,18 @@
-//! Runs requests: against the schema, but for the events of subscriptions that were compiled.
+//! Runs requests: against the schema, whose answers it completes, but for the events of subscriptions that
+//! were compiled.
 
 use std::{any::TypeId, sync::Arc};
 
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, Request, Response, SchemaBuilder, ValidationMode,
 };
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream::BoxStream};
 
-use super::{GatewaySchema, Mutation, Query, RequestContext, Subscriptions, compiled::drive};
+use super::{
+    GatewaySchema, Mutation, Query, RequestContext, Subscriptions,
+    compiled::drive,
+    completion::{Asked, Types},
+};
 
 /// What the transports execute requests with.
 #[derive(Clone)]
@@ -15,6 +20,7 @@ pub struct GatewayExecutor {
     schema: GatewaySchema,
     /// The same for documents that were found valid before.
     trusting: GatewaySchema,
+    types: Arc<Types>,
 }
 
 impl GatewayExecutor {
@@ -23,17 +29,23 @@ impl GatewayExecutor {
         Self {
             schema: build().finish(),
             trusting: build().validation_mode(ValidationMode::Fast).finish(),
+            types: Arc::new(Types::of_the_schema()),
         }
     }
 }
 
 impl Executor for GatewayExecutor {
     async fn execute(&self, request: Request) -> Response {
-        let schema = match context(&request) {
-            Some(context) if context.found_valid => &self.trusting,
-            _ => &self.schema,
+        let Some(document) = context(&request).and_then(|context| context.document.as_ref()) else {
+            return self.schema.execute(request).await;
         };
-        schema.execute(request).await
+        let asked = Asked::new(document, &request);
+        let schema = if document.was_found_valid() {
+            &self.trusting
+        } else {
+            &self.schema
+        };
+        asked.complete(&self.types, schema.execute(request).await)
     }
 
     async fn execute_batch(&self, batch: BatchRequest) -> BatchResponse {
@@ -54,14 +66,19 @@ impl Executor for GatewayExecutor {
         request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
-        let compiled = context(&request).and_then(|context| {
-            let events = Arc::clone(context.events.as_ref()?);
-            Some((events, context.request_id.clone()))
-        });
-        match compiled {
-            Some((events, request_id)) => drive(&self.schema, request, request_id, events),
-            None => Executor::execute_stream(&self.schema, request, session_data),
+        let Some((context, document)) =
+            context(&request).and_then(|context| Some((context, context.document.as_ref()?)))
+        else {
+            return Executor::execute_stream(&self.schema, request, session_data);
+        };
+        if let Some(events) = &document.events {
+            let (events, request_id) = (Arc::clone(events), context.request_id.clone());
+            return drive(&self.schema, request, request_id, events);
         }
+        let (asked, types) = (Asked::new(document, &request), Arc::clone(&self.types));
+        Executor::execute_stream(&self.schema, request, session_data)
+            .map(move |response| asked.complete(&types, response))
+            .boxed()
     }
 }
 

@@ -1,11 +1,6 @@
 //! What a sign-in asks the user for, as clients see it.
 
-use std::borrow::Cow;
-
-use async_graphql::{
-    ContextSelectionSet, ID, Interface, OutputType, Positioned, ServerResult, SimpleObject, Value,
-    indexmap::IndexMap, parser::types::Field, registry::Registry,
-};
+use async_graphql::{ID, Interface, SimpleObject};
 
 use crate::intuned::{self, Question};
 
@@ -19,7 +14,7 @@ use crate::intuned::{self, Question};
         desc = "What to show the user, in the words of the Intuned project."
     )
 )]
-enum InfoRequest {
+pub(super) enum InfoRequest {
     /// A one-time passcode.
     Otp(OtpRequest),
     /// One of some choices.
@@ -28,7 +23,7 @@ enum InfoRequest {
 
 /// Asks for a one-time passcode.
 #[derive(SimpleObject)]
-struct OtpRequest {
+pub(super) struct OtpRequest {
     id: ID,
     /// What to show the user, in the words of the Intuned project.
     message: String,
@@ -36,7 +31,7 @@ struct OtpRequest {
 
 /// Asks for one of the offered choices, word for word.
 #[derive(SimpleObject)]
-struct ChoiceRequest {
+pub(super) struct ChoiceRequest {
     id: ID,
     /// What to show the user, in the words of the Intuned project.
     message: String,
@@ -55,37 +50,5 @@ impl From<intuned::InfoRequest> for InfoRequest {
                 choices,
             }),
         }
-    }
-}
-
-/// An info request that is there even when nothing is selected from its type, as with a fragment on the
-/// other one: async-graphql makes null of that, and clients would take it that nothing is asked.
-pub(super) struct Asked(InfoRequest);
-
-impl From<intuned::InfoRequest> for Asked {
-    fn from(request: intuned::InfoRequest) -> Self {
-        Self(request.into())
-    }
-}
-
-impl OutputType for Asked {
-    fn type_name() -> Cow<'static, str> {
-        <InfoRequest as OutputType>::type_name()
-    }
-
-    fn create_type_info(registry: &mut Registry) -> String {
-        <InfoRequest as OutputType>::create_type_info(registry)
-    }
-
-    async fn resolve(
-        &self,
-        context: &ContextSelectionSet<'_>,
-        field: &Positioned<Field>,
-    ) -> ServerResult<Value> {
-        let value = self.0.resolve(context, field).await?;
-        Ok(match value {
-            Value::Null => Value::Object(IndexMap::default()),
-            value => value,
-        })
     }
 }

@@ -8,7 +8,7 @@
 mod measure;
 mod text;
 
-use async_graphql::Pos;
+use async_graphql::{Name, Pos};
 
 pub(super) use self::{measure::check_document, text::check_text};
 
@@ -32,6 +32,8 @@ pub struct DocumentLimits {
     pub aliases: usize,
     /// Directives.
     pub directives: usize,
+    /// Whether it may ask for the schema (setting `INTROSPECTION`).
+    pub introspection: bool,
 }
 
 impl Default for DocumentLimits {
@@ -45,6 +47,7 @@ impl Default for DocumentLimits {
             root_fields: 15,
             aliases: 15,
             directives: 50,
+            introspection: true,
         }
     }
 }
@@ -75,6 +78,14 @@ pub enum DocumentError {
     /// A subscription has one field, and no fragment, at its root.
     #[error("A subscription must have exactly one field at its root.")]
     SubscriptionRoot,
+    /// A variable is absent or null that must not be, or decides what is left out and is no boolean.
+    #[error("The variable that `extensions.variable` names is missing, or its value does not fit.")]
+    Variable {
+        /// What it is called.
+        name: Name,
+        /// Where it is declared.
+        position: Pos,
+    },
     /// No document of this hash is kept. The message is the one that clients of Apollo's automatic
     /// persisted queries know: they send the text along.
     #[error("PersistedQueryNotFound")]
@@ -91,6 +102,9 @@ pub enum DocumentError {
     /// Only trusted documents run, and this is none.
     #[error("Only trusted documents run here, and this is none of them.")]
     NotTrusted,
+    /// It asks for the schema, which is not told.
+    #[error("The schema is not told here: the setting INTROSPECTION is off.")]
+    IntrospectionOff,
     /// More than one of the mutations that check a secret.
     #[error(
         "Only one of signIn, signUp, deleteAccount, connectOrangeHrm and resumeConnection fits in a request."
@@ -133,7 +147,10 @@ impl DocumentError {
         match self {
             Self::Syntax(_) | Self::NoOperation | Self::Definitions(_) => "GRAPHQL_PARSE_FAILED",
             Self::UnknownOperation | Self::OperationNameMissing => "OPERATION_RESOLUTION_FAILURE",
-            Self::FragmentCycle(_) | Self::SubscriptionRoot => "GRAPHQL_VALIDATION_FAILED",
+            Self::FragmentCycle(_)
+            | Self::SubscriptionRoot
+            | Self::IntrospectionOff
+            | Self::Variable { .. } => "GRAPHQL_VALIDATION_FAILED",
             Self::PersistedNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::PersistedNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::PersistedMismatch => "PERSISTED_QUERY_HASH_MISMATCH",
@@ -157,10 +174,20 @@ impl DocumentError {
         matches!(self, Self::PersistedNotFound | Self::PersistedNotSupported)
     }
 
+    /// The variable that it is about.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Variable { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Where in the document the error is, where that is known.
     pub fn position(&self) -> Option<Pos> {
         match self {
-            Self::Syntax(position) | Self::FragmentCycle(position) => Some(*position),
+            Self::Syntax(position)
+            | Self::FragmentCycle(position)
+            | Self::Variable { position, .. } => Some(*position),
             Self::Definitions(position) => *position,
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod compiled;
+pub(crate) mod completion;
 mod connection;
 mod context;
 pub mod documents;
@@ -18,13 +19,13 @@ pub(crate) mod session_cookie;
 mod subscription;
 pub mod trusted;
 mod user;
+mod variables;
 
 use async_graphql::{
     OutputType, Schema, SchemaBuilder, SubscriptionType, parser::types::OperationType,
     registry::Registry,
 };
 
-pub use compiled::CompiledEvents;
 pub use context::{PeerAddress, RequestContext, RequestId};
 pub use error::{ApiError, ErrorCode};
 pub use executor::GatewayExecutor;

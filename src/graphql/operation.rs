@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 
-use super::{connection::Connection, error::ApiError, info_request::Asked, scalars::Timestamp};
+use super::{
+    connection::Connection, error::ApiError, info_request::InfoRequest, scalars::Timestamp,
+};
 use crate::operations::{self, Update, state};
 
 /// One attempt to connect or re-connect an account.
@@ -37,8 +39,8 @@ impl Operation {
     }
 
     /// What the user is asked for; non-null exactly when status is REQUESTED_MORE_INFO.
-    async fn info_request(&self) -> Option<Asked> {
-        self.0.state.info_request().cloned().map(Asked::from)
+    async fn info_request(&self) -> Option<InfoRequest> {
+        self.0.state.info_request().cloned().map(InfoRequest::from)
     }
 
     /// Why it ended without success; non-null exactly when status is FAILED or CANCELED.

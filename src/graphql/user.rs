@@ -81,9 +81,10 @@ impl User {
     async fn audit_trail(
         &self,
         context: &Context<'_>,
-        #[graphql(default_with = "i32::from(DEFAULT_PAGE)")] first: i32,
+        #[graphql(default_with = "Some(i32::from(DEFAULT_PAGE))")] first: Option<i32>,
         after: Option<String>,
     ) -> Result<AuditEventConnection, ApiError> {
+        let first = first.unwrap_or(i32::from(DEFAULT_PAGE));
         audit::page(context, self.id, first, after).await
     }
 }

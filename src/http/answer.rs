@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError, Value, indexmap::IndexMap};
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
+use crate::graphql::completion::is_request_error;
 
 /// Errors in one answer; the rest is dropped.
 const MAX_ERRORS: usize = 10;
@@ -112,23 +113,15 @@ impl From<&Refusal> for Answer {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        // An error of a field has the field's path; one that stopped the request has none.
-        let executed = response.data != Value::Null
-            || response.errors.is_empty()
-            || response.errors.iter().any(|error| !error.path.is_empty());
+        let executed = !is_request_error(&response);
         let code = if executed {
             "BAD_USER_INPUT"
         } else {
             "GRAPHQL_VALIDATION_FAILED"
         };
-        let data = match response.data {
-            // Every field was skipped: async-graphql makes no object of none.
-            Value::Null if response.errors.is_empty() => Value::Object(IndexMap::default()),
-            data => data,
-        };
         let errors = response.errors.into_iter().take(MAX_ERRORS);
         Self {
-            data: executed.then(|| Selected::from(data)),
+            data: executed.then(|| Selected::from(response.data)),
             errors: errors.map(|error| complete(error, code)).collect(),
             extensions: response.extensions,
             headers: response.http_headers,

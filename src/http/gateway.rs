@@ -175,8 +175,7 @@ impl<E: Executor> Gateway<E> {
         } = parameters;
         let checked = self.documents.check(&document, operation_name.as_deref())?;
         let series = self.metrics.series(checked.operation, checked.root_field());
-        // Nothing would look at the others, and they would be held for as long as the operation runs.
-        variables.retain(|name, _| checked.declares(name));
+        checked.coerce(&mut variables)?;
         let mut request = Request::new(String::new());
         request.variables = variables;
         request.operation_name.clone_from(&checked.name);

@@ -174,12 +174,15 @@ impl Refusal {
 
 impl From<&Refusal> for ServerError {
     fn from(refusal: &Refusal) -> Self {
-        let position = match refusal {
-            Refusal::Document(error) => error.position(),
-            _ => None,
+        let (position, variable) = match refusal {
+            Refusal::Document(error) => (error.position(), error.variable()),
+            _ => (None, None),
         };
         let mut extensions = ErrorExtensionValues::default();
         extensions.set("code", refusal.code());
+        if let Some(variable) = variable {
+            extensions.set("variable", variable);
+        }
         let mut error = Self::new(refusal.to_string(), position);
         error.extensions = Some(extensions);
         error

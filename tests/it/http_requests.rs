@@ -206,6 +206,44 @@ async fn an_invalid_query_is_400_or_200_by_media_type(
     assert_eq!(code(&answer), expected);
 }
 
+#[rstest]
+#[case("mutation($dry: Boolean = true) { __typename increment @skip(if: $dry) }", json!({}))]
+#[case("mutation($dry: Boolean! = true) { __typename increment @skip(if: $dry) }", json!({}))]
+#[case("mutation($run: Boolean = false) { __typename ...F @include(if: $run) } fragment F on Mutation { increment }", json!({}))]
+#[case("mutation($dry: Boolean!) { __typename increment @skip(if: $dry) }", json!({ "dry": true, "other": 1 }))]
+#[tokio::test]
+async fn a_default_decides_as_a_value_does(#[case] text: &str, #[case] variables: Value) {
+    let toy = Toy::start().await;
+    let body = json!({ "query": text, "variables": variables });
+    let (status, _, answer) = send(toy.post(&body).header(ACCEPT, GRAPHQL)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer, json!({ "data": { "__typename": "Mutation" } }));
+    assert_eq!(toy.count(), 0);
+}
+
+#[rstest]
+#[case("mutation($dry: Boolean!) { increment @skip(if: $dry) }", json!({}))]
+#[case("mutation($dry: Boolean!) { increment @skip(if: $dry) }", json!({ "dry": null }))]
+#[case("mutation($dry: Boolean! = true) { increment @skip(if: $dry) }", json!({ "dry": null }))]
+#[tokio::test]
+async fn without_a_variable_that_is_needed_nothing_runs(
+    #[case] text: &str,
+    #[case] variables: Value,
+) {
+    let toy = Toy::start().await;
+    let body = json!({ "query": text, "variables": variables });
+    let (status, _, answer) = send(toy.post(&body).header(ACCEPT, GRAPHQL)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(answer.get("data").is_none());
+    assert_eq!(code(&answer), "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(answer["errors"][0]["extensions"]["variable"], "dry");
+    assert_eq!(
+        answer["errors"][0]["locations"],
+        json!([{ "line": 1, "column": 10 }])
+    );
+    assert_eq!(toy.count(), 0);
+}
+
 #[tokio::test]
 async fn a_failed_field_is_200_with_data() {
     let toy = Toy::start().await;

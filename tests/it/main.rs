@@ -9,6 +9,7 @@
 
 mod account_limits;
 mod accounts;
+mod answers;
 mod audit;
 mod connect_limits;
 mod connections;

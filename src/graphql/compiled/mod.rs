@@ -37,7 +37,7 @@ static WAYS: AtomicU64 = AtomicU64::new(0);
 
 /// What a document selects from the events of an operation.
 #[derive(Debug)]
-pub struct CompiledEvents {
+pub(super) struct CompiledEvents {
     /// Stands for this way to show an event, wherever its JSON is shared.
     way: u64,
     /// What the client calls the subscription's field, and where it stands.

@@ -1,8 +1,11 @@
-//! What is compiled answers what async-graphql answers.
+//! What is compiled answers what async-graphql answers, completed.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema, parser::parse_query};
+use async_graphql::{
+    EmptyMutation, EmptySubscription, Object, OutputType, Request, Schema, parser::parse_query,
+    registry::Registry,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, connection};
 use rstest::rstest;
@@ -12,7 +15,13 @@ use uuid::Uuid;
 use super::{CompiledEvents, Shown};
 use crate::{
     gather::Gather,
-    graphql::{loaders::UserConnections, operation::OperationEvent},
+    graphql::{
+        completion::{Asked, Types},
+        documents::read,
+        limits::DocumentLimits,
+        loaders::UserConnections,
+        operation::OperationEvent,
+    },
     intuned::{InfoRequest, Question},
     operations::{
         Event, EventKind, Lease, Operation, Update,
@@ -138,7 +147,13 @@ async fn both(selection: &str, fragments: &str, update: Update) -> (String, Stri
         .data(UserConnections(connections))
         .finish();
     let query = format!("{{ operationStatus: event {selection} }} {fragments}");
-    let response = schema.execute(query).await;
+    let document = read(&query, &DocumentLimits::default()).expect("a document");
+    let mut request = Request::new(query);
+    request.set_parsed_query(document.executable.clone());
+    let asked = Asked::new(&Arc::new(document), &request);
+    let mut registry = Registry::default();
+    Query::create_type_info(&mut registry);
+    let response = asked.complete(&Types::from(&registry), schema.execute(request).await);
     assert!(response.errors.is_empty(), "{:?}", response.errors);
     let resolved = serde_json::to_string(&response.data).expect("JSON");
     (String::from_utf8(written.to_vec()).expect("text"), resolved)

@@ -188,6 +188,8 @@ impl Measure {
             Err(DocumentError::RootFields(limits.root_fields))
         } else if self.once > 1 {
             Err(DocumentError::Once)
+        } else if self.introspection_values > 0 && !limits.introspection {
+            Err(DocumentError::IntrospectionOff)
         } else {
             Ok(())
         }
@@ -530,6 +532,20 @@ mod tests {
             let refused = Err(DocumentError::IntrospectionValues(30_000));
             assert_eq!(document(&query), refused, "{query}");
         }
+    }
+
+    #[rstest]
+    #[case("{ __schema { types { name } } }", true)]
+    #[case("{ ...F } fragment F on Query { b: __type(name: $a) { name } }", true)]
+    #[case("{ __typename me { __typename } }", false)]
+    fn the_schema_may_be_withheld(#[case] query: &str, #[case] withheld: bool) {
+        let limits = DocumentLimits {
+            introspection: false,
+            ..DocumentLimits::default()
+        };
+        let document = parse_query(query).expect("a document");
+        let refused = check_document(&document, &limits).err();
+        assert_eq!(refused, withheld.then_some(DocumentError::IntrospectionOff));
     }
 
     #[rstest]

@@ -15,7 +15,10 @@ const INVALID: Due = Due::Error(200, "GRAPHQL_VALIDATION_FAILED");
 const PARSE: Due = Due::Error(200, "GRAPHQL_PARSE_FAILED");
 
 pub(crate) async fn area(backend: Backend) -> Outcome {
-    let stage = Stage::with(backend, |config| config.introspection = false).await;
+    let stage = Stage::with(backend, |config| {
+        config.http.documents.introspection = false
+    })
+    .await;
     let cases = [size(), fragments(), tries(), hidden(), syntax(), others()];
     let outcome = play(&stage, cases.into_iter().flatten().collect()).await;
     stage.stop().await;

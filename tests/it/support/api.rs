@@ -1,6 +1,8 @@
 //! A GraphQL client over HTTP, as a test's user would have.
 
-use serde_json::{Value, json};
+use std::collections::HashMap;
+
+use serde_json::{Value, json, value::RawValue};
 
 /// Sends operations to one gateway, signed in or not.
 #[derive(Clone, Debug)]
@@ -39,6 +41,19 @@ impl Api {
 
     /// The same of a gateway that may die meanwhile.
     pub(crate) async fn try_send(&self, query: &str, variables: Value) -> reqwest::Result<Value> {
+        self.post(query, variables).await?.json().await
+    }
+
+    /// The text of the answer's data, whose fields stand as they were sent; panics when there is none.
+    pub(crate) async fn data_text(&self, query: &str, variables: Value) -> String {
+        let answer = self.post(query, variables).await.unwrap();
+        let answer = answer.text().await.unwrap();
+        let parts: HashMap<String, Box<RawValue>> = serde_json::from_str(&answer).unwrap();
+        let data = parts.get("data").unwrap_or_else(|| panic!("{answer}"));
+        data.get().to_owned()
+    }
+
+    async fn post(&self, query: &str, variables: Value) -> reqwest::Result<reqwest::Response> {
         let mut request = self
             .http
             .post(&self.url)
@@ -46,7 +61,7 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        request.send().await?.json().await
+        request.send().await
     }
 
     /// The answer's data; panics on errors.

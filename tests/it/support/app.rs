@@ -289,7 +289,6 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
         },
         http: HttpSettings::default(),
         trusted_documents: None,
-        introspection: true,
         webhooks: None,
         audit_retention: Duration::from_hours(24),
     }
