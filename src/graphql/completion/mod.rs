@@ -52,9 +52,10 @@ impl Asked {
         let holds = |name: &&Name| request.variables.get(*name) == Some(&Value::Boolean(true));
         let conditions = document.shape.conditions.iter();
         let has_several = document.executable.operations.iter().nth(1).is_some();
+        let operation_name = request.operation_name.as_ref().filter(|_| has_several);
         Self {
             holding: conditions.filter(holds).cloned().collect(),
-            operation_name: request.operation_name.clone().filter(|_| has_several),
+            operation_name: operation_name.cloned(),
             document: Arc::clone(document),
         }
     }
