@@ -47,10 +47,12 @@ const MIGRATION_LOCK: i64 = 0x696e_7475_6e65_6400;
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The address is not one of a database that the gateway knows.
-    #[error("the database's address must be postgres://..., postgresql://... or sqlite:...")]
+    #[error(
+        "the database's address (DATABASE_URL) must be postgres://..., postgresql://... or sqlite:..."
+    )]
     Address,
     /// The file could not be made.
-    #[error("the database file {path} cannot be made")]
+    #[error("the database file {path} cannot be made (DATABASE_URL)")]
     File {
         /// Which file.
         path: PathBuf,
@@ -59,16 +61,18 @@ pub enum DatabaseError {
         source: io::Error,
     },
     /// Another process has the file.
-    #[error("another gateway uses the database file {path}; for more than one, use Postgres")]
+    #[error(
+        "another gateway uses the database file {path} (DATABASE_URL); for more than one, use Postgres"
+    )]
     InUse {
         /// Which file.
         path: PathBuf,
     },
     /// No connection.
-    #[error("no connection to the database")]
+    #[error("no connection to the database (DATABASE_URL)")]
     Connect(#[source] DbErr),
     /// The tables could not be brought up to date.
-    #[error("the database's tables cannot be brought up to date")]
+    #[error("the database's tables cannot be brought up to date (DATABASE_URL)")]
     Migrate(#[source] DbErr),
 }
 
