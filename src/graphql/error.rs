@@ -257,6 +257,10 @@ impl IntoApiError for RunError {
                 ErrorCode::UpstreamTimeout,
                 "Reading the claims took too long. Try again.",
             ),
+            Self::Intuned(error @ IntunedError::Unreadable { .. }) => upstream(
+                &error,
+                "Intuned's answer with the claims could not be read. If it stays so, tell the operator.",
+            ),
             Self::Intuned(error) => upstream(
                 &error,
                 "Intuned could not be asked for the claims. Try again in a while.",
