@@ -229,6 +229,35 @@ pub fn is_transient(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the database can take nothing in: its disk is full, fails, or may not be written.
+pub fn cannot_write(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    let sqlx::Error::Database(error) = &**error else {
+        return false;
+    };
+    let code = error.code().unwrap_or_default();
+    let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>();
+    match sqlite {
+        Some(_) => cannot_write_sqlite(&code),
+        // disk_full, io_error, read_only_sql_transaction
+        None => matches!(&*code, "53100" | "58030" | "25006"),
+    }
+}
+
+fn cannot_write_sqlite(code: &str) -> bool {
+    const READONLY: u32 = 8;
+    const IOERR: u32 = 10;
+    const FULL: u32 = 13;
+    const CANTOPEN: u32 = 14;
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, READONLY | IOERR | FULL | CANTOPEN))
+}
+
 fn is_transient_sqlx(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
