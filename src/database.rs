@@ -47,10 +47,12 @@ const MIGRATION_LOCK: i64 = 0x696e_7475_6e65_6400;
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The address is not one of a database that the gateway knows.
-    #[error("the database's address must be postgres://..., postgresql://... or sqlite:...")]
+    #[error(
+        "the database's address (DATABASE_URL) must be postgres://..., postgresql://... or sqlite:..."
+    )]
     Address,
     /// The file could not be made.
-    #[error("the database file {path} cannot be made")]
+    #[error("the database file {path} cannot be made (DATABASE_URL)")]
     File {
         /// Which file.
         path: PathBuf,
@@ -59,16 +61,18 @@ pub enum DatabaseError {
         source: io::Error,
     },
     /// Another process has the file.
-    #[error("another gateway uses the database file {path}; for more than one, use Postgres")]
+    #[error(
+        "another gateway uses the database file {path} (DATABASE_URL); for more than one, use Postgres"
+    )]
     InUse {
         /// Which file.
         path: PathBuf,
     },
     /// No connection.
-    #[error("no connection to the database")]
+    #[error("no connection to the database (DATABASE_URL)")]
     Connect(#[source] DbErr),
     /// The tables could not be brought up to date.
-    #[error("the database's tables cannot be brought up to date")]
+    #[error("the database's tables cannot be brought up to date (DATABASE_URL)")]
     Migrate(#[source] DbErr),
 }
 
@@ -231,6 +235,35 @@ pub fn is_transient(error: &DbErr) -> bool {
         | DbErr::Query(RuntimeErr::SqlxError(error)) => is_transient_sqlx(error),
         _ => false,
     }
+}
+
+/// Whether the database can take nothing in: its disk is full, fails, or may not be written.
+pub fn cannot_write(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    let sqlx::Error::Database(error) = &**error else {
+        return false;
+    };
+    let code = error.code().unwrap_or_default();
+    let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>();
+    match sqlite {
+        Some(_) => cannot_write_sqlite(&code),
+        // disk_full, io_error, read_only_sql_transaction
+        None => matches!(&*code, "53100" | "58030" | "25006"),
+    }
+}
+
+fn cannot_write_sqlite(code: &str) -> bool {
+    const READONLY: u32 = 8;
+    const IOERR: u32 = 10;
+    const FULL: u32 = 13;
+    const CANTOPEN: u32 = 14;
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, READONLY | IOERR | FULL | CANTOPEN))
 }
 
 fn is_transient_sqlx(error: &sqlx::Error) -> bool {

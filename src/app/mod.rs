@@ -3,7 +3,14 @@
 mod commands;
 mod watch;
 
-use std::{fs::File, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use sea_orm::DatabaseConnection;
@@ -19,6 +26,7 @@ use crate::{
     database::{self, DatabaseError},
     graphql::{
         self, GatewayExecutor, GatewaySchemaBuilder, Services,
+        limits::DocumentLimits,
         trusted::{ManifestError, TrustedDocuments},
     },
     http::{HttpSettings, Server, Service},
@@ -90,8 +98,14 @@ pub enum AppError {
     #[error("operations in flight could not be taken over")]
     Operations(#[source] StoreError),
     /// The list of trusted documents is of no use.
-    #[error(transparent)]
-    TrustedDocuments(#[from] ManifestError),
+    #[error("the trusted documents in {file} cannot be used (TRUSTED_DOCUMENTS)")]
+    TrustedDocuments {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
     /// The address for metrics cannot be had.
     #[error("cannot show metrics on {address} (METRICS_ADDR)")]
     Metrics {
@@ -102,7 +116,7 @@ pub enum AppError {
         source: io::Error,
     },
     /// The address cannot be had.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} (LISTEN_ADDR)")]
     Listen {
         /// Which address.
         address: SocketAddr,
@@ -138,7 +152,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let Ambient { clock, random } = ambient.clone();
         let trusted = match &config.trusted_documents {
-            Some(file) => Some(TrustedDocuments::load(file, &config.http.documents).await?),
+            Some(file) => Some(trusted_documents(file, &config.http.documents).await?),
             None => None,
         };
         let mut registry = Registry::default();
@@ -277,6 +291,17 @@ impl App {
         }
         in_time
     }
+}
+
+async fn trusted_documents(
+    file: &Path,
+    limits: &DocumentLimits,
+) -> Result<TrustedDocuments, AppError> {
+    let loaded = TrustedDocuments::load(file, limits).await;
+    loaded.map_err(|source| AppError::TrustedDocuments {
+        file: file.to_owned(),
+        source,
+    })
 }
 
 /// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.

@@ -43,6 +43,8 @@ pub enum ErrorCode {
     UpstreamError,
     /// Intuned took too long.
     UpstreamTimeout,
+    /// The gateway cannot write to its database: the operator must act.
+    ServiceUnavailable,
     /// The gateway's own failure; the log has the rest under the request's id.
     Internal,
 }
@@ -63,6 +65,7 @@ impl ErrorCode {
             Self::RateLimited => "RATE_LIMITED",
             Self::UpstreamError => "UPSTREAM_ERROR",
             Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
+            Self::ServiceUnavailable => "SERVICE_UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }
     }
@@ -258,6 +261,10 @@ impl IntoApiError for RunError {
                 ErrorCode::UpstreamTimeout,
                 "Reading the claims took too long. Try again.",
             ),
+            Self::Intuned(error @ IntunedError::Unreadable { .. }) => upstream(
+                &error,
+                "Intuned's answer with the claims could not be read. If it stays so, tell the operator.",
+            ),
             Self::Intuned(error) => upstream(
                 &error,
                 "Intuned could not be asked for the claims. Try again in a while.",
@@ -330,6 +337,12 @@ fn database_failed(error: &DbErr, request_id: &str) -> ApiError {
     if database::is_transient(error) {
         tracing::warn!(request_id, %error, "the database is busy or away");
         ApiError::busy()
+    } else if database::cannot_write(error) {
+        tracing::error!(request_id, %error, "the database cannot be written; look at its disk");
+        ApiError::new(
+            ErrorCode::ServiceUnavailable,
+            "The gateway cannot store anything at the moment. Try again later.",
+        )
     } else {
         ApiError::internal(error, request_id)
     }
@@ -347,5 +360,31 @@ fn upstream(error: &IntunedError, message: &str) -> ApiError {
             ApiError::new(ErrorCode::UpstreamError, message)
         }
         _ => ApiError::new(ErrorCode::UpstreamError, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_no_defect_of_the_gateways() {
+        let database = database::connect(&"sqlite::memory:".into(), 1)
+            .await
+            .unwrap();
+        database::migrate(&database).await.unwrap();
+        database
+            .execute_unprepared("PRAGMA max_page_count = 1")
+            .await
+            .unwrap();
+        let error = database
+            .execute_unprepared("CREATE TABLE more AS SELECT zeroblob(100000)")
+            .await
+            .unwrap_err();
+        let told = error.into_api_error("the-request");
+        assert_eq!(told.code, ErrorCode::ServiceUnavailable, "{told:?}");
+        assert!(told.message.contains("cannot store"), "{told:?}");
     }
 }

@@ -1,13 +1,21 @@
 //! Trusted documents: the operations that an operator's own clients were built with, when those are all
 //! that may run.
 
-use std::{collections::HashMap, fmt, fs, io, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, fs, io,
+    path::Path,
+    sync::Arc,
+};
 
 use async_graphql::{
     Request, ServerError, ValidationResult, async_trait,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation},
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 
 use super::{
     GatewaySchema, bare_schema,
@@ -65,7 +73,30 @@ enum Manifest {
         operations: Vec<ApolloOperation>,
     },
     /// As Relay's compiler and graphql-codegen's client preset write it.
-    Map(HashMap<String, String>),
+    Map(#[serde(deserialize_with = "entries")] Vec<(String, String)>),
+}
+
+/// The members of an object, with those that occur more than once.
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object from ids to documents")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = map.next_entry()? {
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_map(Entries)
 }
 
 #[derive(Deserialize)]
@@ -92,8 +123,12 @@ impl TrustedDocuments {
             serde_json::from_slice(&manifest).map_err(ManifestError::Format)?;
         let schema = bare_schema().extension(ValidationOnly).finish();
         let (mut by_id, mut by_text) = (HashMap::new(), HashMap::new());
-        let mut faulty = Vec::new();
+        let (mut faulty, mut ids) = (Vec::new(), HashSet::new());
         for (id, text) in manifest.documents() {
+            if !ids.insert(strip_prefix(&id).to_owned()) {
+                faulty.push((id, "this id is there more than once".to_owned()));
+                continue;
+            }
             match check(&schema, &text, limits).await {
                 Ok(document) => {
                     by_id.insert(strip_prefix(&id).to_owned(), Arc::clone(&document));
@@ -143,7 +178,7 @@ impl Manifest {
                 .into_iter()
                 .map(|operation| (operation.id, operation.body))
                 .collect(),
-            Self::Map(documents) => documents.into_iter().collect(),
+            Self::Map(documents) => documents,
         };
         documents.sort();
         documents
@@ -247,6 +282,25 @@ mod tests {
         assert_eq!(ids, ["argument", "field", "long", "syntax"]);
         let told = FaultyDocuments(faulty).to_string();
         assert!(told.contains("name") && told.contains("address"), "{told}");
+    }
+
+    #[rstest]
+    #[case::map(r#"{"1a":"{ me { id } }","1a":"{ me { email } }"}"#)]
+    #[case::prefixed(r#"{"1a":"{ me { id } }","sha256:1a":"{ me { email } }"}"#)]
+    #[case::apollo(
+        r#"{"format":"apollo-persisted-query-manifest","version":1,"operations":
+            [{"id":"1a","body":"{ me { id } }"},{"id":"1a","body":"{ me { email } }"}]}"#
+    )]
+    #[tokio::test]
+    async fn an_id_that_is_there_twice_is_a_fault(#[case] manifest: &str) {
+        let Err(ManifestError::Documents(faulty)) = load(manifest).await else {
+            panic!("it is refused");
+        };
+        let told = faulty.to_string();
+        assert!(
+            told.contains("1a") && told.contains("more than once"),
+            "{told}"
+        );
     }
 
     #[rstest]

@@ -20,7 +20,7 @@ use super::{
     batch, cookie,
     front::shorten,
     gateway::{Gateway, Operation, Origin},
-    media::{Accepted, Media, is_json_body},
+    media::{Accepted, Media, is_json_body, is_plain_body},
     multipart,
     parameters::Parameters,
     refusal::Refusal,
@@ -38,10 +38,12 @@ pub(crate) async fn post<E: Executor>(
     let Some(accepted) = Accepted::from_headers(&parts.headers) else {
         return refuse(&gateway.refused(Refusal::Accept), Media::Json);
     };
-    let body = if is_json_body(&parts.headers) {
-        gateway.bodies.read(body, &gateway.settings).await
-    } else {
+    let body = if !is_json_body(&parts.headers) {
         Err(Refusal::ContentType)
+    } else if !is_plain_body(&parts.headers) {
+        Err(Refusal::ContentCoding)
+    } else {
+        gateway.bodies.read(body, &gateway.settings).await
     };
     match body {
         Ok(body) => {
@@ -192,6 +194,12 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
     let headers = response.headers_mut();
     if let Some(allow) = refusal.allow() {
         headers.insert(header::ALLOW, allow);
+    }
+    if matches!(refusal, Refusal::ContentCoding) {
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
     }
     if matches!(
         refusal,

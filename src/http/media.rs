@@ -110,6 +110,15 @@ pub(crate) fn is_json_body(headers: &HeaderMap) -> bool {
     media.is_some_and(|media| media.essence_str() == "application/json" && is_utf8(&media))
 }
 
+/// Whether the body is sent as it is, and not compressed.
+pub(crate) fn is_plain_body(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    codings.iter().all(|coding| {
+        let coding = coding.as_bytes().trim_ascii();
+        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
 fn is_utf8(media: &Mime) -> bool {
     media
         .get_param(mime::CHARSET)

@@ -11,7 +11,7 @@
 //! | 406 | `NOT_ACCEPTABLE` | `Accept` names nothing that can be served |
 //! | 408 | `REQUEST_TIMEOUT` | the body does not arrive in time |
 //! | 413 | `PAYLOAD_TOO_LARGE` | the body is too long |
-//! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON |
+//! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON, or is compressed |
 //! | 429 | `TOO_MANY_STREAMS` | the user has too many sockets and event streams open |
 //! | 429 | `TOO_MANY_OPERATIONS` | too many operations run on the socket; there only |
 //! | 500 | `INTERNAL` | a defect of the gateway's; the request id leads to it in the log |
@@ -62,6 +62,8 @@ pub(crate) enum Refusal {
     BodyLong(usize),
     #[error("Send the body as application/json, in UTF-8.")]
     ContentType,
+    #[error("Send the body as it is, without Content-Encoding: none is understood.")]
+    ContentCoding,
     #[error(
         "Accept application/graphql-response+json, application/json, text/event-stream or multipart/mixed;subscriptionSpec=1.0, in UTF-8."
     )]
@@ -122,7 +124,7 @@ impl Refusal {
             Self::Accept | Self::StreamNeeded | Self::BatchStreamed => StatusCode::NOT_ACCEPTABLE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ContentType | Self::ContentCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyStreams | Self::TooManyOperations => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::BodiesBusy => StatusCode::SERVICE_UNAVAILABLE,
@@ -152,7 +154,7 @@ impl Refusal {
             Self::Accept | Self::StreamNeeded | Self::BatchStreamed => "NOT_ACCEPTABLE",
             Self::BodySlow => "REQUEST_TIMEOUT",
             Self::BodyLong(_) => "PAYLOAD_TOO_LARGE",
-            Self::ContentType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::ContentType | Self::ContentCoding => "UNSUPPORTED_MEDIA_TYPE",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::TooManyOperations => "TOO_MANY_OPERATIONS",
             Self::Internal(_) => "INTERNAL",

@@ -10,6 +10,10 @@ use super::{
     wire::{self, NoParameters, Retry, RunBody, RunEnd, SessionRef},
 };
 
+/// An answer that cannot be read may be another's than Intuned's, in passing. After so many it is
+/// the claims themselves, and stays so.
+const UNREADABLE_ANSWERS: u32 = 3;
+
 impl IntunedClient {
     /// Runs the project's API `api` with no parameters within the auth session and waits for the
     /// result, at most `timeout`. Transient faults are retried with back-off, but a start that may
@@ -121,7 +125,8 @@ impl IntunedClient {
         }
     }
 
-    /// Calls again, with back-off, while the error is worth it; never while the key is held.
+    /// Calls again, with back-off, while the error is worth it; never while the key is held. Answers
+    /// that cannot be read are given up after a few.
     async fn persist<T, F>(
         &self,
         worth_another_try: impl Fn(&IntunedError) -> bool,
@@ -130,13 +135,17 @@ impl IntunedClient {
     where
         F: Future<Output = Result<T, IntunedError>>,
     {
-        let mut failures = 0;
+        let (mut failures, mut unreadable) = (0, 0);
         loop {
             while let Some(until) = self.held_until() {
                 tokio::time::sleep_until(until).await;
             }
             match call().await {
                 Err(error) if worth_another_try(&error) => {
+                    unreadable += u32::from(matches!(error, IntunedError::Unreadable { .. }));
+                    if unreadable == UNREADABLE_ANSWERS {
+                        return Err(error);
+                    }
                     let delay = Backoff::new().delay(failures, error.retry_after(), &self.random);
                     failures += 1;
                     tokio::time::sleep(delay).await;

@@ -1,7 +1,7 @@
 //! Accounts and sessions: what signs them, how long they last, how often a password may be tried, and
 //! who else vouches for users.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -18,6 +18,8 @@ const SHORTEST_SESSION: Duration = Duration::from_secs(1);
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 /// As long as the hash that signs tokens is.
 const SECRET_BYTES: usize = 32;
+/// A random secret in hexadecimal has more different characters than this, all but surely.
+const SECRET_CHARACTERS: usize = 8;
 
 /// `secret` is none when something is wrong with it, which has been noted.
 pub(super) fn accounts(
@@ -113,6 +115,14 @@ pub(super) fn required_secret(
     if length < SECRET_BYTES {
         let fault = format!("is too weak: it has {length} bytes, and needs {SECRET_BYTES} or more");
         reader.note("AUTH_SECRET", fault);
+        return None;
+    }
+    let characters: HashSet<char> = secret.expose_secret().chars().collect();
+    if characters.len() < SECRET_CHARACTERS {
+        reader.note(
+            "AUTH_SECRET",
+            "is too weak: it repeats a few characters. Make one with: openssl rand -base64 32",
+        );
         return None;
     }
     Some(secret.clone())

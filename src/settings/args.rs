@@ -125,8 +125,8 @@ pub(super) struct IntunedArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Accounts and sessions")]
 pub(super) struct AccountArgs {
-    /// Signs session tokens; 32 bytes or more, the same on every replica. Make one with: openssl
-    /// rand -base64 48
+    /// Signs session tokens; random, 32 bytes or more, the same on every replica. Make one with:
+    /// openssl rand -base64 32
     #[arg(long, env, value_name = "SECRET")]
     pub(super) auth_secret: Option<SecretString>,
     /// How long a session lasts after signing in

@@ -10,18 +10,17 @@ use clap::Command;
 use ipnet::IpNet;
 use sea_orm::DbBackend;
 use secrecy::{ExposeSecret, SecretString};
-use tracing_subscriber::EnvFilter;
 
 use super::{
-    ClaimsSettings, DatabaseSettings, LogSettings, MigrateSettings, OperationSettings, Problems,
-    ServerSettings, Settings, SimulateSettings, Task, TraceSettings,
+    ClaimsSettings, DatabaseSettings, MigrateSettings, OperationSettings, Problems, ServerSettings,
+    Settings, SimulateSettings, Task, TraceSettings,
     accounts::{accounts, required_secret},
     args::{
-        DatabaseArgs, LogArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs, SimulateArgs,
-        TraceArgs,
+        DatabaseArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs, SimulateArgs, TraceArgs,
     },
     demo,
     limits::limits,
+    log::log,
     reader::{Reader, SHORTEST},
     records::records,
     upstream::{delay_scale, upstream, web_url},
@@ -283,21 +282,6 @@ fn read_origin(text: &str) -> Option<HeaderValue> {
     let origin = url.origin().ascii_serialization();
     let bare = url.as_str().strip_suffix('/') == Some(&origin);
     HeaderValue::from_str(&origin).ok().filter(|_| bare)
-}
-
-fn log(reader: &mut Reader<'_>, args: &LogArgs) -> Option<LogSettings> {
-    let format = reader.choice("LOG_FORMAT", &args.log_format);
-    let expected = "a log filter such as info or info,intuned_gateway=debug";
-    let filter = reader.read("RUST_LOG", &args.rust_log, expected, |text| {
-        EnvFilter::builder()
-            .parse(text)
-            .is_ok()
-            .then(|| text.to_owned())
-    });
-    Some(LogSettings {
-        format: format?,
-        filter: filter?,
-    })
 }
 
 /// None where nothing is to be sent, and where what is set makes no sense, which is noted.

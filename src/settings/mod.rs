@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod demo;
 mod limits;
+mod log;
 mod problem;
 mod reader;
 mod records;

@@ -245,8 +245,10 @@ async fn a_gateway_with_faulty_trusted_documents_does_not_start() {
     std::fs::write(file.path(), manifest).expect("written");
     app.config.trusted_documents = Some(file.path().to_owned());
     let error = app.start_another().await.expect_err("it does not start");
-    assert!(matches!(error, AppError::TrustedDocuments(_)));
-    let told = error.to_string();
+    let AppError::TrustedDocuments { source, .. } = error else {
+        panic!("{error}")
+    };
+    let told = source.to_string();
     assert!(told.contains(r#""bad""#) && told.contains(r#""worse""#) && !told.contains("good"));
     app.finish().await;
 }

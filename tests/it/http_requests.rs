@@ -105,6 +105,35 @@ async fn a_body_that_is_not_declared_as_json_is_415_and_not_executed(#[case] med
 }
 
 #[rstest]
+#[case("gzip", false)]
+#[case("identity, gzip", false)]
+#[case("br", false)]
+#[case("nonsense", false)]
+#[case("Identity", true)]
+#[case("", true)]
+#[tokio::test]
+async fn a_body_that_is_compressed_is_415_and_not_executed(
+    #[case] coding: &str,
+    #[case] is_read: bool,
+) {
+    let toy = Toy::start().await;
+    let request = Client::new()
+        .post(toy.url("/graphql"))
+        .header(CONTENT_TYPE, "application/json")
+        .header("content-encoding", coding)
+        .body(query("mutation { increment }").to_string());
+    let (status, headers, answer) = send(request).await;
+    if is_read {
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    } else {
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(headers["accept-encoding"], "identity");
+        assert_eq!(code(&answer), "UNSUPPORTED_MEDIA_TYPE");
+        assert_eq!(toy.count(), 0);
+    }
+}
+
+#[rstest]
 #[case("")]
 #[case("{")]
 #[case("null")]

@@ -313,3 +313,25 @@ async fn a_result_may_be_long_but_not_endless(#[case] length: usize, #[case] is_
         Err(error) => assert!(!is_read && error == RunError::Intuned(too_long)),
     }
 }
+
+#[tokio::test]
+async fn a_result_keeps_the_order_of_its_members() {
+    let body = r#"{"status":"completed","result":{"z":1,"a":{"y":2,"b":3},"m":4}}"#;
+    let server = running(&[ResponseTemplate::new(200).set_body_string(body)]).await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V1));
+    let result = client.run("get-claims", "s", LONG).await.unwrap();
+    assert_eq!(result.to_string(), r#"{"z":1,"a":{"y":2,"b":3},"m":4}"#);
+}
+
+#[rstest]
+#[case::of_a_number_too_large(r#"{"status":"completed","result":1e400}"#)]
+#[case::of_half_a_character(r#"{"status":"completed","result":"\ud83d"}"#)]
+#[tokio::test]
+async fn a_result_that_stays_unreadable_is_given_up_long_before_time_is_up(#[case] body: &str) {
+    let unreadable = ResponseTemplate::new(200).set_body_string(body);
+    let server = running(&[unreadable]).await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V1));
+    let ended = client.run("get-claims", "s", Duration::from_hours(1)).await;
+    let error = IntunedError::Unreadable { reason: "no JSON" };
+    assert_eq!(ended, Err(RunError::Intuned(error)));
+}

@@ -43,6 +43,7 @@ mod replicas;
 mod retention;
 mod secrets;
 mod settings;
+mod settings_mistakes;
 mod support;
 mod telemetry;
 mod webhooks;

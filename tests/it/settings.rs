@@ -34,7 +34,7 @@ fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
     run_in(&TempDir::new().unwrap(), args, environment)
 }
 
-fn run_in(directory: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn run_in(directory: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_intuned-gateway"))
         .args(args)
         .env_clear()
@@ -48,7 +48,7 @@ fn run_in(directory: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> O
     output
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -69,7 +69,7 @@ fn complaints_in(stderr: &str) -> Vec<String> {
 }
 
 /// What the command line alone makes of these flags.
-fn load(flags: &[&str]) -> Result<Settings, SettingsError> {
+pub(crate) fn load(flags: &[&str]) -> Result<Settings, SettingsError> {
     let args = ["intuned-gateway", "serve"].iter().chain(flags);
     let args: Vec<OsString> = args.map(Into::into).collect();
     match settings::load(args, &Random::from_seed(1))? {
@@ -79,7 +79,7 @@ fn load(flags: &[&str]) -> Result<Settings, SettingsError> {
 }
 
 /// As [`load`], with all that running in earnest needs.
-fn load_in_earnest(flags: &[&str]) -> Result<Settings, SettingsError> {
+pub(crate) fn load_in_earnest(flags: &[&str]) -> Result<Settings, SettingsError> {
     let mut all = vec![
         "--intuned-api-key=key",
         "--intuned-workspace-id=workspace",
@@ -90,7 +90,7 @@ fn load_in_earnest(flags: &[&str]) -> Result<Settings, SettingsError> {
     load(&all)
 }
 
-fn fault(result: Result<Settings, SettingsError>) -> String {
+pub(crate) fn fault(result: Result<Settings, SettingsError>) -> String {
     match result {
         Err(SettingsError::Problems(problems)) => problems.to_string(),
         other => panic!("{other:?}"),
@@ -565,7 +565,7 @@ fn secrets_are_not_printed() {
         "--intuned-api-key=canary",
         "--intuned-workspace-id=w",
         "--intuned-project-name=p",
-        "--auth-secret=canary-canary-canary-canary-canary",
+        "--auth-secret=canary-secret-of-32-characters..",
         "--database-url=postgres://user:canary@host/name",
         "--intuned-proxy=http://user:canary@host:1",
     ]);

@@ -86,8 +86,15 @@ fn media() -> Vec<Case> {
     }
     let many = format!("{json}Accept: {}*/*\n", "a/b;q=0.1,".repeat(1000));
     cases.push(case("1,000 media ranges", sent("POST", &many, query), Due::Data(json!({ "__typename": "Query" }))));
+    for coding in ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "identity, gzip", "identity\nContent-Encoding: gzip", "*", "gzip;q=0", "canary"] {
+        let headers = format!("{json}Content-Encoding: {coding}\n");
+        let due = Due::Error(415, "UNSUPPORTED_MEDIA_TYPE");
+        cases.push(case(format!("a body as {coding:?}"), sent("POST", &headers, SIGN_OUT), due));
+    }
     let gzip = format!("{json}Content-Encoding: gzip\n");
-    cases.push(case("a compressed body", sent("POST", &gzip, "\u{1f}\u{8b}"), Due::Error(400, "BAD_REQUEST")));
+    cases.push(case("a compressed body", sent("POST", &gzip, "\u{1f}\u{8b}"), Due::Header(415, "accept-encoding", "identity")));
+    let identity = format!("{json}Content-Encoding: identity\n");
+    cases.push(case("a body as it is", sent("POST", &identity, query), Due::Data(json!({ "__typename": "Query" }))));
     cases
 }
 
