@@ -1,7 +1,5 @@
 //! Mistakes in settings that are easily made: each is told, with the setting's name.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use rstest::rstest;
 use tempfile::TempDir;
 
