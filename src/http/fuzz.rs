@@ -107,9 +107,10 @@ fn answer(output: &[u8]) -> Option<&[u8]> {
     if status == 101 || header("transfer-encoding").is_some() {
         return None;
     }
-    let length = header("content-length").and_then(|(_, length)| length.parse().ok());
+    // To HTTP/1.0 a stream is all that comes until the connection ends.
+    let (_, length) = header("content-length")?;
     // A HEAD is answered without its body.
-    let length = length.unwrap_or(0);
+    let length = length.parse().unwrap_or(0);
     let (body, rest) = match body.get(..length) {
         Some(whole) if !body.starts_with(b"HTTP/1.") => (whole, body.get(length..)),
         _ => return None,
