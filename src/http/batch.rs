@@ -5,7 +5,7 @@
 //! told in its place. The clocks of all start together, so that the whole takes no longer than the longest
 //! of them may.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
@@ -20,7 +20,7 @@ use super::{
     answer::Answer,
     body::Received,
     cookie,
-    gateway::Gateway,
+    gateway::{Gateway, Operation},
     handlers::{Call, refuse},
     parameters::{Parameters, has_more_values},
     refusal::Refusal,
@@ -41,10 +41,7 @@ pub(crate) async fn answer<E: Executor>(
 ) -> Response {
     run(gateway, call, &body.bytes)
         .await
-        .unwrap_or_else(|refusal| {
-            gateway.metrics.refused(refusal.code());
-            refuse(&refusal, call.accepted.json())
-        })
+        .unwrap_or_else(|refusal| refuse(&gateway.refused(refusal), call.accepted.json()))
 }
 
 async fn run<E: Executor>(
@@ -69,10 +66,7 @@ async fn run<E: Executor>(
     let mut headers = HeaderMap::new();
     for entry in entries {
         let executed = batch.execute(entry.get().as_bytes()).await;
-        let answer = executed.unwrap_or_else(|refusal| {
-            gateway.metrics.refused(refusal.code());
-            Answer::from(&refusal)
-        });
+        let answer = executed.unwrap_or_else(|refusal| Answer::from(&refusal));
         let text = answer.to_json();
         texts.push(text.map_err(|_| Refusal::Internal(call.origin.request_id.to_string()))?);
         for (name, value) in &answer.headers {
@@ -112,6 +106,14 @@ struct Batch<'a, E> {
 
 impl<E: Executor> Batch<'_, E> {
     async fn execute(&mut self, entry: &[u8]) -> Result<Answer, Refusal> {
+        let understood = self.understand(entry).await;
+        // What becomes of one that runs is counted as it runs.
+        let (operation, left) = understood.map_err(|refusal| self.gateway.refused(refusal))?;
+        self.gateway.execute_within(operation, left).await
+    }
+
+    /// The operation, and how long it may run.
+    async fn understand(&mut self, entry: &[u8]) -> Result<(Operation, Duration), Refusal> {
         let parameters = || {
             let limit = self.gateway.settings.value_limit;
             Parameters::from_body(entry, limit).map_err(|refusal| match refusal {
@@ -136,6 +138,6 @@ impl<E: Executor> Batch<'_, E> {
         if left.is_zero() {
             return Err(Refusal::ExecutionTimeout);
         }
-        self.gateway.execute_within(operation, left).await
+        Ok((operation, left))
     }
 }
