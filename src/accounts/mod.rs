@@ -356,20 +356,22 @@ impl Accounts {
     /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
     pub async fn visit(&self, token: &str, origin: Origin) -> Result<Visit, AccountError> {
         let now = self.clock.now();
-        let Some(claims) = self.tokens.verify(token, now) else {
+        let Some(subject) = self.tokens.verify(token, now) else {
             let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
             let record = (self.trail.as_ref(), &origin);
-            return Ok((provider.authenticate(token, now, record).await?, None));
+            // Boxed, because it is large, and every request would have to find room for it.
+            let authenticated = Box::pin(provider.authenticate(token, now, record)).await?;
+            return Ok((authenticated, None));
         };
-        let session = self.sessions.one(claims.session_id).await?;
+        let session = self.sessions.one(subject.session_id).await?;
         session
             .filter(|session| {
-                session.profile.user_id == claims.user_id && session.expires_at.0 > now
+                session.profile.user_id == subject.user_id && session.expires_at.0 > now
             })
             .map(|session| {
                 let caller = Caller {
-                    user_id: claims.user_id,
-                    session_id: claims.session_id,
+                    user_id: subject.user_id,
+                    session_id: subject.session_id,
                     expires_at: session.expires_at.0,
                 };
                 (caller, Some(session.profile))

@@ -90,8 +90,8 @@ pub(crate) async fn get<E: Executor>(
     };
     let query = query.unwrap_or_default();
     let limit = gateway.settings.value_limit;
-    call.answer(&gateway, || Parameters::from_url(&query, limit))
-        .await
+    // Boxed, because it is large, and every handshake would have to find room for it.
+    Box::pin(call.answer(&gateway, || Parameters::from_url(&query, limit))).await
 }
 
 /// Every other method.
