@@ -48,6 +48,8 @@ impl Connection {
         socket.bind((Ipv4Addr::new(127, 0, third, 2), 0).into())?;
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
+        // Closed connections would keep their ports for a minute, and each next one look longer for one.
+        stream.set_zero_linger()?;
         Ok(Self {
             stream,
             buffer: vec![0; 2048],

@@ -132,6 +132,8 @@ async fn measure(
         p99.push(percentile(&mut delays, 99));
     }
     let event_micros = micros(server.cpu_since(cpu), people.len() * EVENTS);
+    drop(listeners);
+    sleep(PAUSE).await;
     server.stop().await;
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
     let kib_each = |after: u64| after.saturating_sub(memory) as f64 / 1024.0 / people.len() as f64;
