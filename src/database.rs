@@ -4,6 +4,7 @@
 //! connection is fairer than polling for the file's lock, and free of "database is locked".
 
 mod errors;
+mod writes;
 
 use std::{
     collections::HashSet,
@@ -30,7 +31,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::errors::is_transient_sqlx;
-pub use self::errors::{cannot_write, is_foreign_key_violation, is_transient, is_unique_violation};
+pub use self::{
+    errors::{cannot_write, is_foreign_key_violation, is_transient, is_unique_violation},
+    writes::{Write, is_one_statement},
+};
 
 /// How long to wait for a free connection before giving up: new work is shed rather than queued.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

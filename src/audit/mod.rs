@@ -178,7 +178,8 @@ impl Trail {
         }
     }
 
-    fn row(&self, event: Event) -> audit_event::ActiveModel {
+    /// The row of `event`, for a write that it belongs to.
+    pub fn row(&self, event: Event) -> audit_event::ActiveModel {
         let now = self.clock.now();
         let Origin {
             client_address,

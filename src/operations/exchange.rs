@@ -14,7 +14,8 @@ use chrono::{DateTime, Utc};
 use entity::operation;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    QueryFilter, QuerySelect, Statement, sea_query::IntoCondition,
+    QueryFilter, QuerySelect, Statement,
+    sea_query::{Func, FunctionCall, IntoCondition},
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgListener;
@@ -47,14 +48,10 @@ const GATHER_FOLLOWERS: Duration = Duration::from_millis(50);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 const IDS_IN_A_QUERY: usize = 1000;
 
-/// Tells the other replicas of a change, as part of the transaction that makes it.
-pub(super) async fn announce(
-    database: &impl ConnectionTrait,
-    by: Uuid,
-    id: Uuid,
-    sequence: i32,
-) -> Result<(), DbErr> {
-    notify(database, &Note::Changed { by, id, sequence }).await
+/// Tells the other replicas of a change, as part of the statement that makes it on Postgres.
+pub(super) fn announcement(by: Uuid, id: Uuid, sequence: i32) -> FunctionCall {
+    let note = Note::Changed { by, id, sequence };
+    Func::cust("pg_notify").args([CHANNEL.into(), note.to_string().into()])
 }
 
 async fn notify(database: &impl ConnectionTrait, note: &Note) -> Result<(), DbErr> {

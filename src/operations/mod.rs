@@ -10,6 +10,7 @@ mod exchange;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
+mod insertion;
 mod model;
 mod note;
 mod pace;

@@ -188,14 +188,14 @@ pub(super) fn changed_columns(operation: &Operation) -> operation::ActiveModel {
 /// A new operation's whole row.
 pub(super) fn new_row(
     operation: &Operation,
-    idempotency_key: Option<String>,
+    idempotency_key: Option<&str>,
 ) -> operation::ActiveModel {
     operation::ActiveModel {
         id: Set(operation.id),
         user_id: Set(operation.user_id),
         service: Set(entity::connection::Service::OrangeHrm),
         kind: Set(operation.kind.into()),
-        idempotency_key: Set(idempotency_key),
+        idempotency_key: Set(idempotency_key.map(str::to_owned)),
         owner: Set(operation.lease.owner),
         epoch: Set(operation.lease.epoch),
         created_at: Set(Millis(operation.created_at)),

@@ -18,6 +18,7 @@ use super::{
     error::OperationError,
     exchange::Exchange,
     follow::{self, Follower},
+    insertion::Inserted,
     model::{Credentials, Operation},
     pace::Pace,
     poller::{Command, Poller},
@@ -26,7 +27,7 @@ use super::{
     removals::{self, RemovalError, Remover},
     replica::{Heart, Replica},
     state::{Failure, Observation, State, observe},
-    store::{Guard, Inserted, Store, StoreError},
+    store::{Guard, Store, StoreError},
     worker::Worker,
 };
 use crate::{

@@ -12,40 +12,33 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable};
-use chrono::{DateTime, TimeDelta, Utc};
-use entity::{
-    Millis, connection, connection::Service, operation, operation_event, session_removal,
-};
+use chrono::TimeDelta;
+use entity::{Millis, connection, connection::Service, operation, operation_event};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
+    EntityTrait, QueryFilter, QueryOrder, QueryTrait, sea_query::OnConflict,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     exchange,
-    model::{Event, EventKind, FIRST_EPOCH, Lease, Operation},
+    model::{Event, EventKind, Operation},
     removals,
     rows::{self, InconsistentRow},
     state::{Kind, State},
 };
 use crate::{
     ambient::{Clock, Random},
-    audit::{self, Origin, Trail},
+    audit::{Origin, Trail},
     crash::{self, Point},
-    database,
+    database::{self, Write},
     metrics::OperationMetrics,
     webhooks::{self, ConnectionEvent, Outbox},
 };
 
 /// A repeat with the same idempotency key counts as one for this long.
-const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::days(1);
-
-/// How often a new row is tried while others of the user's come and go.
-const INSERT_TRIES: usize = 20;
+pub(super) const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::days(1);
 
 /// For how long the database is tried again: whoever asked is waiting.
 const RETRY_FOR: Duration = Duration::from_secs(5);
@@ -84,17 +77,6 @@ pub(super) enum Guard<'a> {
     Sequence(&'a Origin),
 }
 
-/// What became of the wish to start an operation.
-#[derive(Debug)]
-pub(super) enum Inserted {
-    /// It stands.
-    New(Operation, Event),
-    /// This one was started before, by the same idempotency key or by an earlier try.
-    Repeat(Operation),
-    /// This one is in flight.
-    Busy(Uuid),
-}
-
 /// Reads and writes operations on behalf of one replica.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -109,126 +91,6 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Writes a new operation of the user's, owned by this replica: a re-connect when a connection
-    /// stands that is not being removed.
-    pub(super) async fn insert(
-        &self,
-        user_id: Uuid,
-        idempotency_key: Option<&str>,
-        origin: &Origin,
-    ) -> Result<Inserted, StoreError> {
-        let id = self.random.uuid_at(self.clock.now());
-        let was_tried = AtomicBool::new(false);
-        retry(&self.metrics, || async {
-            // An earlier try may have been committed without our hearing of it.
-            if was_tried.swap(true, Ordering::Relaxed)
-                && let Some(operation) = self.get(id).await?
-            {
-                return Ok(self.found_inserted(operation));
-            }
-            self.insert_once(id, user_id, idempotency_key, origin).await
-        })
-        .await
-    }
-
-    fn found_inserted(&self, operation: Operation) -> Inserted {
-        if operation.lease != self.first_lease() {
-            // It has ended since, or somebody else has taken it over.
-            return Inserted::Repeat(operation);
-        }
-        let message = operation.state.message();
-        let event = operation.event(EventKind::Change, message, operation.created_at);
-        Inserted::New(operation, event)
-    }
-
-    async fn insert_once(
-        &self,
-        id: Uuid,
-        user_id: Uuid,
-        idempotency_key: Option<&str>,
-        origin: &Origin,
-    ) -> Result<Inserted, StoreError> {
-        if let Some(key) = idempotency_key
-            && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
-        {
-            return Ok(Inserted::Repeat(repeated));
-        }
-        for _ in 0..INSERT_TRIES {
-            match self.insert_row(id, user_id, idempotency_key, origin).await {
-                Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {}
-                Err(StoreError::Database(error)) if database::is_foreign_key_violation(&error) => {
-                    return Err(StoreError::NoUser);
-                }
-                inserted => return inserted,
-            }
-            if let Some(key) = idempotency_key
-                && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
-            {
-                return Ok(Inserted::Repeat(repeated));
-            }
-            if let Some(busy) = self.in_flight(user_id).await? {
-                return Ok(Inserted::Busy(busy.id));
-            }
-            // It has ended since.
-        }
-        Err(StoreError::Superseded)
-    }
-
-    async fn insert_row(
-        &self,
-        id: Uuid,
-        user_id: Uuid,
-        idempotency_key: Option<&str>,
-        origin: &Origin,
-    ) -> Result<Inserted, StoreError> {
-        let now = self.clock.now();
-        let transaction = database::begin(&self.database).await?;
-        if let Some(key) = idempotency_key {
-            forget_idempotency_key(&transaction, user_id, key, now).await?;
-        }
-        let renewed = connection_to_renew(&transaction, user_id).await?;
-        let operation = Operation {
-            id,
-            user_id,
-            kind: match renewed {
-                Some(_) => Kind::Reconnect,
-                None => Kind::Connect,
-            },
-            state: State::Starting,
-            sequence: 1,
-            auth_session_id: renewed.unwrap_or_else(|| self.random.uuid().to_string()),
-            connection_id: None,
-            polls: 0,
-            lease: self.first_lease(),
-            created_at: now,
-            updated_at: now,
-            expires_at: now + self.timeout,
-        };
-        let event = operation.event(EventKind::Change, operation.state.message(), now);
-        let row = rows::new_row(&operation, idempotency_key.map(str::to_owned));
-        operation::Entity::insert(row)
-            .exec_without_returning(&transaction)
-            .await?;
-        operation_event::Entity::insert(rows::event_row(&operation, &event, id))
-            .exec_without_returning(&transaction)
-            .await?;
-        let started = audit::Event {
-            operation_id: Some(id),
-            ..audit::Event::new(user_id, audit::Kind::ConnectStarted).by(origin)
-        };
-        self.trail.record(&transaction, started).await?;
-        transaction.commit().await?;
-        Ok(Inserted::New(operation, event))
-    }
-
-    /// Of an operation that begins on this replica.
-    fn first_lease(&self) -> Lease {
-        Lease {
-            owner: Some(self.replica),
-            epoch: FIRST_EPOCH,
-        }
-    }
-
     /// Writes that `current` is now in `state`, with what follows from that, or fails with
     /// [`StoreError::Superseded`] and changes nothing.
     pub(super) async fn apply(
@@ -286,25 +148,33 @@ impl Store {
         guard: Guard<'_>,
         change_id: Uuid,
     ) -> Result<(Operation, Event), StoreError> {
+        if let State::Pending(_) = state {
+            crash::at(Point::BeforeUpstreamIdStored);
+        }
+        if database::is_one_statement(&self.database) && !state.has_ended() {
+            let next = self.next(current, state);
+            let written = self.write(&self.database, current, &next, guard, change_id);
+            let event = written.await?;
+            return Ok((next, event));
+        }
         let transaction = database::begin(&self.database).await?;
         let changed = self
             .apply_in(&transaction, current, state, guard, change_id)
             .await?;
-        let state = &changed.0.state;
-        match state {
-            State::Pending(_) => crash::at(Point::BeforeUpstreamIdStored),
-            State::Done { .. } => crash::at(Point::InsideCommit),
-            _ => {}
+        let is_done = matches!(changed.0.state, State::Done { .. });
+        if is_done {
+            crash::at(Point::InsideCommit);
         }
         transaction.commit().await?;
-        if let State::Done { .. } = state {
+        if is_done {
             crash::at(Point::AfterCommit);
             self.outbox.committed();
         }
         Ok(changed)
     }
 
-    /// The same within a transaction of the caller's, who knows the change again by `change_id`.
+    /// As [`Store::apply`], within a transaction of the caller's, who knows the change again by
+    /// `change_id`.
     pub(super) async fn apply_in(
         &self,
         transaction: &DatabaseTransaction,
@@ -313,23 +183,48 @@ impl Store {
         guard: Guard<'_>,
         change_id: Uuid,
     ) -> Result<(Operation, Event), StoreError> {
-        let now = self.clock.now();
-        let mut next = Operation {
-            state,
-            sequence: current.sequence + 1,
-            updated_at: now,
-            ..current.clone()
-        };
-        if next.state.has_ended() {
-            next.lease.owner = None;
-        }
+        let mut next = self.next(current, state);
         if let State::Done { auth_session_id } = &next.state {
             next.auth_session_id.clone_from(auth_session_id);
             let connection = self.connect(transaction, &next).await?;
             next.connection_id = Some(connection);
         }
+        let event = self
+            .write(transaction, current, &next, guard, change_id)
+            .await?;
+        if let State::Failed(failure) | State::Canceled(failure) = &next.state
+            && next.kind == Kind::Connect
+        {
+            removals::after_failure(transaction, &next, failure).await?;
+        }
+        Ok((next, event))
+    }
+
+    fn next(&self, current: &Operation, state: State) -> Operation {
+        let mut next = Operation {
+            state,
+            sequence: current.sequence + 1,
+            updated_at: self.clock.now(),
+            ..current.clone()
+        };
+        if next.state.has_ended() {
+            next.lease.owner = None;
+        }
+        next
+    }
+
+    /// Writes what `current` has become, its event, and what of it the user's trail tells, and announces
+    /// it to the other replicas.
+    async fn write(
+        &self,
+        database: &impl ConnectionTrait,
+        current: &Operation,
+        next: &Operation,
+        guard: Guard<'_>,
+        change_id: Uuid,
+    ) -> Result<Event, StoreError> {
         let mut update = operation::Entity::update_many()
-            .set(rows::changed_columns(&next))
+            .set(rows::changed_columns(next))
             .filter(operation::Column::Id.eq(current.id))
             .filter(operation::Column::Sequence.eq(current.sequence));
         if guard == Guard::Lease {
@@ -337,23 +232,18 @@ impl Store {
                 .filter(operation::Column::Owner.eq(current.lease.owner))
                 .filter(operation::Column::Epoch.eq(current.lease.epoch));
         }
-        if update.exec(transaction).await?.rows_affected != 1 {
-            return Err(StoreError::Superseded);
+        let event = next.event(EventKind::Change, next.state.message(), next.updated_at);
+        let mut write = Write::update(update.into_query())
+            .and_insert(rows::event_row(next, &event, change_id))
+            .and_call(exchange::announcement(self.replica, next.id, next.sequence));
+        if let Some(event) = rows::audit_event(current, next, guard) {
+            write = write.and_insert(self.trail.row(event));
         }
-        let event = next.event(EventKind::Change, next.state.message(), now);
-        operation_event::Entity::insert(rows::event_row(&next, &event, change_id))
-            .exec_without_returning(transaction)
-            .await?;
-        if let State::Failed(failure) | State::Canceled(failure) = &next.state
-            && next.kind == Kind::Connect
-        {
-            removals::after_failure(transaction, &next, failure).await?;
+        if write.run(database).await? {
+            Ok(event)
+        } else {
+            Err(StoreError::Superseded)
         }
-        if let Some(event) = rows::audit_event(current, &next, guard) {
-            self.trail.record(transaction, event).await?;
-        }
-        exchange::announce(transaction, self.replica, next.id, next.sequence).await?;
-        Ok((next, event))
     }
 
     /// The connection that a finished operation makes or renews.
@@ -476,44 +366,4 @@ where
         .when(|error: &StoreError| error.is_transient() && begun.elapsed() < RETRY_FOR)
         .notify(|_, _| metrics.retried())
         .await
-}
-
-/// The auth session of the user's connection, locked against being removed at the same time; none
-/// when there is no connection, or its session is on its way out.
-async fn connection_to_renew(
-    transaction: &DatabaseTransaction,
-    user_id: Uuid,
-) -> Result<Option<String>, DbErr> {
-    let Some(connection) = connection::Entity::find()
-        .filter(connection::Column::UserId.eq(user_id))
-        .filter(connection::Column::Service.eq(Service::OrangeHrm))
-        .lock_exclusive()
-        .one(transaction)
-        .await?
-    else {
-        return Ok(None);
-    };
-    let removal = session_removal::Entity::find_by_id(&connection.auth_session_id)
-        .one(transaction)
-        .await?;
-    Ok(removal.is_none().then_some(connection.auth_session_id))
-}
-
-async fn forget_idempotency_key(
-    transaction: &DatabaseTransaction,
-    user_id: Uuid,
-    key: &str,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    operation::Entity::update_many()
-        .col_expr(
-            operation::Column::IdempotencyKey,
-            Expr::value(Option::<String>::None),
-        )
-        .filter(operation::Column::UserId.eq(user_id))
-        .filter(operation::Column::IdempotencyKey.eq(key))
-        .filter(operation::Column::CreatedAt.lte(Millis(now - IDEMPOTENCY_WINDOW)))
-        .exec(transaction)
-        .await?;
-    Ok(())
 }

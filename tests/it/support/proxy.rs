@@ -22,6 +22,8 @@ use tokio::{
 /// How Postgres tells that a COMMIT has taken effect.
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 const COMMITTED: &[u8] = b"COMMIT\0";
+/// How a statement begins that is committed by itself.
+const WRITE: &[u8] = b"WITH \"written\" AS (";
 
 /// A proxy at a port of its own; clones share it.
 #[derive(Clone)]
@@ -105,9 +107,10 @@ impl Shared {
         server.set_nodelay(true).ok();
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
+        let writes = AtomicBool::new(false);
         tokio::select! {
-            _ = copy(from_client, to_server) => {}
-            _ = self.copy_answers(from_server, to_client) => {}
+            _ = copy_requests(from_client, to_server, &writes) => {}
+            _ = self.copy_answers(from_server, to_client, &writes) => {}
             () = self.struck() => {
                 self.broken.fetch_add(1, Relaxed);
             }
@@ -119,6 +122,7 @@ impl Shared {
         &self,
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
+        writes: &AtomicBool,
     ) -> io::Result<()> {
         let mut buffer = vec![0; 16 * 1024];
         loop {
@@ -126,9 +130,8 @@ impl Shared {
             if length == 0 {
                 return Ok(());
             }
-            let committed = buffer[..length]
-                .windows(COMMITTED.len())
-                .any(|window| window == COMMITTED);
+            let committed = find(&buffer[..length], COMMITTED).is_some();
+            let committed = writes.swap(false, Relaxed) || committed;
             if committed && self.draw(self.commits_to_lose.load(Relaxed), 1000) {
                 self.broken.fetch_add(1, Relaxed);
                 self.lost_commits.fetch_add(1, Relaxed);
@@ -154,7 +157,36 @@ impl Shared {
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
-    tokio::io::copy(&mut from, &mut to).await?;
-    to.shutdown().await
+/// Passes on what the client says, and tells when it is a statement that writes and is committed by itself.
+async fn copy_requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    writes: &AtomicBool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut bindings: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        let said = &buffer[..length];
+        if bindings.iter().any(|binding| find(said, binding).is_some()) {
+            writes.store(true, Relaxed);
+        }
+        if let Some(statement) = find(said, WRITE) {
+            // It is prepared: its name and a zero stand in front of it, and between zeros where it is bound.
+            let before = said[..statement].strip_suffix(b"\0").unwrap_or_default();
+            let of_a_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+            let name = before.rsplit(|byte| !of_a_name(byte)).next();
+            bindings.push([b"\0", name.unwrap_or_default(), b"\0"].concat());
+        }
+        to.write_all(said).await?;
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }
