@@ -110,20 +110,24 @@ impl Write {
             First::Update(mut update) => update.returning(one()).take().into(),
             First::Insert(row, condition) => row.insert(condition)?.returning(one()).take().into(),
         };
-        let mut with = WithClause::new().cte(named(WRITTEN, first)).to_owned();
+        let mut with = WithClause::new();
+        with.cte(named(WRITTEN, first));
         for (number, row) in self.rows.into_iter().enumerate() {
             let insert = row.insert(Query::select().from(WRITTEN).take())?;
             with.cte(named(format!("row_{number}"), insert));
         }
         let told = self.call.unwrap_or_else(|| Expr::cust("1"));
         let last = Query::select().expr(told).from(WRITTEN).take();
-        Ok(with.query(last))
+        let mut statement = WithQuery::new();
+        statement.with_clause(with).query(last);
+        Ok(statement)
     }
 }
 
 fn named(name: impl IntoIden, query: impl Into<SubQueryStatement>) -> CommonTableExpression {
     let mut named = CommonTableExpression::new();
-    named.table_name(name).query(query).to_owned()
+    named.table_name(name).query(query);
+    named
 }
 
 impl<A: ActiveModelTrait> From<A> for Row {

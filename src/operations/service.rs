@@ -27,7 +27,7 @@ use super::{
     removals::{self, RemovalError, Remover},
     replica::{Heart, Replica},
     state::{Failure, Observation, State, observe},
-    store::{Guard, Store, StoreError},
+    store::{self, Guard, Store, StoreError},
     worker::Worker,
 };
 use crate::{
@@ -109,6 +109,7 @@ impl Operations {
         shutdown: &CancellationToken,
     ) -> Result<Self, StoreError> {
         let store = Store {
+            by_id: store::by_id(database.clone()),
             database,
             replica: random.uuid(),
             timeout: TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX),

@@ -33,6 +33,7 @@ use crate::{
     audit::{Origin, Trail},
     crash::{self, Point},
     database::{self, Write},
+    gather::{Gather, padded},
     metrics::OperationMetrics,
     webhooks::{self, ConnectionEvent, Outbox},
 };
@@ -81,6 +82,7 @@ pub(super) enum Guard<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub(super) database: DatabaseConnection,
+    pub(super) by_id: Gather<Uuid, operation::Model>,
     pub(super) replica: Uuid,
     pub(super) timeout: TimeDelta,
     pub(super) clock: Arc<dyn Clock>,
@@ -291,9 +293,7 @@ impl Store {
 
     /// One operation; none when there is none of that id.
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Operation>, StoreError> {
-        let row = operation::Entity::find_by_id(id)
-            .one(&self.database)
-            .await?;
+        let row = self.by_id.one(id).await?;
         Ok(row.map(Operation::try_from).transpose()?)
     }
 
@@ -345,6 +345,20 @@ impl Store {
             .await?;
         Ok(rows.into_iter().map(Event::from).collect())
     }
+}
+
+/// Reads operations by id.
+pub(super) fn by_id(database: DatabaseConnection) -> Gather<Uuid, operation::Model> {
+    Gather::new(move |ids: Vec<Uuid>| {
+        let database = database.clone();
+        async move {
+            let found = operation::Entity::find()
+                .filter(operation::Column::Id.is_in(padded(&ids)))
+                .all(&database)
+                .await?;
+            Ok(found.into_iter().map(|row| (row.id, row)).collect())
+        }
+    })
 }
 
 /// Tries again what the database could not do for a reason that passes.

@@ -5,7 +5,8 @@ use entity::{Millis, connection, operation, operation_event, replica, session, u
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ActiveValue::Set, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait,
+    ActiveValue::Set, ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection,
+    EntityTrait, QueryFilter,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -96,6 +97,17 @@ pub(crate) async fn people(database: &DatabaseConnection, count: usize) -> Vec<P
     insert::<connection::Entity>(database, connections).await;
     analyze(database).await;
     people
+}
+
+/// Makes them people who never connected.
+pub(crate) async fn disconnect(database: &DatabaseConnection, people: &[Person]) {
+    for people in people.chunks(CHUNK) {
+        connection::Entity::delete_many()
+            .filter(connection::Column::UserId.is_in(people.iter().map(|person| person.user)))
+            .exec(database)
+            .await
+            .expect("rows are deleted");
+    }
 }
 
 /// Writes an operation in flight for each of them.
