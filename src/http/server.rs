@@ -129,18 +129,18 @@ impl Server {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let departures = Departures::new();
-        let connections = Connections {
+        let connections = Arc::new(Connections {
             front: Arc::new(service.into_front(&self.settings, &shutdown, &departures, &tasks)),
             settings: self.settings.clone(),
             shutdown: shutdown.clone(),
             abort: abort.clone(),
-        };
+        });
         let admission = Admission::new(&self.settings);
         info!(address = %self.address, "listening");
         while let Some((stream, peer)) = accept(&self.listener, &shutdown).await {
             match admission.admit(peer.ip()) {
                 Some(place) => {
-                    tasks.spawn(connections.clone().serve(stream, peer, place));
+                    tasks.spawn(Arc::clone(&connections).serve(stream, peer, place));
                 }
                 None => turn_away(stream),
             }
@@ -204,7 +204,7 @@ fn prepare(listener: &TcpListener, patience: Duration) -> io::Result<()> {
     Ok(())
 }
 
-#[derive(Clone)]
+/// What all connections are served with.
 struct Connections {
     front: Arc<Front>,
     settings: HttpSettings,
@@ -214,9 +214,9 @@ struct Connections {
 
 impl Connections {
     /// Serves one connection to its end, or to where it becomes a WebSocket.
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
         let io = TokioIo::new(Connection::new(stream, self.settings.write_timeout, place));
-        let front = self.front;
+        let front = Arc::clone(&self.front);
         let service = service_fn(move |request: Request<Incoming>| {
             let front = Arc::clone(&front);
             async move {

@@ -4,7 +4,7 @@
 //! reader that is slow slows down its own operations only, and one that stops is closed by the
 //! connection's write timeout.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
@@ -12,11 +12,12 @@ use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
     future::{self, BoxFuture},
-    stream::{BoxStream, FuturesUnordered},
+    stream::{self, BoxStream, SelectAll},
 };
 use secrecy::SecretString;
-use tokio::time::{Sleep, sleep};
-use tokio_stream::{StreamMap, StreamNotifyClose};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_stream::{StreamMap, StreamNotifyClose, wrappers::IntervalStream};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::debug;
 use tungstenite::Error as SocketError;
 use uuid::Uuid;
@@ -69,8 +70,8 @@ type Flow = Result<(), End>;
 
 /// How far the socket has got.
 enum Phase {
-    /// Waiting for `connection_init`.
-    Silent(Pin<Box<Sleep>>),
+    /// Waiting for `connection_init`, and why that is over.
+    Silent(BoxFuture<'static, Close>),
     /// Looking up whose token it is; none when it is nobody's.
     Checking(BoxFuture<'static, Result<Option<Caller>, Close>>),
     /// Operations may run.
@@ -104,9 +105,9 @@ pub(super) struct Session<E> {
     token: Option<SecretString>,
     phase: Phase,
     operations: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, Answer>>>,
-    /// Looked at only when one of them has woken the task: an event to ten thousand sockets costs mostly what
-    /// each of them has to fetch from memory for it.
-    seldom: FuturesUnordered<BoxFuture<'static, Seldom>>,
+    /// From when operations may run. Looked at only when it has woken the task: an event to ten thousand
+    /// sockets costs mostly what each of them has to fetch from memory for it.
+    seldom: SelectAll<BoxStream<'static, Seldom>>,
     /// Whether anything has come since the last sign of life was asked for.
     alive: bool,
     watch: StreamWatch,
@@ -120,16 +121,21 @@ impl<E: Executor> Session<E> {
         origin: Origin,
         token: Option<SecretString>,
     ) -> Self {
-        let departure = gateway.departures.join();
-        let departure = departure.map(|()| Seldom::End(Close::Restart)).boxed();
-        let keep_alive = keep_alive(gateway.settings.keep_alive);
+        let silence = timeout(
+            gateway.settings.socket_init_timeout,
+            gateway.departures.join(),
+        );
+        let silence = silence.map(|departed| match departed {
+            Ok(()) => Close::Restart,
+            Err(_) => Close::InitTimeout,
+        });
         Self {
             socket,
             origin,
             token,
-            phase: Phase::Silent(Box::pin(sleep(gateway.settings.socket_init_timeout))),
+            phase: Phase::Silent(Box::pin(silence)),
             operations: StreamMap::new(),
-            seldom: FuturesUnordered::from_iter([departure, keep_alive]),
+            seldom: SelectAll::new(),
             alive: true,
             watch: StreamWatch::new(Transport::WebSocket),
             metrics: gateway.metrics.socket(),
@@ -169,25 +175,24 @@ impl<E: Executor> Session<E> {
     }
 
     async fn handle(&mut self, event: Event) -> Flow {
-        match event {
-            Event::Produced(id, Some(answer)) => self.answer(&id, &answer).await,
+        let message = match event {
+            Event::Produced(id, Some(answer)) => self.answer(&id, &answer)?,
             Event::Produced(id, None) => {
                 self.operations.remove(&id);
-                self.send(&ServerMessage::Complete { id: &id }).await
+                rendered(&ServerMessage::Complete { id: &id })?
             }
             Event::Received(message) => {
                 self.alive = true;
-                Box::pin(self.read(message)).await
+                return Box::pin(self.read(message)).await;
             }
-            Event::Checked(checked) => Box::pin(self.open(checked?)).await,
-            Event::Seldom(Seldom::KeepAlive) => Box::pin(self.keep_alive()).await,
-            Event::Seldom(Seldom::End(close)) => Err(close.into()),
-        }
+            Event::Checked(checked) => self.open(checked?)?,
+            Event::Seldom(Seldom::KeepAlive) => return Box::pin(self.keep_alive()).await,
+            Event::Seldom(Seldom::End(close)) => return Err(close.into()),
+        };
+        self.write(message).await
     }
 
     async fn keep_alive(&mut self) -> Flow {
-        let period = self.gateway.settings.keep_alive;
-        self.seldom.push(keep_alive(period));
         if self.alive {
             self.alive = false;
             return self.write(Message::Ping(Bytes::new())).await;
@@ -211,9 +216,15 @@ impl<E: Executor> Session<E> {
         let limit = self.gateway.settings.value_limit;
         match ClientMessage::parse(text, limit).ok_or(Close::Invalid)? {
             ClientMessage::Init(credentials) => self.init(credentials),
-            ClientMessage::Ping(payload) => self.send(&ServerMessage::Pong { payload }).await,
+            ClientMessage::Ping(payload) => {
+                let pong = rendered(&ServerMessage::Pong { payload })?;
+                self.write(pong).await
+            }
             ClientMessage::Pong => Ok(()),
-            ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters).await,
+            ClientMessage::Subscribe { id, parameters } => match self.subscribe(id, parameters)? {
+                Some(refusal) => self.write(refusal).await,
+                None => Ok(()),
+            },
             ClientMessage::Complete { id } => {
                 self.operations.remove(id.as_str());
                 Ok(())
@@ -235,68 +246,72 @@ impl<E: Executor> Session<E> {
         let origin = self.origin.clone();
         self.phase = Phase::Checking(Box::pin(async move {
             let has_token = token.is_some();
-            match gateway.caller(token, &origin).await {
-                Ok(None) if has_token => Err(Close::Forbidden),
-                Ok(caller) => Ok(caller),
-                Err(_) => Err(Close::TryAgain),
+            tokio::select! {
+                caller = gateway.caller(token, &origin) => match caller {
+                    Ok(None) if has_token => Err(Close::Forbidden),
+                    Ok(caller) => Ok(caller),
+                    Err(_) => Err(Close::TryAgain),
+                },
+                () = gateway.departures.join() => Err(Close::Restart),
             }
         }));
         Ok(())
     }
 
-    async fn open(&mut self, caller: Option<Caller>) -> Flow {
+    /// The acknowledgement.
+    fn open(&mut self, caller: Option<Caller>) -> Result<Message, End> {
         let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
-        if let Some(caller) = caller {
-            let ended = self.gateway.authenticator.session_ended(caller);
-            let ended = ended.map(|()| Seldom::End(Close::Forbidden)).boxed();
-            self.seldom.push(ended);
-        }
+        let session_ended = match caller {
+            Some(caller) => self.gateway.authenticator.session_ended(caller),
+            None => future::pending().boxed(),
+        };
+        let departure = self.gateway.departures.join();
+        let period = self.gateway.settings.keep_alive;
+        self.seldom.push(seldom(departure, session_ended, period));
         self.phase = Phase::Open {
             caller,
             _seat: seat,
         };
-        self.send(&ServerMessage::ConnectionAck).await
+        rendered(&ServerMessage::ConnectionAck)
     }
 
-    async fn subscribe(&mut self, id: String, parameters: Parameters) -> Flow {
+    /// Begins an operation; its refusal, if it does not begin.
+    fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<Option<Message>, End> {
         let Phase::Open { caller, .. } = &self.phase else {
             return Err(Close::Unauthorized.into());
         };
         if self.operations.contains_key(id.as_str()) {
             return Err(Close::Subscriber(id).into());
         }
-        if self.operations.len() >= self.gateway.settings.operations_per_socket {
-            let refusal = self.gateway.refused(Refusal::TooManyOperations);
-            return self.answer(&id, &Answer::from(&refusal)).await;
-        }
-        match self.gateway.prepare(parameters, *caller, &self.origin) {
+        let prepared = if self.operations.len() >= self.gateway.settings.operations_per_socket {
+            Err(Refusal::TooManyOperations)
+        } else {
+            let prepared = self.gateway.prepare(parameters, *caller, &self.origin);
+            prepared.map_err(Refusal::from)
+        };
+        match prepared {
             Ok(operation) => {
                 let answers = StreamNotifyClose::new(self.gateway.stream(operation, &self.watch));
                 self.operations.insert(id.into(), answers);
-                Ok(())
+                Ok(None)
             }
-            Err(error) => {
-                let refusal = self.gateway.refused(error.into());
-                self.answer(&id, &Answer::from(&refusal)).await
+            Err(refusal) => {
+                let refusal = self.gateway.refused(refusal);
+                self.answer(&id, &Answer::from(&refusal)).map(Some)
             }
         }
     }
 
     /// An operation that was not executed ends with `error`, and no `complete` follows.
-    async fn answer(&mut self, id: &str, answer: &Answer) -> Flow {
+    fn answer(&mut self, id: &str, answer: &Answer) -> Result<Message, End> {
         if answer.is_request_error() {
             self.operations.remove(id);
             let payload = &answer.errors;
-            self.send(&ServerMessage::Error { id, payload }).await
+            rendered(&ServerMessage::Error { id, payload })
         } else {
             let payload = answer;
-            self.send(&ServerMessage::Next { id, payload }).await
+            rendered(&ServerMessage::Next { id, payload })
         }
-    }
-
-    async fn send(&mut self, message: &ServerMessage<'_>) -> Flow {
-        let text = message.to_text().map_err(|_| End::Gone)?;
-        self.write(Message::Text(text.into())).await
     }
 
     /// Waits for the peer to take the message, unless the session ends in the meantime.
@@ -309,27 +324,40 @@ impl<E: Executor> Session<E> {
                 Some(event) = self.seldom.next() => match event {
                     Seldom::End(close) => return Err(close.into()),
                     // Whether the peer takes something is what tells now.
-                    Seldom::KeepAlive => {
-                        let period = self.gateway.settings.keep_alive;
-                        self.seldom.push(keep_alive(period));
-                    }
+                    Seldom::KeepAlive => {}
                 },
             }
         }
     }
 }
 
-fn keep_alive(period: Duration) -> BoxFuture<'static, Seldom> {
-    sleep(period).map(|()| Seldom::KeepAlive).boxed()
+/// What comes seldom on a socket that is open.
+fn seldom(
+    departure: WaitForCancellationFutureOwned,
+    session_ended: BoxFuture<'static, ()>,
+    period: Duration,
+) -> BoxStream<'static, Seldom> {
+    let end = async {
+        Seldom::End(tokio::select! {
+            () = departure => Close::Restart,
+            () = session_ended => Close::Forbidden,
+        })
+    };
+    let mut pauses = interval_at(Instant::now() + period, period);
+    pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let keep_alive = IntervalStream::new(pauses).map(|_| Seldom::KeepAlive);
+    stream::select(stream::once(end), keep_alive).boxed()
+}
+
+fn rendered(message: &ServerMessage<'_>) -> Result<Message, End> {
+    let text = message.to_text().map_err(|_| End::Gone)?;
+    Ok(Message::Text(text.into()))
 }
 
 impl Phase {
     async fn next_event(&mut self) -> Event {
         match self {
-            Self::Silent(patience) => {
-                patience.await;
-                Event::Seldom(Seldom::End(Close::InitTimeout))
-            }
+            Self::Silent(silence) => Event::Seldom(Seldom::End(silence.await)),
             Self::Checking(check) => Event::Checked(check.await),
             Self::Open { .. } => future::pending().await,
         }
