@@ -21,7 +21,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use entity::{
-    session,
+    Millis, session,
     user::{self, PasswordHash},
 };
 use sea_orm::{
@@ -36,7 +36,7 @@ use self::{
     passwords::Passwords,
     provider::Provider,
     sessions::Standing,
-    tokens::Tokens,
+    tokens::{Subject, Tokens},
     tries::{Tries, Trying},
     watch::SessionWatch,
 };
@@ -91,7 +91,8 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
-    sessions: Gather<Uuid, Standing>,
+    sessions: Gather<Uuid, session::Model>,
+    visits: Gather<Uuid, Standing>,
     allow_sign_up: bool,
     provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
@@ -165,7 +166,8 @@ impl Accounts {
                 config.try_metrics.clone(),
             )),
             tokens: Arc::new(Tokens::new(&config.secret)),
-            sessions: sessions::reader(database.clone()),
+            sessions: sessions::alone(database.clone()),
+            visits: sessions::with_users(database.clone()),
             allow_sign_up: config.allow_sign_up,
             provider,
             watch: Arc::default(),
@@ -340,43 +342,48 @@ impl Accounts {
         }
     }
 
-    /// Whose session the token is: one of the gateway's own, or one of the identity provider's.
+    /// Whose session the token is: one of the gateway's own, or one of the identity provider's. `origin`
+    /// is who brings it, for the trail of one that is seen first.
     ///
     /// # Errors
     /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
-    pub async fn authenticate(&self, token: &str) -> Result<Caller, AccountError> {
-        let (caller, _) = self.visit(token, Origin::default()).await?;
-        Ok(caller)
+    pub async fn authenticate(&self, token: &str, origin: Origin) -> Result<Caller, AccountError> {
+        let now = self.clock.now();
+        let Some(subject) = self.tokens.verify(token, now) else {
+            return self.known_elsewhere(token, now, &origin).await;
+        };
+        let session = self.sessions.one(subject.session_id).await?;
+        let session = session.map(|session| (session.user_id, session.expires_at));
+        caller(subject, session, now)
     }
 
-    /// As [`Accounts::authenticate`], with the user as they are now, where that was read as well.
-    /// `origin` is who brings the token, for the trail of one that is seen first.
+    /// As [`Accounts::authenticate`], with the user as they are now, where that can be read along.
     ///
     /// # Errors
     /// [`AccountError::InvalidToken`], [`AccountError::NoKeys`], or the database failed.
     pub async fn visit(&self, token: &str, origin: Origin) -> Result<Visit, AccountError> {
         let now = self.clock.now();
         let Some(subject) = self.tokens.verify(token, now) else {
-            let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
-            let record = (self.trail.as_ref(), &origin);
-            // Boxed, because it is large, and every request would have to find room for it.
-            let authenticated = Box::pin(provider.authenticate(token, now, record)).await?;
-            return Ok((authenticated, None));
+            return Ok((self.known_elsewhere(token, now, &origin).await?, None));
         };
-        let session = self.sessions.one(subject.session_id).await?;
-        session
-            .filter(|session| {
-                session.profile.user_id == subject.user_id && session.expires_at.0 > now
-            })
-            .map(|session| {
-                let caller = Caller {
-                    user_id: subject.user_id,
-                    session_id: subject.session_id,
-                    expires_at: session.expires_at.0,
-                };
-                (caller, Some(session.profile))
-            })
-            .ok_or(AccountError::InvalidToken)
+        let standing = self.visits.one(subject.session_id).await?;
+        let session = standing.as_ref();
+        let session = session.map(|session| (session.profile.user_id, session.expires_at));
+        let caller = caller(subject, session, now)?;
+        Ok((caller, standing.map(|standing| standing.profile)))
+    }
+
+    /// Whose session a token is that is none of ours. Boxed, because it is large, and every request would
+    /// have to find room for it.
+    async fn known_elsewhere(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+        origin: &Origin,
+    ) -> Result<Caller, AccountError> {
+        let provider = self.provider.as_ref().ok_or(AccountError::InvalidToken)?;
+        let record = (self.trail.as_ref(), origin);
+        Box::pin(provider.authenticate(token, now, record)).await
     }
 
     /// The users of these ids, those that there are.
@@ -465,4 +472,21 @@ fn tolerate(given_back: Result<(), DbErr>) {
     if let Err(error) = given_back {
         tracing::warn!(%error, "tries could not be given back");
     }
+}
+
+/// Who stands behind the session that a token names: its user, until it has expired.
+fn caller(
+    subject: Subject,
+    session: Option<(Uuid, Millis)>,
+    now: DateTime<Utc>,
+) -> Result<Caller, AccountError> {
+    let (user_id, expires_at) = session.ok_or(AccountError::InvalidToken)?;
+    if user_id != subject.user_id || expires_at.0 <= now {
+        return Err(AccountError::InvalidToken);
+    }
+    Ok(Caller {
+        user_id,
+        session_id: subject.session_id,
+        expires_at: expires_at.0,
+    })
 }

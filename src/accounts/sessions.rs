@@ -1,6 +1,6 @@
 //! Sessions as requests are checked against them. One statement reads a session with its user and the
 //! user's connection, which is what most requests ask for next, and reads those of all requests that
-//! wait at the same time.
+//! wait at the same time. Sockets ask for more much later, if at all, and have their sessions read alone.
 
 use std::{
     collections::HashMap,
@@ -50,28 +50,52 @@ struct Row {
 }
 
 /// Reads sessions by id.
-pub(super) fn reader(database: DatabaseConnection) -> Gather<Uuid, Standing> {
-    let statements = Statements::new(database.get_database_backend());
+pub(super) fn alone(database: DatabaseConnection) -> Gather<Uuid, session::Model> {
+    reader(database, find, |session: session::Model| {
+        (session.id, session)
+    })
+}
+
+/// Reads sessions by id, with their users and the users' connections.
+pub(super) fn with_users(database: DatabaseConnection) -> Gather<Uuid, Standing> {
+    reader(database, find_with_users, |row: Row| (row.id, row.into()))
+}
+
+fn reader<R, V>(
+    database: DatabaseConnection,
+    find: Find,
+    entry: fn(R) -> (Uuid, V),
+) -> Gather<Uuid, V>
+where
+    R: FromQueryResult + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let statements = Statements::new(database.get_database_backend(), find);
     Gather::new(move |ids: Vec<Uuid>| {
         let (database, statement) = (database.clone(), statements.of(&padded(&ids)));
         async move {
-            let rows = Row::find_by_statement(statement).all(&database).await?;
-            Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+            let rows = R::find_by_statement(statement).all(&database).await?;
+            Ok(rows.into_iter().map(entry).collect())
         }
     })
 }
+
+/// Asks for sessions; the ids are the last of the values.
+type Find = fn(&[Uuid]) -> Select<session::Entity>;
 
 /// Statements by how many ids they ask for. To build one takes longer than to send it, and only its last
 /// values are others each time.
 struct Statements {
     backend: DbBackend,
+    find: Find,
     built: Mutex<HashMap<usize, Statement>>,
 }
 
 impl Statements {
-    fn new(backend: DbBackend) -> Self {
+    fn new(backend: DbBackend, find: Find) -> Self {
         Self {
             backend,
+            find,
             built: Mutex::default(),
         }
     }
@@ -81,7 +105,7 @@ impl Statements {
             let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
             let statement = built
                 .entry(ids.len())
-                .or_insert_with(|| select(ids).build(self.backend));
+                .or_insert_with(|| (self.find)(ids).build(self.backend));
             statement.clone()
         };
         if let Some(Values(values)) = &mut statement.values {
@@ -94,8 +118,11 @@ impl Statements {
     }
 }
 
-/// The ids are the last of its values.
-fn select(ids: &[Uuid]) -> Select<session::Entity> {
+fn find(ids: &[Uuid]) -> Select<session::Entity> {
+    session::Entity::find().filter(session::Column::Id.is_in(ids.iter().copied()))
+}
+
+fn find_with_users(ids: &[Uuid]) -> Select<session::Entity> {
     let user = session::Entity::belongs_to(user::Entity)
         .from(session::Column::UserId)
         .to(user::Column::Id);
@@ -163,13 +190,13 @@ mod tests {
     #[test]
     fn a_statement_that_is_used_again_asks_for_other_ids() {
         for backend in [DbBackend::Postgres, DbBackend::Sqlite] {
-            let statements = Statements::new(backend);
+            let statements = Statements::new(backend, find_with_users);
             for ids in [[1, 2], [3, 4], [5, 5]] {
                 let ids = ids.map(Uuid::from_u128);
-                assert_eq!(statements.of(&ids), select(&ids).build(backend));
+                assert_eq!(statements.of(&ids), find_with_users(&ids).build(backend));
             }
             let one = [Uuid::from_u128(6)];
-            assert_eq!(statements.of(&one), select(&one).build(backend));
+            assert_eq!(statements.of(&one), find_with_users(&one).build(backend));
         }
     }
 }

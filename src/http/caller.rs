@@ -12,18 +12,20 @@ use crate::{
 /// Tells whose session a token is, and when that session ends.
 pub trait Authenticator: Send + Sync + 'static {
     /// Whose session the token is. [`AccountError::InvalidToken`] means nobody's; any other error, that
-    /// it cannot be told now.
-    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>>;
+    /// it cannot be told now. `origin` is where the token comes from, for the audit trail.
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        origin: Origin,
+    ) -> BoxFuture<'a, Result<Caller, AccountError>>;
 
-    /// As [`Authenticator::authenticate`], with the user as they are now, where that costs nothing more.
-    /// `origin` is where the token comes from, for the audit trail.
+    /// As [`Authenticator::authenticate`], with the user as they are now, where that costs little more.
     fn visit<'a>(
         &'a self,
         token: &'a str,
         origin: Origin,
     ) -> BoxFuture<'a, Result<Visit, AccountError>> {
-        let _ = origin;
-        Box::pin(async move { Ok((self.authenticate(token).await?, None)) })
+        Box::pin(async move { Ok((self.authenticate(token, origin).await?, None)) })
     }
 
     /// Resolves once the caller's session has expired or was ended.
@@ -31,8 +33,12 @@ pub trait Authenticator: Send + Sync + 'static {
 }
 
 impl Authenticator for Accounts {
-    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>> {
-        Box::pin(self.authenticate(token))
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        origin: Origin,
+    ) -> BoxFuture<'a, Result<Caller, AccountError>> {
+        Box::pin(self.authenticate(token, origin))
     }
 
     fn visit<'a>(

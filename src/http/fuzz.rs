@@ -38,6 +38,7 @@ use super::{
 use crate::{
     accounts::{AccountError, Caller},
     ambient::Random,
+    audit,
     fuzzing::{CANARY, assert_no_canary},
     metrics::HttpMetrics,
 };
@@ -382,7 +383,11 @@ async fn talk(client: DuplexStream, input: Vec<u8>) -> Vec<u8> {
 struct Alice;
 
 impl Authenticator for Alice {
-    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>> {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        _: audit::Origin,
+    ) -> BoxFuture<'a, Result<Caller, AccountError>> {
         let caller = Caller {
             user_id: Uuid::from_u128(1),
             session_id: Uuid::from_u128(2),

@@ -120,8 +120,11 @@ impl<E: Executor> Gateway<E> {
         token: Option<SecretString>,
         origin: &Origin,
     ) -> Result<Option<Caller>, Refusal> {
-        let (caller, _) = self.visitor(token, origin).await?;
-        Ok(caller)
+        let Some(token) = token else {
+            return Ok(None);
+        };
+        let token = token.expose_secret();
+        known(self.authenticator.authenticate(token, origin.into()).await)
     }
 
     /// The same, with the user as they are now.
@@ -133,17 +136,9 @@ impl<E: Executor> Gateway<E> {
         let Some(token) = token else {
             return Ok((None, None));
         };
-        let visit = self
-            .authenticator
-            .visit(token.expose_secret(), origin.into());
-        match visit.await {
-            Ok((caller, profile)) => Ok((Some(caller), profile)),
-            Err(AccountError::InvalidToken) => Ok((None, None)),
-            Err(reason) => {
-                error!(%reason, "a session could not be looked up");
-                Err(Refusal::Unavailable)
-            }
-        }
+        let token = token.expose_secret();
+        let visit = known(self.authenticator.visit(token, origin.into()).await)?;
+        Ok(visit.map_or((None, None), |(caller, profile)| (Some(caller), profile)))
     }
 
     /// Counts a request that is refused before it is understood.
@@ -293,6 +288,18 @@ impl<E: Executor> Gateway<E> {
             open: self.metrics.stream(watch),
         };
         counted.boxed()
+    }
+}
+
+/// None for a token that is nobody's.
+fn known<T>(found: Result<T, AccountError>) -> Result<Option<T>, Refusal> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(AccountError::InvalidToken) => Ok(None),
+        Err(reason) => {
+            error!(%reason, "a session could not be looked up");
+            Err(Refusal::Unavailable)
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use entity::{session, user};
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller, PasswordParams, SignedIn},
     ambient::{Clock, Random},
+    audit::Origin,
     database,
 };
 use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
@@ -80,7 +81,10 @@ impl Fixture {
 
     async fn caller(&self, signed_in: &SignedIn) -> Caller {
         let token = signed_in.token.expose_secret();
-        self.accounts.authenticate(token).await.unwrap()
+        self.accounts
+            .authenticate(token, Origin::default())
+            .await
+            .unwrap()
     }
 
     async fn session_rows(&self) -> u64 {
@@ -213,7 +217,7 @@ async fn a_token_stops_working_when_its_session_ends() {
     fixture.accounts.sign_out(caller, CLIENT).await.unwrap();
     let result = fixture
         .accounts
-        .authenticate(signed_in.token.expose_secret())
+        .authenticate(signed_in.token.expose_secret(), Origin::default())
         .await;
     assert!(matches!(result, Err(AccountError::InvalidToken)));
     fixture.caller(&other).await;
@@ -244,7 +248,7 @@ async fn a_token_stops_working_when_its_time_is_up() {
     fixture.clock.advance(Duration::from_millis(1));
     let result = fixture
         .accounts
-        .authenticate(signed_in.token.expose_secret())
+        .authenticate(signed_in.token.expose_secret(), Origin::default())
         .await;
     assert!(matches!(result, Err(AccountError::InvalidToken)));
 }
@@ -253,7 +257,10 @@ async fn a_token_stops_working_when_its_time_is_up() {
 async fn what_is_no_token_is_refused() {
     let fixture = Fixture::new().await;
     for token in ["", "Bearer", "a.b.c", "....", &"a".repeat(1 << 20)] {
-        let result = fixture.accounts.authenticate(token).await;
+        let result = fixture
+            .accounts
+            .authenticate(token, Origin::default())
+            .await;
         assert!(matches!(result, Err(AccountError::InvalidToken)));
     }
 }
@@ -270,7 +277,9 @@ async fn tokens_of_another_secret_are_refused() {
         clock,
         Random::from_seed(2),
     );
-    let result = stranger.authenticate(signed_in.token.expose_secret()).await;
+    let result = stranger
+        .authenticate(signed_in.token.expose_secret(), Origin::default())
+        .await;
     assert!(matches!(result, Err(AccountError::InvalidToken)));
 }
 

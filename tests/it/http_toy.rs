@@ -22,6 +22,7 @@ use futures_util::{
 use intuned_gateway::{
     accounts::{AccountError, Caller},
     ambient::Random,
+    audit::Origin,
     http::{Authenticator, HttpSettings, Problem, RequestContext, Server, Service},
     metrics::HttpMetrics,
 };
@@ -70,7 +71,11 @@ impl Accounts {
 }
 
 impl Authenticator for Accounts {
-    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, AccountError>> {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        _: Origin,
+    ) -> BoxFuture<'a, Result<Caller, AccountError>> {
         let user = match token {
             ALICE => Uuid::from_u128(1),
             BOB => Uuid::from_u128(2),

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller},
     ambient::{Random, SystemClock},
+    audit::Origin,
     database,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
@@ -45,7 +46,7 @@ impl Fixture {
     }
 
     async fn caller(&self, token: &str) -> Option<Caller> {
-        match self.accounts.authenticate(token).await {
+        match self.accounts.authenticate(token, Origin::default()).await {
             Ok(caller) => Some(caller),
             Err(AccountError::InvalidToken) => None,
             Err(error) => panic!("{error}"),
@@ -370,7 +371,10 @@ async fn a_provider_that_is_away_is_missed_after_a_day() {
     assert!(fixture.accepts(&key.sign(&claims)).await);
     assert_eq!(fixture.provider.fetches(), 2);
     after(Duration::from_hours(1)).await;
-    let missed = fixture.accounts.authenticate(&key.sign(&claims)).await;
+    let missed = fixture
+        .accounts
+        .authenticate(&key.sign(&claims), Origin::default())
+        .await;
     assert!(matches!(missed, Err(AccountError::NoKeys)));
     fixture.provider.publish(&[&key]);
     after(Duration::from_secs(5)).await;
@@ -390,7 +394,7 @@ async fn what_is_no_set_of_keys_is_not_taken(#[case] answer: ResponseTemplate) {
     fixture.provider.answer_with(answer);
     let result = fixture
         .accounts
-        .authenticate(&key.sign(&fixture.claims()))
+        .authenticate(&key.sign(&fixture.claims()), Origin::default())
         .await;
     assert!(matches!(result, Err(AccountError::NoKeys)), "{result:?}");
 }
@@ -405,7 +409,7 @@ async fn redirects_are_not_followed() {
     fixture.provider.answer_with(redirect);
     let result = fixture
         .accounts
-        .authenticate(&key.sign(&fixture.claims()))
+        .authenticate(&key.sign(&fixture.claims()), Origin::default())
         .await;
     assert!(matches!(result, Err(AccountError::NoKeys)), "{result:?}");
     assert_eq!(elsewhere.fetches(), 0);
