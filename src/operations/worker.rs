@@ -135,10 +135,12 @@ impl Worker {
             self.bus.forget_driven(tracked.operation.id);
             return None;
         }
+        // What a look seldom comes to is boxed, here and below: ten thousand looks a second would find room
+        // for it, and move it about.
         match job {
-            Job::Start(credentials) => self.start(tracked, credentials).await,
+            Job::Start(credentials) => Box::pin(self.start(tracked, credentials)).await,
             Job::Look => self.look(tracked).await,
-            Job::Reload => self.reload(tracked).await,
+            Job::Reload => Box::pin(self.reload(tracked)).await,
         }
     }
 
@@ -271,7 +273,7 @@ impl Worker {
     /// Looks at the operation and writes down what changed.
     async fn look(&self, mut tracked: Tracked) -> Next {
         if tracked.outdated {
-            return self.reload(tracked).await;
+            return Box::pin(self.reload(tracked)).await;
         }
         let is_late = Instant::now() >= tracked.deadline;
         let unwritten = tracked.unwritten.take();
@@ -295,7 +297,7 @@ impl Worker {
             .and_then(|watch| watch.upstream_id.clone());
         match upstream_id {
             Some(id) => self.poll(tracked, &id).await,
-            None => self.ask_for_session(tracked).await,
+            None => Box::pin(self.ask_for_session(tracked)).await,
         }
     }
 
@@ -406,13 +408,10 @@ impl Worker {
                 return self.again(tracked, None);
             }
         };
-        match self
-            .store
-            .apply(&tracked.operation, next, Guard::Lease)
-            .await
-        {
+        let applying = self.store.apply(&tracked.operation, next, Guard::Lease);
+        match Box::pin(applying).await {
             Ok((operation, event)) => self.changed(tracked, operation, event),
-            Err(StoreError::Superseded) => self.reload(tracked).await,
+            Err(StoreError::Superseded) => Box::pin(self.reload(tracked)).await,
             Err(error) => {
                 tracing::error!(operation.id = %tracked.operation.id, %error, "a change could not be written; trying again");
                 tracked.faults = tracked.faults.saturating_add(1);
