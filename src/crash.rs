@@ -16,7 +16,7 @@ pub enum Point {
     StartUnderWay,
     /// Intuned confirmed the start.
     AfterStartAnswer,
-    /// In the transaction that writes Intuned's id of the creation, before its COMMIT.
+    /// Intuned's id of the creation is about to be written.
     BeforeUpstreamIdStored,
     /// A poll was sent, and no answer has come.
     Polling,

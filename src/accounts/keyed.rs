@@ -1,4 +1,5 @@
-//! Ids of what a table must not name: only who has the gateway's secret can make them.
+//! Codes that only who has the gateway's secret can make: of tokens, and as ids of what a table must not
+//! name.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};

@@ -21,7 +21,7 @@ pub fn is_one_statement(database: &impl ConnectionTrait) -> bool {
     database.get_database_backend() == DbBackend::Postgres
 }
 
-/// A write, and rows that are inserted exactly when it changes something.
+/// A write that changes one row at most, and rows that are inserted exactly when it does.
 #[derive(Debug)]
 pub struct Write {
     first: First,

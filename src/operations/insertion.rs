@@ -96,6 +96,10 @@ impl Store {
                 }
                 inserted => return inserted,
             }
+            // An earlier try may have been given up here and yet stand, after the last look for it.
+            if let Some(operation) = self.get(id).await? {
+                return Ok(self.found_inserted(operation));
+            }
             if let Some(key) = idempotency_key
                 && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
             {

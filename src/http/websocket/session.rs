@@ -317,10 +317,14 @@ impl<E: Executor> Session<E> {
     /// Waits for the peer to take the message, unless the session ends in the meantime.
     async fn write(&mut self, message: Message) -> Flow {
         let mut sending = SinkExt::send(&mut self.socket, message);
+        let (departures, is_open) = (&self.gateway.departures, !self.seldom.is_empty());
         loop {
             tokio::select! {
                 biased;
                 written = &mut sending => return written.map_err(|_| End::Gone),
+                () = async { departures.join().await }, if !is_open => {
+                    return Err(Close::Restart.into());
+                }
                 Some(event) = self.seldom.next() => match event {
                     Seldom::End(close) => return Err(close.into()),
                     // Whether the peer takes something is what tells now.

@@ -22,8 +22,12 @@ use tokio::{
 /// How Postgres tells that a COMMIT has taken effect.
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 const COMMITTED: &[u8] = b"COMMIT\0";
-/// How a statement begins that is committed by itself.
+/// How it tells that the connection is in no transaction: what was written before is committed.
+const OUTSIDE: &[u8] = b"Z\0\0\0\x05I";
+/// How a statement begins that writes, and is committed by itself where there is no transaction around it.
 const WRITE: &[u8] = b"WITH \"written\" AS (";
+/// How the names of prepared statements begin.
+const NAME: &[u8] = b"sqlx_s_";
 
 /// A proxy at a port of its own; clones share it.
 #[derive(Clone)]
@@ -38,7 +42,7 @@ struct Shared {
     /// Of a hundred connections, so many are reset when this changes.
     resets: watch::Sender<(u64, u32)>,
     away: AtomicBool,
-    /// Of a thousand acknowledgements of a COMMIT, so many never arrive.
+    /// Of a thousand acknowledgements of a COMMIT, or of a write that is one by itself, so many never arrive.
     commits_to_lose: AtomicU32,
     broken: AtomicU32,
     lost_commits: AtomicU32,
@@ -79,7 +83,8 @@ impl Proxy {
         self.shared.away.store(away, Relaxed);
     }
 
-    /// Of a thousand acknowledgements of a COMMIT, so many never arrive from now on.
+    /// Of a thousand acknowledgements of a COMMIT, or of a write that is committed by itself, so many never
+    /// arrive from now on.
     pub(crate) fn lose_commits(&self, share: u32) {
         self.shared.commits_to_lose.store(share, Relaxed);
     }
@@ -130,8 +135,9 @@ impl Shared {
             if length == 0 {
                 return Ok(());
             }
-            let committed = find(&buffer[..length], COMMITTED).is_some();
-            let committed = writes.swap(false, Relaxed) || committed;
+            let said = &buffer[..length];
+            let written = writes.swap(false, Relaxed) && said.ends_with(OUTSIDE);
+            let committed = written || find(said, COMMITTED).is_some();
             if committed && self.draw(self.commits_to_lose.load(Relaxed), 1000) {
                 self.broken.fetch_add(1, Relaxed);
                 self.lost_commits.fetch_add(1, Relaxed);
@@ -176,10 +182,11 @@ async fn copy_requests(
         }
         if let Some(statement) = find(said, WRITE) {
             // It is prepared: its name and a zero stand in front of it, and between zeros where it is bound.
-            let before = said[..statement].strip_suffix(b"\0").unwrap_or_default();
-            let of_a_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-            let name = before.rsplit(|byte| !of_a_name(byte)).next();
-            bindings.push([b"\0", name.unwrap_or_default(), b"\0"].concat());
+            let before = &said[..statement];
+            let name = before
+                .windows(NAME.len())
+                .rposition(|window| window == NAME);
+            bindings.push([b"\0", &before[name.unwrap_or_default()..]].concat());
         }
         to.write_all(said).await?;
     }
