@@ -189,14 +189,19 @@ mod tests {
 
     #[test]
     fn a_statement_that_is_used_again_asks_for_other_ids() {
-        for backend in [DbBackend::Postgres, DbBackend::Sqlite] {
-            let statements = Statements::new(backend, find_with_users);
+        for (backend, find) in [
+            (DbBackend::Postgres, find as Find),
+            (DbBackend::Postgres, find_with_users),
+            (DbBackend::Sqlite, find),
+            (DbBackend::Sqlite, find_with_users),
+        ] {
+            let statements = Statements::new(backend, find);
             for ids in [[1, 2], [3, 4], [5, 5]] {
                 let ids = ids.map(Uuid::from_u128);
-                assert_eq!(statements.of(&ids), find_with_users(&ids).build(backend));
+                assert_eq!(statements.of(&ids), find(&ids).build(backend));
             }
             let one = [Uuid::from_u128(6)];
-            assert_eq!(statements.of(&one), find_with_users(&one).build(backend));
+            assert_eq!(statements.of(&one), find(&one).build(backend));
         }
     }
 }
