@@ -44,7 +44,7 @@ struct Row {
 }
 
 impl Write {
-    /// Changes rows.
+    /// Changes a row.
     pub fn update(update: UpdateStatement) -> Self {
         Self::new(First::Update(update))
     }

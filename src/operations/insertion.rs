@@ -76,10 +76,8 @@ impl Store {
         idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<Inserted, StoreError> {
-        if let Some(key) = idempotency_key
-            && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
-        {
-            return Ok(Inserted::Repeat(repeated));
+        if let Some(repeated) = self.repeated(id, user_id, idempotency_key).await? {
+            return Ok(repeated);
         }
         for attempt in 0..INSERT_TRIES {
             let inserted = match attempt {
@@ -100,10 +98,8 @@ impl Store {
             if let Some(operation) = self.get(id).await? {
                 return Ok(self.found_inserted(operation));
             }
-            if let Some(key) = idempotency_key
-                && let Some(repeated) = self.by_idempotency_key(user_id, key).await?
-            {
-                return Ok(Inserted::Repeat(repeated));
+            if let Some(repeated) = self.repeated(id, user_id, idempotency_key).await? {
+                return Ok(repeated);
             }
             if let Some(busy) = self.in_flight(user_id).await? {
                 return Ok(Inserted::Busy(busy.id));
@@ -111,6 +107,26 @@ impl Store {
             // It has ended since.
         }
         Err(StoreError::Superseded)
+    }
+
+    /// What the key has begun before: by an earlier try of the same wish, perhaps.
+    async fn repeated(
+        &self,
+        id: Uuid,
+        user_id: Uuid,
+        idempotency_key: Option<&str>,
+    ) -> Result<Option<Inserted>, StoreError> {
+        let Some(key) = idempotency_key else {
+            return Ok(None);
+        };
+        let repeated = self.by_idempotency_key(user_id, key).await?;
+        Ok(repeated.map(|operation| {
+            if operation.id == id {
+                self.found_inserted(operation)
+            } else {
+                Inserted::Repeat(operation)
+            }
+        }))
     }
 
     async fn insert_row(
