@@ -75,9 +75,7 @@ impl<'a> Call<'a> {
 /// Sends calls, each exactly once.
 pub(super) struct Transport {
     http: Client,
-    base_url: Url,
-    workspace_id: String,
-    project_name: String,
+    project_url: Result<Url, IntunedError>,
     api_key: HeaderValue,
     clock: Arc<dyn Clock>,
     metrics: IntunedMetrics,
@@ -86,7 +84,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(
-        config: IntunedConfig,
+        config: &IntunedConfig,
         clock: Arc<dyn Clock>,
         metrics: IntunedMetrics,
     ) -> Result<Self, reqwest::Error> {
@@ -97,7 +95,7 @@ impl Transport {
                 env!("CARGO_PKG_VERSION")
             ))
             .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
             // Shorter than the whole, so that it is this one that ends a connect that hangs.
             .connect_timeout(LONGEST_CONNECT.min(config.request_timeout / 2))
@@ -107,11 +105,9 @@ impl Transport {
             .pool_idle_timeout(LONGEST_IDLE)
             .build()?;
         Ok(Self {
-            api_key: api_key_header(&http, &config)?,
+            api_key: api_key_header(&http, config)?,
             http,
-            base_url: config.base_url,
-            workspace_id: config.workspace_id,
-            project_name: config.project_name,
+            project_url: project_url(config),
             clock,
             metrics,
             held_until: Mutex::new(None),
@@ -171,19 +167,9 @@ impl Transport {
             // No object can have such an id.
             return Err(IntunedError::NotFound);
         }
-        let project = [
-            self.workspace_id.as_str(),
-            "projects",
-            self.project_name.as_str(),
-        ];
-        if !project.into_iter().all(is_usable_id) {
-            return Err(IntunedError::Refused { status: 404 });
-        }
-        let mut url = self.base_url.clone();
+        let mut url = self.project_url.clone()?;
         url.path_segments_mut()
             .map_err(|()| IntunedError::Unreachable)?
-            .pop_if_empty()
-            .extend(project)
             .extend(path);
         Ok(url)
     }
@@ -221,11 +207,22 @@ impl Transport {
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport")
-            .field("workspace_id", &self.workspace_id)
-            .field("project_name", &self.project_name)
-            .finish_non_exhaustive()
+        f.debug_struct("Transport").finish_non_exhaustive()
     }
+}
+
+/// Where all of the project's calls begin.
+fn project_url(config: &IntunedConfig) -> Result<Url, IntunedError> {
+    let project = [&config.workspace_id, "projects", &config.project_name];
+    if !project.into_iter().all(is_usable_id) {
+        return Err(IntunedError::Refused { status: 404 });
+    }
+    let mut url = config.base_url.clone();
+    url.path_segments_mut()
+        .map_err(|()| IntunedError::Unreachable)?
+        .pop_if_empty()
+        .extend(project);
+    Ok(url)
 }
 
 /// Goes through a request that is never sent, so that a key that cannot be a header is an error of

@@ -1,7 +1,7 @@
 //! The one poller of the process: drives all of its operations from a delay queue, with bounded
 //! concurrency. Who follows an operation makes no difference to it.
 
-use std::{collections::HashMap, mem, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::HashMap, mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
@@ -58,21 +58,21 @@ enum Meanwhile {
 /// Drives operations until told to stop.
 #[derive(Debug)]
 pub(super) struct Poller {
-    worker: Worker,
+    worker: Arc<Worker>,
     commands: mpsc::Receiver<Command>,
     max_jobs: usize,
     queue: DelayQueue<Uuid>,
-    waiting: HashMap<Uuid, (delay_queue::Key, Tracked)>,
+    waiting: HashMap<Uuid, (delay_queue::Key, Box<Tracked>)>,
     busy: HashMap<Uuid, Meanwhile>,
-    jobs: JoinSet<(Uuid, Next)>,
+    jobs: JoinSet<(Box<Tracked>, Next)>,
     /// Apart from the others, which they must not hold up: a start may wait for half a minute.
-    starts: JoinSet<(Uuid, Next)>,
+    starts: JoinSet<(Box<Tracked>, Next)>,
 }
 
 impl Poller {
     pub(super) fn new(worker: Worker, commands: mpsc::Receiver<Command>, max_jobs: usize) -> Self {
         Self {
-            worker,
+            worker: Arc::new(worker),
             commands,
             max_jobs,
             queue: DelayQueue::new(),
@@ -106,7 +106,7 @@ impl Poller {
                 let trail = trail.branch(span(operation.id, trail.request_id()));
                 let lost = Failure::start_lost();
                 let tracked = Tracked::new(operation, lost, &self.worker.store, trail);
-                self.work(tracked, Job::Start(credentials));
+                self.work(Box::new(tracked), Job::Start(credentials));
             }
             Command::Recover(operation) => self.recover(operation),
             Command::Lapsed => self.lapse(),
@@ -153,7 +153,7 @@ impl Poller {
         // Spread, so that a restart does not end in one burst of polls.
         let within = self.worker.pace.poll_interval.max(Duration::from_secs(1));
         let pause = self.worker.store.random.jitter(within / 2, 1.0);
-        self.wait(tracked, pause);
+        self.wait(Box::new(tracked), pause);
     }
 
     fn look(&mut self, due: &delay_queue::Expired<Uuid>) {
@@ -165,14 +165,15 @@ impl Poller {
         }
     }
 
-    fn put_back(&mut self, (id, next): (Uuid, Next)) {
+    fn put_back(&mut self, (tracked, next): (Box<Tracked>, Next)) {
+        let id = tracked.operation.id;
         let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
         match (meanwhile, next) {
             (Meanwhile::Recovered(operation), _) => self.recover(operation),
             // Only a start is kept by its owner.
-            (Meanwhile::Lapsed, Some((tracked, _))) => self.work(tracked, Job::Reload),
-            (Meanwhile::Nothing, Some((tracked, pause))) => self.wait(tracked, pause),
-            (Meanwhile::Changed, Some((tracked, pause))) => {
+            (Meanwhile::Lapsed, Some(_)) => self.work(tracked, Job::Reload),
+            (Meanwhile::Nothing, Some(pause)) => self.wait(tracked, pause),
+            (Meanwhile::Changed, Some(pause)) => {
                 self.wait(tracked, pause);
                 self.obey(Command::Changed(id));
             }
@@ -181,15 +182,15 @@ impl Poller {
         }
     }
 
-    fn wait(&mut self, tracked: Tracked, pause: Duration) {
+    fn wait(&mut self, tracked: Box<Tracked>, pause: Duration) {
         let id = tracked.operation.id;
         let key = self.queue.insert(id, pause);
         self.waiting.insert(id, (key, tracked));
     }
 
-    fn work(&mut self, tracked: Tracked, job: Job) {
+    fn work(&mut self, mut tracked: Box<Tracked>, job: Job) {
         let id = tracked.operation.id;
-        let worker = self.worker.clone();
+        let worker = Arc::clone(&self.worker);
         self.busy.insert(id, Meanwhile::Nothing);
         let jobs = match job {
             Job::Start(_) => &mut self.starts,
@@ -197,16 +198,16 @@ impl Poller {
         };
         let trail = tracked.trail.clone();
         jobs.spawn(trail.follow(async move {
-            let spare = tracked.clone();
-            let next = AssertUnwindSafe(worker.work(tracked, job))
+            let next = AssertUnwindSafe(worker.work(&mut tracked, job))
                 .catch_unwind()
                 .await;
             // A defect that one operation brings out must not take the others down with it.
             let next = next.unwrap_or_else(|_| {
                 tracing::error!(operation.id = %id, "a panic while working on an operation");
-                Some((spare, AFTER_PANIC))
+                tracked.outdated = true;
+                Some(AFTER_PANIC)
             });
-            (id, next)
+            (tracked, next)
         }));
     }
 

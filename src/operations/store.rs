@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use entity::{Millis, connection, connection::Service, operation, operation_event};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, QueryFilter, QueryOrder, QueryTrait, sea_query::OnConflict,
+    EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait, sea_query::OnConflict,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -82,7 +82,7 @@ pub(super) enum Guard<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub(super) database: DatabaseConnection,
-    pub(super) by_id: Gather<Uuid, operation::Model>,
+    pub(super) by_id: ById,
     pub(super) replica: Uuid,
     pub(super) timeout: TimeDelta,
     pub(super) clock: Arc<dyn Clock>,
@@ -293,7 +293,7 @@ impl Store {
 
     /// One operation; none when there is none of that id.
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Operation>, StoreError> {
-        let row = self.by_id.one(id).await?;
+        let row = self.by_id.one(id).await?.transpose()?;
         Ok(row.map(Operation::try_from).transpose()?)
     }
 
@@ -347,16 +347,26 @@ impl Store {
     }
 }
 
-/// Reads operations by id.
-pub(super) fn by_id(database: DatabaseConnection) -> Gather<Uuid, operation::Model> {
+/// Reads operations by id together. One row that makes no sense is an error to those alone who ask for it.
+pub(super) type ById = Gather<Uuid, Result<operation::Model, DbErr>>;
+
+/// [`ById`] from this database.
+pub(super) fn by_id(database: DatabaseConnection) -> ById {
     Gather::new(move |ids: Vec<Uuid>| {
         let database = database.clone();
         async move {
             let found = operation::Entity::find()
                 .filter(operation::Column::Id.is_in(padded(&ids)))
-                .all(&database)
-                .await?;
-            Ok(found.into_iter().map(|row| (row.id, row)).collect())
+                .into_query();
+            let rows = database.query_all(&found).await?;
+            rows.iter()
+                .map(|row| {
+                    Ok((
+                        row.try_get("", "id")?,
+                        operation::Model::from_query_result(row, ""),
+                    ))
+                })
+                .collect()
         }
     })
 }

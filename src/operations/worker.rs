@@ -36,7 +36,7 @@ const JITTER: f64 = 0.1;
 
 /// An operation that this replica drives, and what is remembered of it between two looks. Losing
 /// the latter in a crash costs nothing but time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) operation: Operation,
     /// When it is given up.
@@ -109,11 +109,11 @@ enum NotStarted {
     Failed(#[from] IntunedError),
 }
 
-/// An operation to look at again, and after which pause.
-pub(super) type Next = Option<(Tracked, Duration)>;
+/// After which pause an operation is to be looked at again, if at all.
+pub(super) type Next = Option<Duration>;
 
 /// What all operations of a replica share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Worker {
     pub(super) store: Store,
     pub(super) bus: Bus,
@@ -129,7 +129,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Does one job for one operation.
-    pub(super) async fn work(&self, tracked: Tracked, job: Job) -> Next {
+    pub(super) async fn work(&self, tracked: &mut Tracked, job: Job) -> Next {
         // Somebody else may drive it by now, and finds all of it in the table, but for credentials.
         if !matches!(job, Job::Start(_)) && !self.heart.beats() {
             self.bus.forget_driven(tracked.operation.id);
@@ -145,8 +145,8 @@ impl Worker {
     }
 
     /// Hands the credentials to Intuned, once, and forgets them.
-    async fn start(&self, tracked: Tracked, credentials: Credentials) -> Next {
-        let observation = match self.hand_over(&tracked, credentials).await {
+    async fn start(&self, tracked: &mut Tracked, credentials: Credentials) -> Next {
+        let observation = match self.hand_over(tracked, credentials).await {
             Ok(upstream_id) => return self.confirm(tracked, upstream_id).await,
             Err(NotStarted::Superseded) => {
                 tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
@@ -174,7 +174,7 @@ impl Worker {
 
     /// Writes down Intuned's id of the creation, for as long as that takes: it holds whoever drives the
     /// operation by now, and nobody else knows it.
-    async fn confirm(&self, tracked: Tracked, upstream_id: String) -> Next {
+    async fn confirm(&self, tracked: &mut Tracked, upstream_id: String) -> Next {
         let by_itself = Origin::default();
         let mut current = tracked.operation.clone();
         let mut attempt = 0;
@@ -271,7 +271,7 @@ impl Worker {
     }
 
     /// Looks at the operation and writes down what changed.
-    async fn look(&self, mut tracked: Tracked) -> Next {
+    async fn look(&self, tracked: &mut Tracked) -> Next {
         if tracked.outdated {
             return Box::pin(self.reload(tracked)).await;
         }
@@ -301,7 +301,7 @@ impl Worker {
         }
     }
 
-    async fn poll(&self, mut tracked: Tracked, upstream_id: &str) -> Next {
+    async fn poll(&self, tracked: &mut Tracked, upstream_id: &str) -> Next {
         let polling = self.intuned.create_result(upstream_id);
         let polled = crash::during(Point::Polling, polling).await;
         self.store.metrics.polled(counts::poll_result(&polled));
@@ -312,7 +312,7 @@ impl Worker {
                 }
                 tracked.faults = 0;
                 tracked.missing = 0;
-                let observation = self.heed(&tracked, result);
+                let observation = self.heed(tracked, result);
                 self.take(tracked, observation).await
             }
             Err(IntunedError::NotFound) => {
@@ -321,7 +321,7 @@ impl Worker {
                     return self.take(tracked, Observation::Forgotten).await;
                 }
                 self.progress(
-                    &tracked,
+                    tracked,
                     "Intuned does not find the sign-in; looking again.".into(),
                 );
                 self.again(tracked, None)
@@ -354,7 +354,7 @@ impl Worker {
     }
 
     /// For want of an upstream id: the session that was to be made tells how far it is.
-    async fn ask_for_session(&self, mut tracked: Tracked) -> Next {
+    async fn ask_for_session(&self, tracked: &mut Tracked) -> Next {
         if tracked.operation.kind == Kind::Reconnect {
             // Its old session would answer for itself.
             let lost = Observation::StartFailed(tracked.lost.clone());
@@ -380,7 +380,7 @@ impl Worker {
     }
 
     /// Intuned could not be asked: whatever the reason, that says nothing about the sign-in.
-    fn fault(&self, mut tracked: Tracked, error: &IntunedError) -> Next {
+    fn fault(&self, tracked: &mut Tracked, error: &IntunedError) -> Next {
         let operation_id = tracked.operation.id;
         if matches!(error, IntunedError::Unauthorized | IntunedError::Forbidden) {
             tracing::error!(operation.id = %operation_id, %error, "sign-ins wait: Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");
@@ -389,18 +389,18 @@ impl Worker {
         }
         tracked.faults = tracked.faults.saturating_add(1);
         self.progress(
-            &tracked,
+            tracked,
             "Intuned cannot be asked just now; trying again.".into(),
         );
         self.again(tracked, error.retry_after())
     }
 
     /// Writes down what the observation changes, and says when to look again.
-    async fn take(&self, mut tracked: Tracked, observation: Observation) -> Next {
+    async fn take(&self, tracked: &mut Tracked, observation: Observation) -> Next {
         let next = match observe(&tracked.operation.state, observation.clone()) {
             Ok(Some(next)) => next,
             Ok(None) => {
-                self.progress(&tracked, tracked.operation.state.message());
+                self.progress(tracked, tracked.operation.state.message());
                 return self.again(tracked, None);
             }
             Err(error) => {
@@ -422,7 +422,7 @@ impl Worker {
     }
 
     /// Tells of a change that was written down, and says when to look again.
-    fn changed(&self, mut tracked: Tracked, operation: Operation, event: Event) -> Next {
+    fn changed(&self, tracked: &mut Tracked, operation: Operation, event: Event) -> Next {
         log_change(&operation);
         counts::ended(&self.store.metrics, &operation);
         self.bus.note_driven(&operation);
@@ -443,7 +443,7 @@ impl Worker {
     }
 
     /// Goes on with what the table says: somebody else has written.
-    async fn reload(&self, mut tracked: Tracked) -> Next {
+    async fn reload(&self, tracked: &mut Tracked) -> Next {
         match self.store.get(tracked.operation.id).await {
             Ok(Some(operation)) => {
                 let operation = self.bus.with_polls(operation);
@@ -482,7 +482,7 @@ impl Worker {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "what jobs end with")]
-    fn again(&self, tracked: Tracked, retry_after: Option<Duration>) -> Next {
+    fn again(&self, tracked: &Tracked, retry_after: Option<Duration>) -> Next {
         let state = &tracked.operation.state;
         let mut pause = match state {
             State::Starting => pace::settling_pause(tracked.looks, self.pace.first_look),
@@ -499,7 +499,7 @@ impl Worker {
         if !(left.is_zero() && waits_for_database) {
             pause = pause.min(left);
         }
-        Some((tracked, pause))
+        Some(pause)
     }
 
     /// For how long Intuned asked to be left alone.

@@ -1,9 +1,13 @@
 //! Connecting an account, from a client's request to Intuned's wire and back.
 
 use chrono::{DateTime, Utc};
+use entity::operation;
 use intuned_gateway::simulator::{Call, Fault, SimulatedGeneration};
 use rstest::rstest;
+use sea_orm::{ColumnTrait, Database, EntityTrait, QueryFilter, sea_query::Expr};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::{Api, Backend, Setup, TestApp, eventually};
 
@@ -515,5 +519,36 @@ async fn a_second_gateway_on_one_file_is_refused() {
         error.to_string().contains("another gateway uses"),
         "{error}"
     );
+    app.finish().await;
+}
+
+/// What is asked for together is read together.
+#[rstest]
+#[tokio::test]
+async fn an_operation_that_makes_no_sense_is_an_error_by_itself(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let broken = connect_admin(&app, &user).await;
+    let whole = connect_admin(&app, &user).await;
+    let url = app.config.database_url.expose_secret();
+    let database = Database::connect(url).await.unwrap();
+    let column = operation::Column::Status;
+    operation::Entity::update_many()
+        .col_expr(column, Expr::value("PAUSED"))
+        .filter(operation::Column::Id.eq(id(&broken).parse::<Uuid>().unwrap()))
+        .exec(&database)
+        .await
+        .unwrap();
+
+    let query = "query($broken: ID!, $whole: ID!) \
+                 { broken: operation(id: $broken) { status } whole: operation(id: $whole) { status } }";
+    let variables = json!({ "broken": id(&broken), "whole": id(&whole) });
+    let answer = user.send(query, variables).await;
+    assert_eq!(answer["data"]["whole"]["status"], "DONE", "{answer:#}");
+    assert_eq!(answer["data"]["broken"], Value::Null);
+    assert_eq!(answer["errors"][0]["path"], json!(["broken"]));
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 1);
     app.finish().await;
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use entity::{audit_event, operation, operation_event};
+use entity::{audit_event, operation, operation_event, user};
 use intuned_gateway::simulator::{Call, Fault, PASSCODE};
 use rand::{SeedableRng, rngs::StdRng};
 use rstest::rstest;
 use rustix::process::Signal;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder,
+    QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use crate::support::{
     API_KEY, Api, Backend, Process, Proxy, Setup, TestApp, eventually,
     process::{self, Settings},
     socket::{DEADLINE, Socket},
+    waiting,
 };
 
 /// Whatever a dead replica drove is driven by another one within this time.
@@ -294,6 +295,44 @@ async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_n
     })
     .await;
     assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    gateway.stop().await;
+    app.finish().await;
+}
+
+/// The server does not notice that a connection is gone while its statement waits for a lock.
+#[rstest]
+#[tokio::test]
+async fn an_operation_that_is_inserted_after_its_connection_broke_is_started_once(
+    #[values(json!({}), json!({ "idempotencyKey": "k" }))] mut input: Value,
+) {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let user = user.at(&gateway.ready().await);
+    let database = database(&app).await;
+    let lock = database.begin().await.unwrap();
+    let locked = user::Entity::find().lock_exclusive();
+    locked.one(&lock).await.unwrap();
+
+    input["username"] = json!("Admin");
+    input["password"] = json!("admin123");
+    let trouble = async {
+        let [broken] = waiting(&database, &[]).await;
+        proxy.reset(100);
+        let [_again] = waiting(&database, &[broken]).await;
+        lock.rollback().await.unwrap();
+    };
+    let (told, ()) = tokio::join!(user.connect_with(input), trouble);
+    let told = &told["data"]["connectOrangeHrm"]["operation"];
+    assert_eq!(told["status"], "STARTING", "{told:#}");
+    eventually("done", async || {
+        user.operation(id(told)).await["status"] == "DONE"
+    })
+    .await;
+    assert_eq!(app.intuned.calls(Call::CreateStart), 1);
+    let (_, events) = rows(&database).await;
+    assert_eq!(events.first().unwrap().sequence, 1);
     gateway.stop().await;
     app.finish().await;
 }

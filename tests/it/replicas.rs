@@ -10,14 +10,14 @@ use intuned_gateway::{
 };
 use rstest::rstest;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, Database, DatabaseConnection, DbBackend, EntityTrait,
-    PaginatorTrait, QueryFilter, QuerySelect, Set, Statement, TransactionTrait, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    QueryFilter, QuerySelect, Set, TransactionTrait, sea_query::Expr,
 };
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::{Backend, Setup, TestApp, eventually};
+use crate::support::{Backend, Setup, TestApp, eventually, waiting};
 
 fn id(operation: &Value) -> &str {
     operation["id"].as_str().unwrap()
@@ -287,25 +287,6 @@ async fn of_two_answers_at_once_one_is_sent_although_a_connection_breaks() {
     assert_eq!(app.intuned.calls(Call::CreateResume), 1);
     second.finish().await;
     app.finish().await;
-}
-
-/// The processes of the server that wait for a lock, once they are so many, none of them one of `but`.
-async fn waiting<const COUNT: usize>(database: &DatabaseConnection, but: &[i32]) -> [i32; COUNT] {
-    let query = "SELECT pid FROM pg_stat_activity \
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    loop {
-        let statement = Statement::from_string(DbBackend::Postgres, query);
-        let rows = database.query_all_raw(statement).await.unwrap();
-        let pids: Vec<i32> = rows
-            .iter()
-            .map(|row| row.try_get("", "pid").unwrap())
-            .filter(|pid| !but.contains(pid))
-            .collect();
-        if let Ok(pids) = pids.try_into() {
-            return pids;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// The machine's clock, wrong by so many minutes.

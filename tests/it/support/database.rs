@@ -1,6 +1,8 @@
 //! A fresh database for each test.
 
-use sea_orm::{ConnectionTrait, Database};
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -58,4 +60,26 @@ async fn create_postgres_database() -> SecretString {
     let mut url: url::Url = server.parse().unwrap();
     url.set_path(&name);
     url.to_string().into()
+}
+
+/// The processes of the server that wait for a lock, once they are so many, none of them one of `but`.
+pub(crate) async fn waiting<const COUNT: usize>(
+    database: &DatabaseConnection,
+    but: &[i32],
+) -> [i32; COUNT] {
+    let query = "SELECT pid FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    loop {
+        let statement = Statement::from_string(DbBackend::Postgres, query);
+        let rows = database.query_all_raw(statement).await.unwrap();
+        let pids: Vec<i32> = rows
+            .iter()
+            .map(|row| row.try_get("", "pid").unwrap())
+            .filter(|pid| !but.contains(pid))
+            .collect();
+        if let Ok(pids) = pids.try_into() {
+            return pids;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) use api::Api;
 pub(crate) use app::{Setup, TestApp};
 pub(crate) use canaries::API_KEY;
 pub(crate) use collector::Collector;
-pub(crate) use database::{Backend, TestDatabase};
+pub(crate) use database::{Backend, TestDatabase, waiting};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
