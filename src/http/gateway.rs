@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use async_graphql::{Executor, Request, Response, parser::types::OperationType};
+use async_graphql::{Executor, Request, Response, Variables, parser::types::OperationType};
 use axum::http::HeaderMap;
 use futures_util::{
     FutureExt, Stream, StreamExt,
@@ -80,7 +80,7 @@ impl From<&Origin> for audit::Origin {
 
 /// An operation that is ready to run.
 pub(crate) struct Operation {
-    request: Request,
+    variables: Variables,
     context: RequestContext,
     series: Arc<RequestSeries>,
     pub(crate) kind: OperationType,
@@ -110,6 +110,15 @@ impl Operation {
     /// Whether it checks a secret, of which there is one for each request.
     pub(crate) fn checks_secret(&self) -> bool {
         self.kind == OperationType::Mutation && self.document.checks_secret
+    }
+
+    /// For the schema.
+    fn into_request(self) -> Request {
+        let mut request = Request::new(String::new());
+        request.variables = self.variables;
+        request.operation_name = self.name;
+        request.set_parsed_query(self.document.executable.clone());
+        request.data(self.context)
     }
 }
 
@@ -171,14 +180,10 @@ impl<E: Executor> Gateway<E> {
         let checked = self.documents.check(&document, operation_name.as_deref())?;
         let series = self.metrics.series(checked.operation, checked.root_field());
         checked.coerce(&mut variables)?;
-        let mut request = Request::new(String::new());
-        request.variables = variables;
-        request.operation_name.clone_from(&checked.name);
         let context = RequestContext::new(caller, origin.request_id.clone(), origin.peer)
             .for_document(&checked.document);
-        request.set_parsed_query(checked.document.executable.clone());
         Ok(Operation {
-            request,
+            variables,
             context,
             series,
             kind: checked.operation,
@@ -214,31 +219,11 @@ impl<E: Executor> Gateway<E> {
         operation: Operation,
         limit: Duration,
     ) -> Result<Answer, Refusal> {
-        let Operation {
-            request,
-            context,
-            series,
-            document,
-            ..
-        } = operation;
-        let request_id = context.request_id.clone();
-        let mut running = series.begin();
-        let request = request.data(context.remembering_statuses());
-        // Boxed, because it is large and would be moved several times.
-        let execution: BoxFuture<'_, Response> = match &document.introspection {
-            None => Box::pin(self.executor.execute(request)),
-            Some(introspection) => {
-                let executing = self.executor.execute(request);
-                Box::pin(self.introspections.answer(introspection, executing))
-            }
-        };
-        let execution = AssertUnwindSafe(execution)
-            .catch_unwind()
-            .instrument(series.span());
-        let executed = match tokio::time::timeout(limit, execution).await {
-            Ok(Ok(response)) => Ok(Answer::from(response)),
-            Ok(Err(_)) => Err(panicked(&request_id)),
-            Err(_) => Err(Refusal::ExecutionTimeout),
+        let document = Arc::clone(&operation.document);
+        let mut running = operation.series.begin();
+        let executed = match self.introspections.kept(document.introspection.as_ref()) {
+            Some(response) => Ok(Answer::from(response)),
+            None => self.run(operation, limit).await,
         };
         match &executed {
             Ok(answer) => {
@@ -250,6 +235,25 @@ impl<E: Executor> Gateway<E> {
             Err(refusal) => running.answered(Some(refusal.code())),
         }
         executed
+    }
+
+    async fn run(&self, mut operation: Operation, limit: Duration) -> Result<Answer, Refusal> {
+        operation.context = operation.context.remembering_statuses();
+        let document = Arc::clone(&operation.document);
+        let request_id = operation.context.request_id.clone();
+        let span = operation.series.span();
+        let executing = self.executor.execute(operation.into_request());
+        // Boxed, because it is large and would be moved several times.
+        let execution: BoxFuture<'_, Response> = match &document.introspection {
+            None => Box::pin(executing),
+            Some(introspection) => Box::pin(self.introspections.answer(introspection, executing)),
+        };
+        let execution = AssertUnwindSafe(execution).catch_unwind().instrument(span);
+        match tokio::time::timeout(limit, execution).await {
+            Ok(Ok(response)) => Ok(Answer::from(response)),
+            Ok(Err(_)) => Err(panicked(&request_id)),
+            Err(_) => Err(Refusal::ExecutionTimeout),
+        }
     }
 
     /// Runs any operation as a stream of answers, on the connection that `watch` is of: one answer for
@@ -267,14 +271,10 @@ impl<E: Executor> Gateway<E> {
             };
             return stream::once(execution).boxed();
         }
-        let Operation {
-            request,
-            context,
-            series,
-            ..
-        } = operation;
-        let request_id = context.request_id.clone();
-        let responses = self.executor.execute_stream(request.data(context), None);
+        let series = Arc::clone(&operation.series);
+        let request_id = operation.context.request_id.clone();
+        let request = operation.into_request();
+        let responses = self.executor.execute_stream(request, None);
         let answers =
             AssertUnwindSafe(responses)
                 .catch_unwind()

@@ -48,12 +48,12 @@ impl Introspections {
     ) -> Response {
         let mut execution = pin!(execution);
         loop {
-            if let Some(kept) = self.kept(introspection) {
+            if let Some(kept) = self.kept(Some(introspection)) {
                 return kept;
             }
             let turn = self.turn.acquire().await;
             // Somebody else may have asked the same just now.
-            if let Some(kept) = self.kept(introspection) {
+            if let Some(kept) = self.kept(Some(introspection)) {
                 return kept;
             }
             let polled = poll_fn(|cx| Poll::Ready(execution.as_mut().poll(cx))).await;
@@ -66,8 +66,9 @@ impl Introspections {
         }
     }
 
-    fn kept(&self, introspection: &Introspection) -> Option<Response> {
-        let Introspection::Alone(hash) = introspection else {
+    /// What was answered to the same before.
+    pub(crate) fn kept(&self, introspection: Option<&Introspection>) -> Option<Response> {
+        let Some(Introspection::Alone(hash)) = introspection else {
             return None;
         };
         Some(Response::new(Value::Binary(self.kept.get(hash)?)))

@@ -56,7 +56,7 @@ impl IntunedClient {
             api: config.api,
             run_poll_interval: config.run_poll_interval,
             random,
-            transport: Arc::new(Transport::new(&config, clock, metrics)?),
+            transport: Arc::new(Transport::new(config, clock, metrics)?),
         })
     }
 

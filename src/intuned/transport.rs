@@ -84,7 +84,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(
-        config: &IntunedConfig,
+        config: IntunedConfig,
         clock: Arc<dyn Clock>,
         metrics: IntunedMetrics,
     ) -> Result<Self, reqwest::Error> {
@@ -105,7 +105,7 @@ impl Transport {
             .pool_idle_timeout(LONGEST_IDLE)
             .build()?;
         Ok(Self {
-            api_key: api_key_header(&http, config)?,
+            api_key: api_key_header(&http, &config)?,
             http,
             project_url: project_url(config),
             clock,
@@ -212,12 +212,12 @@ impl fmt::Debug for Transport {
 }
 
 /// Where all of the project's calls begin.
-fn project_url(config: &IntunedConfig) -> Result<Url, IntunedError> {
+fn project_url(config: IntunedConfig) -> Result<Url, IntunedError> {
     let project = [&config.workspace_id, "projects", &config.project_name];
     if !project.into_iter().all(is_usable_id) {
         return Err(IntunedError::Refused { status: 404 });
     }
-    let mut url = config.base_url.clone();
+    let mut url = config.base_url;
     url.path_segments_mut()
         .map_err(|()| IntunedError::Unreachable)?
         .pop_if_empty()

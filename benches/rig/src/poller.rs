@@ -1,5 +1,5 @@
 //! Ten thousand operations in flight, each asked about every second, and fifty thousand at the slower
-//! pace of long ones.
+//! pace of long ones, beside a bare HTTP client that asks ten thousand times a second.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     metrics,
     process::{Server, free_address},
     seed::{self, Driver},
-    servers::gateway,
+    servers::{bare, gateway},
     table,
     upstream::Upstream,
 };
@@ -19,27 +19,44 @@ const SETTLE: Duration = Duration::from_secs(12);
 const MEASURE: Duration = Duration::from_secs(10);
 const LATENESS: &str = "intuned_gateway_operation_poll_lateness_seconds";
 
-struct Measured {
+struct Client {
     core_share: f64,
-    kib_each: f64,
     polls_each_second: f64,
+}
+
+impl Client {
+    fn cells(&self) -> [String; 2] {
+        [
+            format!("{:.0}", self.polls_each_second),
+            format!("{:.1}", self.core_share * 100.0),
+        ]
+    }
+}
+
+struct Measured {
+    client: Client,
+    kib_each: f64,
     late_p99: f64,
     writes: i64,
 }
 
 pub(crate) async fn run() {
+    let bare = measure_bare().await;
     let many = measure(10_000, "1s").await;
     let more = measure(50_000, "5s").await;
     let row = |what: &str, measured: &Measured| {
-        vec![
-            what.to_owned(),
-            format!("{:.0}", measured.polls_each_second),
-            format!("{:.1}", measured.core_share * 100.0),
+        let mut row = vec![what.to_owned()];
+        row.extend(measured.client.cells());
+        row.extend([
             format!("{:.1}", measured.late_p99),
             format!("{:.1}", measured.kib_each),
             measured.writes.to_string(),
-        ]
+        ]);
+        row
     };
+    let mut limit = vec![String::from("bare: 10,000, each second")];
+    limit.extend(bare.cells());
+    limit.resize(6, String::from("-"));
     let header = [
         "operations in flight",
         "polls/s",
@@ -51,13 +68,47 @@ pub(crate) async fn run() {
     table::print(
         &header,
         &[
+            limit,
             row("10,000, each second", &many),
             row("50,000, every 5 seconds", &more),
         ],
     );
-    table::at_most("% of a core for 10,000", many.core_share * 100.0, 35.0);
+    table::at_most(
+        "% of a core for 10,000",
+        many.client.core_share * 100.0,
+        35.0,
+    );
+    table::at_most(
+        "% of a core against a bare client's",
+        many.client.core_share / bare.core_share,
+        1.2,
+    );
     table::at_most("p99 of lateness, ms", many.late_p99, 5.0);
     table::at_most("KiB each", many.kib_each, 3.0);
+}
+
+async fn measure_bare() -> Client {
+    let upstream = Upstream::start().await;
+    let url = format!("{}/workspace/projects/project", upstream.url());
+    let server = bare("bare", "").env("POLL_URL", url).start().await;
+    // Its connections are open by then.
+    sleep(Duration::from_secs(3)).await;
+    let client = watch(&server, &upstream).await;
+    server.stop().await;
+    client
+}
+
+async fn watch(server: &Server, upstream: &Upstream) -> Client {
+    upstream.polls();
+    let (cpu, begun) = (server.cpu(), Instant::now());
+    sleep(MEASURE).await;
+    let (cpu, elapsed) = (server.cpu_since(cpu), begun.elapsed().as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
+    let polls = upstream.polls() as f64;
+    Client {
+        core_share: cpu.as_secs_f64() / elapsed,
+        polls_each_second: polls / elapsed,
+    }
 }
 
 async fn measure(count: usize, interval: &str) -> Measured {
@@ -79,18 +130,13 @@ async fn measure(count: usize, interval: &str) -> Measured {
     sleep(SETTLE).await;
 
     let written = writes(&url).await;
-    upstream.polls();
     let late_before = metrics::histogram(metrics_address, LATENESS).await;
-    let (cpu, begun) = (server.cpu(), Instant::now());
-    sleep(MEASURE).await;
-    let (cpu, elapsed) = (server.cpu_since(cpu), begun.elapsed());
-    let polls = upstream.polls();
+    let client = watch(&server, &upstream).await;
     let late_after = metrics::histogram(metrics_address, LATENESS).await;
     #[expect(clippy::cast_precision_loss, reason = "far from 2^52")]
     let measured = Measured {
-        core_share: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+        client,
         kib_each: grown(&server, memory) / rest.len() as f64,
-        polls_each_second: polls as f64 / elapsed.as_secs_f64(),
         late_p99: metrics::percentile(&late_before, &late_after, 99.0) * 1000.0,
         writes: writes(&url).await - written,
     };

@@ -1,7 +1,8 @@
 //! The physical limit: servers that do nothing but what cannot be left out.
 //!
 //! `/graphql` by POST answers fixed bytes, `/row` reads one row by its primary key, and `/graphql` as a
-//! WebSocket sends fixed frames: one to each socket when `/broadcast` is called.
+//! WebSocket sends fixed frames: one to each socket when `/broadcast` is called. With `POLL_URL` set it asks
+//! for 10,000 things there once a second each.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,7 +11,7 @@
     reason = "a server of the benchmarks that cannot go on fails on the spot"
 )]
 
-use std::{env, sync::Arc};
+use std::{env, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -27,11 +28,18 @@ use sqlx::{
     Row,
     postgres::{PgPool, PgPoolOptions},
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{Instant, interval_at},
+};
 use uuid::Uuid;
 
 /// As large as the gateway's event.
 const EVENT: &str = r#"{"id":"1","type":"next","payload":{"data":{"operationStatus":{"kind":"PROGRESS","sequence":3,"status":"IN_PROGRESS","message":"Intuned is signing in.","polls":12,"elapsedMs":12000,"operation":{"id":"01940000-0000-7000-8000-000000000000","status":"IN_PROGRESS"}}}}}"#;
+
+const POLLED: u32 = 10_000;
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 struct Bare {
@@ -64,6 +72,9 @@ async fn main() {
         .route("/broadcast", post(broadcast))
         .route("/health/ready", get(async || ""))
         .with_state(bare);
+    if let Ok(url) = env::var("POLL_URL") {
+        poll(&url);
+    }
     let address = env::var("LISTEN_ADDR").expect("an address to listen at");
     let listener = TcpListener::bind(address).await.unwrap();
     axum::serve(listener, app).await.unwrap();
@@ -121,5 +132,24 @@ async fn converse(mut socket: WebSocket, mut events: watch::Receiver<()>) {
         if sent.is_err() {
             return;
         }
+    }
+}
+
+/// One client for all, a task for each, all of them evenly spread over the interval.
+fn poll(url: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let begun = Instant::now();
+    for number in 0..POLLED {
+        let client = client.clone();
+        let url = format!("{url}/auth-sessions/create/{}/result", Uuid::new_v4());
+        let mut due = interval_at(begun + POLL_INTERVAL * number / POLLED, POLL_INTERVAL);
+        tokio::spawn(async move {
+            loop {
+                due.tick().await;
+                let request = client.get(&url).header("x-api-key", "key");
+                let answer = request.send().await.unwrap().bytes().await.unwrap();
+                serde_json::from_slice::<serde_json::Value>(&answer).unwrap();
+            }
+        });
     }
 }
