@@ -1,6 +1,13 @@
 //! Several gateways on one Postgres.
 
-use std::time::Duration;
+use std::{
+    backtrace::Backtrace,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{operation, replica};
@@ -342,5 +349,52 @@ async fn a_replica_whose_clock_is_wrong_takes_nothing_over(#[case] minutes: i64)
     .await;
     drop(asked);
     wrong.finish().await;
+    app.finish().await;
+}
+
+/// A defect: once it is to, it panics where the time is asked for while an operation is worked on.
+#[derive(Clone, Debug, Default)]
+struct Defect(Arc<AtomicBool>);
+
+impl Clock for Defect {
+    fn now(&self) -> DateTime<Utc> {
+        let is_due = self.0.load(Ordering::Relaxed)
+            && Backtrace::force_capture()
+                .to_string()
+                .contains("worker::Worker");
+        assert!(
+            !(is_due && self.0.swap(false, Ordering::Relaxed)),
+            "a defect"
+        );
+        SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn a_defect_that_one_operation_brings_out_ends_neither_it_nor_others() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    let other = app.user("b@example.com").await;
+    app.stop().await;
+    let defect = Defect::default();
+    let replica = app.replica_by(defect.clone()).await;
+    let (user, other) = (replica.user(&user), replica.user(&other));
+    let operation = user.connect("passcode", "admin123").await;
+    let mut socket = replica.socket(&user).await;
+    socket.follow("1", id(&operation), None).await;
+    let asked = socket.until("REQUESTED_MORE_INFO").await;
+    defect.0.store(true, Ordering::Relaxed);
+    eventually("met", async || !defect.0.load(Ordering::Relaxed)).await;
+
+    let beside = other.connect("Admin", "admin123").await;
+    eventually("done", async || {
+        other.operation(id(&beside)).await["status"] == "DONE"
+    })
+    .await;
+    let request = asked["operation"]["infoRequest"]["id"].as_str().unwrap();
+    let answer = user.resume(id(&operation), request, PASSCODE).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    assert_eq!(socket.events().await.last().unwrap()["status"], "DONE");
+    replica.finish().await;
     app.finish().await;
 }
