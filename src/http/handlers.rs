@@ -7,9 +7,7 @@ use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Extension,
     body::Body,
-    extract::{
-        RawQuery, Request, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection,
-    },
+    extract::{FromRequestParts, Request, State, WebSocketUpgrade},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -68,30 +66,29 @@ pub(crate) async fn post<E: Executor>(
 pub(crate) async fn get<E: Executor>(
     State(gateway): State<Arc<Gateway<E>>>,
     Extension(origin): Extension<Origin>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    request: Request,
 ) -> Response {
-    match upgrade {
-        Ok(upgrade) => return websocket::open(gateway, upgrade, &headers, origin),
-        Err(_) if headers.contains_key(header::UPGRADE) => {
+    let (mut parts, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => return websocket::open(gateway, upgrade, &parts.headers, origin),
+        Err(_) if parts.headers.contains_key(header::UPGRADE) => {
             return refuse(&Refusal::Handshake, Media::Json);
         }
         Err(_) => {}
     }
-    let Some(accepted) = Accepted::from_headers(&headers) else {
+    let Some(accepted) = Accepted::from_headers(&parts.headers) else {
         return refuse(&gateway.refused(Refusal::Accept), Media::Json);
     };
     let call = Call {
         method: Method::GET,
         accepted,
-        headers,
+        headers: parts.headers,
         origin,
     };
-    let query = query.unwrap_or_default();
+    let query = parts.uri.query().unwrap_or_default();
     let limit = gateway.settings.value_limit;
     // Boxed, because it is large, and every handshake would have to find room for it.
-    Box::pin(call.answer(&gateway, || Parameters::from_url(&query, limit))).await
+    Box::pin(call.answer(&gateway, || Parameters::from_url(query, limit))).await
 }
 
 /// Every other method.

@@ -146,6 +146,10 @@ fn string(name: &'static str, value: Option<Value>) -> Result<Option<String>, Re
 /// Whether the JSON has more than `limit` values. Values in memory take many times the room of their
 /// text, so this is asked before they are parsed.
 pub(crate) fn has_more_values(json: &[u8], limit: usize) -> bool {
+    // Each takes a byte at least, besides the first.
+    if json.len() < limit {
+        return false;
+    }
     let (mut values, mut in_string, mut escaped) = (1_usize, false, false);
     for byte in json {
         match byte {

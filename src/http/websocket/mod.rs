@@ -1,6 +1,7 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol.
 
 mod close;
+mod interruptions;
 mod message;
 mod session;
 

@@ -4,7 +4,7 @@
 //! reader that is slow slows down its own operations only, and one that stops is closed by the
 //! connection's write timeout.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
@@ -12,18 +12,17 @@ use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
     future::{self, BoxFuture},
-    stream::{self, BoxStream, SelectAll},
+    stream::BoxStream,
 };
 use secrecy::SecretString;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tokio_stream::{StreamMap, StreamNotifyClose, wrappers::IntervalStream};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_stream::{StreamMap, StreamNotifyClose};
 use tracing::debug;
 use tungstenite::Error as SocketError;
 use uuid::Uuid;
 
 use super::{
     close::{self, Close},
+    interruptions::{Interruption, Interruptions},
     message::{ClientMessage, Credentials, ServerMessage},
 };
 use crate::{
@@ -70,8 +69,8 @@ type Flow = Result<(), End>;
 
 /// How far the socket has got.
 enum Phase {
-    /// Waiting for `connection_init`, and why that is over.
-    Silent(BoxFuture<'static, Close>),
+    /// Waiting for `connection_init`, until the first pause is over.
+    Silent,
     /// Looking up whose token it is; none when it is nobody's.
     Checking(BoxFuture<'static, Result<Option<Caller>, Close>>),
     /// Operations may run.
@@ -86,15 +85,7 @@ enum Event {
     Received(Option<Result<Message, axum::Error>>),
     Produced(Arc<str>, Option<Answer>),
     Checked(Result<Option<Caller>, Close>),
-    Seldom(Seldom),
-}
-
-/// What comes seldom.
-enum Seldom {
-    /// It is time for a sign of life.
-    KeepAlive,
-    /// The session has ended, or the gateway leaves.
-    End(Close),
+    Interrupted(Interruption),
 }
 
 pub(super) struct Session<E> {
@@ -105,9 +96,7 @@ pub(super) struct Session<E> {
     token: Option<SecretString>,
     phase: Phase,
     operations: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, Answer>>>,
-    /// From when operations may run. Looked at only when it has woken the task: an event to ten thousand
-    /// sockets costs mostly what each of them has to fetch from memory for it.
-    seldom: SelectAll<BoxStream<'static, Seldom>>,
+    interruptions: Interruptions,
     /// Whether anything has come since the last sign of life was asked for.
     alive: bool,
     watch: StreamWatch,
@@ -121,21 +110,15 @@ impl<E: Executor> Session<E> {
         origin: Origin,
         token: Option<SecretString>,
     ) -> Self {
-        let silence = timeout(
-            gateway.settings.socket_init_timeout,
-            gateway.departures.join(),
-        );
-        let silence = silence.map(|departed| match departed {
-            Ok(()) => Close::Restart,
-            Err(_) => Close::InitTimeout,
-        });
+        let silence = gateway.settings.socket_init_timeout;
+        let departure = gateway.departures.join();
         Self {
             socket,
             origin,
             token,
-            phase: Phase::Silent(Box::pin(silence)),
+            phase: Phase::Silent,
             operations: StreamMap::new(),
-            seldom: SelectAll::new(),
+            interruptions: Interruptions::new(departure, silence),
             alive: true,
             watch: StreamWatch::new(Transport::WebSocket),
             metrics: gateway.metrics.socket(),
@@ -167,8 +150,8 @@ impl<E: Executor> Session<E> {
 
     async fn next_event(&mut self) -> Event {
         tokio::select! {
-            Some(event) = self.seldom.next() => Event::Seldom(event),
-            event = self.phase.next_event() => event,
+            interruption = self.interruptions.next() => Event::Interrupted(interruption),
+            checked = self.phase.checked() => Event::Checked(checked),
             message = self.socket.recv() => Event::Received(message),
             Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
         }
@@ -186,13 +169,17 @@ impl<E: Executor> Session<E> {
                 return Box::pin(self.read(message)).await;
             }
             Event::Checked(checked) => self.open(checked?)?,
-            Event::Seldom(Seldom::KeepAlive) => return Box::pin(self.keep_alive()).await,
-            Event::Seldom(Seldom::End(close)) => return Err(close.into()),
+            Event::Interrupted(Interruption::Pause) => return Box::pin(self.pause()).await,
+            Event::Interrupted(Interruption::End(close)) => return Err(close.into()),
         };
         self.write(message).await
     }
 
-    async fn keep_alive(&mut self) -> Flow {
+    /// Asks for a sign of life.
+    async fn pause(&mut self) -> Flow {
+        if matches!(self.phase, Phase::Silent) {
+            return Err(Close::InitTimeout.into());
+        }
         if self.alive {
             self.alive = false;
             return self.write(Message::Ping(Bytes::new())).await;
@@ -233,7 +220,7 @@ impl<E: Executor> Session<E> {
     }
 
     fn init(&mut self, credentials: Credentials) -> Flow {
-        if !matches!(self.phase, Phase::Silent(_)) {
+        if !matches!(self.phase, Phase::Silent) {
             return Err(Close::SecondInit.into());
         }
         let from_handshake = self.token.take();
@@ -244,15 +231,13 @@ impl<E: Executor> Session<E> {
         };
         let gateway = Arc::clone(&self.gateway);
         let origin = self.origin.clone();
+        self.interruptions.pause_for(gateway.settings.keep_alive);
         self.phase = Phase::Checking(Box::pin(async move {
             let has_token = token.is_some();
-            tokio::select! {
-                caller = gateway.caller(token, &origin) => match caller {
-                    Ok(None) if has_token => Err(Close::Forbidden),
-                    Ok(caller) => Ok(caller),
-                    Err(_) => Err(Close::TryAgain),
-                },
-                () = gateway.departures.join() => Err(Close::Restart),
+            match gateway.caller(token, &origin).await {
+                Ok(None) if has_token => Err(Close::Forbidden),
+                Ok(caller) => Ok(caller),
+                Err(_) => Err(Close::TryAgain),
             }
         }));
         Ok(())
@@ -261,13 +246,10 @@ impl<E: Executor> Session<E> {
     /// The acknowledgement.
     fn open(&mut self, caller: Option<Caller>) -> Result<Message, End> {
         let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
-        let session_ended = match caller {
-            Some(caller) => self.gateway.authenticator.session_ended(caller),
-            None => future::pending().boxed(),
-        };
-        let departure = self.gateway.departures.join();
-        let period = self.gateway.settings.keep_alive;
-        self.seldom.push(seldom(departure, session_ended, period));
+        if let Some(caller) = caller {
+            let session_ended = self.gateway.authenticator.session_ended(caller);
+            self.interruptions.watch_session(session_ended);
+        }
         self.phase = Phase::Open {
             caller,
             _seat: seat,
@@ -317,40 +299,21 @@ impl<E: Executor> Session<E> {
     /// Waits for the peer to take the message, unless the session ends in the meantime.
     async fn write(&mut self, message: Message) -> Flow {
         let mut sending = SinkExt::send(&mut self.socket, message);
-        let (departures, is_open) = (&self.gateway.departures, !self.seldom.is_empty());
         loop {
             tokio::select! {
                 biased;
                 written = &mut sending => return written.map_err(|_| End::Gone),
-                () = async { departures.join().await }, if !is_open => {
-                    return Err(Close::Restart.into());
-                }
-                Some(event) = self.seldom.next() => match event {
-                    Seldom::End(close) => return Err(close.into()),
+                interruption = self.interruptions.next() => match interruption {
+                    Interruption::End(close) => return Err(close.into()),
+                    Interruption::Pause if matches!(self.phase, Phase::Silent) => {
+                        return Err(Close::InitTimeout.into());
+                    }
                     // Whether the peer takes something is what tells now.
-                    Seldom::KeepAlive => {}
+                    Interruption::Pause => {}
                 },
             }
         }
     }
-}
-
-/// What comes seldom on a socket that is open.
-fn seldom(
-    departure: WaitForCancellationFutureOwned,
-    session_ended: BoxFuture<'static, ()>,
-    period: Duration,
-) -> BoxStream<'static, Seldom> {
-    let end = async {
-        Seldom::End(tokio::select! {
-            () = departure => Close::Restart,
-            () = session_ended => Close::Forbidden,
-        })
-    };
-    let mut pauses = interval_at(Instant::now() + period, period);
-    pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let keep_alive = IntervalStream::new(pauses).map(|_| Seldom::KeepAlive);
-    stream::select(stream::once(end), keep_alive).boxed()
 }
 
 fn rendered(message: &ServerMessage<'_>) -> Result<Message, End> {
@@ -359,11 +322,10 @@ fn rendered(message: &ServerMessage<'_>) -> Result<Message, End> {
 }
 
 impl Phase {
-    async fn next_event(&mut self) -> Event {
+    async fn checked(&mut self) -> Result<Option<Caller>, Close> {
         match self {
-            Self::Silent(silence) => Event::Seldom(Seldom::End(silence.await)),
-            Self::Checking(check) => Event::Checked(check.await),
-            Self::Open { .. } => future::pending().await,
+            Self::Checking(check) => check.await,
+            Self::Silent | Self::Open { .. } => future::pending().await,
         }
     }
 }
