@@ -196,6 +196,22 @@ async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_reading_before_it_is_open_is_closed_in_time() {
+    let toy = Toy::with(|settings| settings.socket_init_timeout = Duration::from_millis(300)).await;
+    let mut client = Client::connect(&toy).await;
+    let ping = json!({ "type": "ping", "payload": { "text": "x".repeat(10_000) } }).to_string();
+    let pinging = async {
+        while client
+            .socket
+            .send(Message::text(ping.clone()))
+            .await
+            .is_ok()
+        {}
+    };
+    soon(pinging).await;
+}
+
+#[tokio::test]
 async fn a_reader_that_trickles_is_closed() {
     let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
     let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
