@@ -91,7 +91,7 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
-    sessions: Gather<Uuid, session::Model>,
+    sessions: Gather<Uuid, sessions::Alone>,
     visits: Gather<Uuid, Standing>,
     allow_sign_up: bool,
     provider: Option<Arc<Provider>>,

@@ -35,6 +35,14 @@ pub(super) struct Standing {
     pub(super) profile: Arc<Profile>,
 }
 
+/// What is known of a session without its user.
+#[derive(Clone, Debug, FromQueryResult)]
+pub(super) struct Alone {
+    id: Uuid,
+    pub(super) user_id: Uuid,
+    pub(super) expires_at: Millis,
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     id: Uuid,
@@ -50,10 +58,8 @@ struct Row {
 }
 
 /// Reads sessions by id.
-pub(super) fn alone(database: DatabaseConnection) -> Gather<Uuid, session::Model> {
-    reader(database, find, |session: session::Model| {
-        (session.id, session)
-    })
+pub(super) fn alone(database: DatabaseConnection) -> Gather<Uuid, Alone> {
+    reader(database, find, |session: Alone| (session.id, session))
 }
 
 /// Reads sessions by id, with their users and the users' connections.
@@ -119,7 +125,12 @@ impl Statements {
 }
 
 fn find(ids: &[Uuid]) -> Select<session::Entity> {
-    session::Entity::find().filter(session::Column::Id.is_in(ids.iter().copied()))
+    session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .column(session::Column::UserId)
+        .column(session::Column::ExpiresAt)
+        .filter(session::Column::Id.is_in(ids.iter().copied()))
 }
 
 fn find_with_users(ids: &[Uuid]) -> Select<session::Entity> {
