@@ -17,7 +17,7 @@ use futures_util::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, error};
+use tracing::{Instrument, Span, error};
 use uuid::Uuid;
 
 use super::{
@@ -221,9 +221,11 @@ impl<E: Executor> Gateway<E> {
     ) -> Result<Answer, Refusal> {
         let document = Arc::clone(&operation.document);
         let mut running = operation.series.begin();
-        let executed = match self.introspections.kept(document.introspection.as_ref()) {
+        let span = operation.series.span();
+        let introspection = document.introspection.as_ref();
+        let executed = match span.in_scope(|| self.introspections.kept(introspection)) {
             Some(response) => Ok(Answer::from(response)),
-            None => self.run(operation, limit).await,
+            None => self.run(operation, span, limit).await,
         };
         match &executed {
             Ok(answer) => {
@@ -237,11 +239,15 @@ impl<E: Executor> Gateway<E> {
         executed
     }
 
-    async fn run(&self, mut operation: Operation, limit: Duration) -> Result<Answer, Refusal> {
+    async fn run(
+        &self,
+        mut operation: Operation,
+        span: Span,
+        limit: Duration,
+    ) -> Result<Answer, Refusal> {
         operation.context = operation.context.remembering_statuses();
         let document = Arc::clone(&operation.document);
         let request_id = operation.context.request_id.clone();
-        let span = operation.series.span();
         let executing = self.executor.execute(operation.into_request());
         // Boxed, because it is large and would be moved several times.
         let execution: BoxFuture<'_, Response> = match &document.introspection {

@@ -39,6 +39,11 @@ async fn connect(url: &str, token: &str) -> reqwest::Response {
     let query =
         "mutation($i: ConnectOrangeHrmInput!) { connectOrangeHrm(input: $i) { operation { id } } }";
     let input = json!({ "i": { "username": "Admin", "password": PASSWORD } });
+    send(url, token, json!({ "query": query, "variables": input })).await
+}
+
+/// As part of the trace.
+async fn send(url: &str, token: &str, body: Value) -> reqwest::Response {
     reqwest::Client::new()
         .post(url)
         .bearer_auth(token)
@@ -47,7 +52,7 @@ async fn connect(url: &str, token: &str) -> reqwest::Response {
             "traceparent",
             format!("00-{TRACE:032x}-b7ad6b7169203331-01"),
         )
-        .json(&json!({ "query": query, "variables": input }))
+        .json(&body)
         .send()
         .await
         .unwrap()
@@ -78,6 +83,12 @@ async fn a_request_can_be_followed_to_intuned_and_in_traces() {
         user.operation(operation).await["status"] == "DONE"
     })
     .await;
+    // The second time it is answered with what was kept.
+    for _ in 0..2 {
+        let answer = send(&url, &token, json!({ "query": "{ __typename }" })).await;
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["data"]["__typename"], "Query");
+    }
     gateway.stop().await;
 
     // Intuned was told which request each call was for, and of which trace.
@@ -101,6 +112,8 @@ async fn a_request_can_be_followed_to_intuned_and_in_traces() {
     for name in ["request", "graphql", "operation", "upstream call"] {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
+    let executed = names.iter().filter(|name| **name == "graphql");
+    assert_eq!(executed.count(), 3, "{names:?}");
     for span in &ours {
         let has_parent = ours
             .iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, time::Instant};
 use tokio_tungstenite::tungstenite::{Message, http::StatusCode};
 
 use crate::{
@@ -197,7 +197,9 @@ async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
 
 #[tokio::test]
 async fn a_reader_that_stops_reading_before_it_is_open_is_closed_in_time() {
-    let toy = Toy::with(|settings| settings.socket_init_timeout = Duration::from_millis(300)).await;
+    let silence = Duration::from_millis(300);
+    let toy = Toy::with(|settings| settings.socket_init_timeout = silence).await;
+    let begun = Instant::now();
     let mut client = Client::connect(&toy).await;
     let ping = json!({ "type": "ping", "payload": { "text": "x".repeat(10_000) } }).to_string();
     let pinging = async {
@@ -209,6 +211,7 @@ async fn a_reader_that_stops_reading_before_it_is_open_is_closed_in_time() {
         {}
     };
     soon(pinging).await;
+    assert!(begun.elapsed() >= silence, "closed for another reason");
 }
 
 #[tokio::test]

@@ -25,6 +25,10 @@ struct Client {
 }
 
 impl Client {
+    fn cost(&self) -> f64 {
+        self.core_share / self.polls_each_second
+    }
+
     fn cells(&self) -> [String; 2] {
         [
             format!("{:.0}", self.polls_each_second),
@@ -79,8 +83,8 @@ pub(crate) async fn run() {
         35.0,
     );
     table::at_most(
-        "% of a core against a bare client's",
-        many.client.core_share / bare.core_share,
+        "CPU of a poll against a bare client's",
+        many.client.cost() / bare.cost(),
         1.2,
     );
     table::at_most("p99 of lateness, ms", many.late_p99, 5.0);

@@ -48,17 +48,17 @@ pub(crate) fn open<E: Executor>(
     let span = info_span!(parent: None, "socket", request_id = %caller_origin.request_id);
     let request_id = caller_origin.request_id.0.clone();
     let task = gateway.tasks.token();
-    upgrade.on_upgrade(move |mut socket| {
-        let session = async move {
+    upgrade.on_upgrade(move |socket| {
+        // Made here, so that its task has room for it once.
+        let mut session = Session::new(socket, gateway, caller_origin, token);
+        let running = async move {
             let _task = task;
             if is_ours {
-                let mut session = Session::new(socket, gateway, caller_origin, token);
                 session.run().await;
             } else {
-                gateway.metrics.socket().ends(Close::Subprotocol.name());
-                Box::pin(Close::Subprotocol.say(&mut socket)).await;
+                Box::pin(session.end(Close::Subprotocol.into())).await;
             }
         };
-        Trail::new(span, Some(request_id)).follow(session)
+        Trail::new(span, Some(request_id)).follow(running)
     })
 }

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Why a session is over.
-enum End {
+pub(super) enum End {
     /// The gateway closes it.
     Close(Close),
     /// The peer closes it.
@@ -128,12 +128,28 @@ impl<E: Executor> Session<E> {
 
     /// Runs the session to its end. What happens rarely is boxed: ten thousand of these may wait at once.
     pub(super) async fn run(&mut self) {
-        let end = loop {
-            let event = self.next_event().await;
-            if let Err(end) = self.handle(event).await {
-                break end;
+        loop {
+            let flow = match self.next_event().await {
+                Event::Received(message) => Box::pin(self.read(message)).await,
+                Event::Interrupted(Interruption::Pause) => Box::pin(self.pause()).await,
+                Event::Interrupted(Interruption::End(close)) => Err(close.into()),
+                Event::Checked(checked) => match self.open(checked) {
+                    Ok(message) => self.write(message).await,
+                    Err(end) => Err(end),
+                },
+                Event::Produced(id, answer) => match self.produced(&id, answer) {
+                    Ok(message) => self.write(message).await,
+                    Err(end) => Err(end),
+                },
+            };
+            if let Err(end) = flow {
+                return Box::pin(self.end(end)).await;
             }
-        };
+        }
+    }
+
+    /// Counts the end, and says goodbye.
+    pub(super) async fn end(&mut self, end: End) {
         let (streams, reason) = end.told();
         self.watch.ends(streams);
         self.metrics.ends(reason);
@@ -141,9 +157,9 @@ impl<E: Executor> Session<E> {
         match end {
             End::Close(close) => {
                 debug!(code = close.code(), "closing a socket");
-                Box::pin(close.say(&mut self.socket)).await;
+                close.say(&mut self.socket).await;
             }
-            End::Closed => Box::pin(close::answer(&mut self.socket)).await,
+            End::Closed => close::answer(&mut self.socket).await,
             End::Gone => {}
         }
     }
@@ -152,27 +168,12 @@ impl<E: Executor> Session<E> {
         tokio::select! {
             interruption = self.interruptions.next() => Event::Interrupted(interruption),
             checked = self.phase.checked() => Event::Checked(checked),
-            message = self.socket.recv() => Event::Received(message),
+            message = self.socket.recv() => {
+                self.alive = true;
+                Event::Received(message)
+            }
             Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
         }
-    }
-
-    async fn handle(&mut self, event: Event) -> Flow {
-        let message = match event {
-            Event::Produced(id, Some(answer)) => self.answer(&id, &answer)?,
-            Event::Produced(id, None) => {
-                self.operations.remove(&id);
-                rendered(&ServerMessage::Complete { id: &id })?
-            }
-            Event::Received(message) => {
-                self.alive = true;
-                return Box::pin(self.read(message)).await;
-            }
-            Event::Checked(checked) => self.open(checked?)?,
-            Event::Interrupted(Interruption::Pause) => return Box::pin(self.pause()).await,
-            Event::Interrupted(Interruption::End(close)) => return Err(close.into()),
-        };
-        self.write(message).await
     }
 
     /// Asks for a sign of life.
@@ -244,7 +245,8 @@ impl<E: Executor> Session<E> {
     }
 
     /// The acknowledgement.
-    fn open(&mut self, caller: Option<Caller>) -> Result<Message, End> {
+    fn open(&mut self, checked: Result<Option<Caller>, Close>) -> Result<Message, End> {
+        let caller = checked?;
         let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
         if let Some(caller) = caller {
             let session_ended = self.gateway.authenticator.session_ended(caller);
@@ -282,6 +284,14 @@ impl<E: Executor> Session<E> {
                 self.answer(&id, &Answer::from(&refusal)).map(Some)
             }
         }
+    }
+
+    fn produced(&mut self, id: &str, answer: Option<Answer>) -> Result<Message, End> {
+        if let Some(answer) = answer {
+            return self.answer(id, &answer);
+        }
+        self.operations.remove(id);
+        rendered(&ServerMessage::Complete { id })
     }
 
     /// An operation that was not executed ends with `error`, and no `complete` follows.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use secrecy::SecretString;
 use tempfile::TempDir;
+use tokio::time::timeout;
 use uuid::Uuid;
+
+use super::socket::DEADLINE;
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,17 +72,21 @@ pub(crate) async fn waiting<const COUNT: usize>(
 ) -> [i32; COUNT] {
     let query = "SELECT pid FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    loop {
-        let statement = Statement::from_string(DbBackend::Postgres, query);
-        let rows = database.query_all_raw(statement).await.unwrap();
-        let pids: Vec<i32> = rows
-            .iter()
-            .map(|row| row.try_get("", "pid").unwrap())
-            .filter(|pid| !but.contains(pid))
-            .collect();
-        if let Ok(pids) = pids.try_into() {
-            return pids;
+    let found = async {
+        loop {
+            let statement = Statement::from_string(DbBackend::Postgres, query);
+            let rows = database.query_all_raw(statement).await.unwrap();
+            let pids: Vec<i32> = rows
+                .iter()
+                .map(|row| row.try_get("", "pid").unwrap())
+                .filter(|pid| !but.contains(pid))
+                .collect();
+            if let Ok(pids) = pids.try_into() {
+                return pids;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    };
+    let found = timeout(DEADLINE, found).await;
+    found.expect("so many wait for a lock")
 }

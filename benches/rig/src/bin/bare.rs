@@ -19,7 +19,7 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -38,6 +38,7 @@ use uuid::Uuid;
 /// As large as the gateway's event.
 const EVENT: &str = r#"{"id":"1","type":"next","payload":{"data":{"operationStatus":{"kind":"PROGRESS","sequence":3,"status":"IN_PROGRESS","message":"Intuned is signing in.","polls":12,"elapsedMs":12000,"operation":{"id":"01940000-0000-7000-8000-000000000000","status":"IN_PROGRESS"}}}}}"#;
 
+const KEY: HeaderName = HeaderName::from_static("x-api-key");
 const POLLED: u32 = 10_000;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -137,16 +138,23 @@ async fn converse(mut socket: WebSocket, mut events: watch::Receiver<()>) {
 
 /// One client for all, a task for each, all of them evenly spread over the interval.
 fn poll(url: &str) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never().max_retries_per_request(0))
+        .build()
+        .unwrap();
+    let key = HeaderValue::from_static("key");
     let begun = Instant::now();
     for number in 0..POLLED {
-        let client = client.clone();
+        let (client, key) = (client.clone(), key.clone());
         let url = format!("{url}/auth-sessions/create/{}/result", Uuid::new_v4());
+        let url: reqwest::Url = url.parse().unwrap();
         let mut due = interval_at(begun + POLL_INTERVAL * number / POLLED, POLL_INTERVAL);
         tokio::spawn(async move {
             loop {
                 due.tick().await;
-                let request = client.get(&url).header("x-api-key", "key");
+                let request = client.get(url.clone()).header(KEY, key.clone());
                 let answer = request.send().await.unwrap().bytes().await.unwrap();
                 serde_json::from_slice::<serde_json::Value>(&answer).unwrap();
             }
