@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// Statements under way at once. The more there are, the fewer ask together.
 const AT_ONCE: usize = 1;
 
-/// How often others have their turn before a statement goes out: when nobody else is there, that takes no time.
+/// How often others have their turn at most before a statement goes out.
 const TURNS: usize = 4;
 
 /// How long a statement may take before those who wait for it are told that it failed: one that hangs
@@ -106,10 +106,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     loop {
-        // All that can run now may ask before the statement goes out, and whose requests come in meanwhile.
-        for _ in 0..TURNS {
-            yield_now().await;
-        }
+        turn.gather().await;
         let Some(mut batch) = turn.next_batch() else {
             return;
         };
@@ -153,6 +150,19 @@ impl<K, V> Turn<K, V> {
         Self {
             inner: Arc::clone(inner),
             is_over: false,
+        }
+    }
+
+    /// Lets others ask, too: all that can run now, and as long as more of them come, whom the network brings meanwhile.
+    async fn gather(&self) {
+        let mut waiting = 1;
+        for _ in 0..TURNS {
+            yield_now().await;
+            let now = self.inner.lock().waiting.len();
+            if now <= waiting {
+                return;
+            }
+            waiting = now;
         }
     }
 

@@ -84,6 +84,11 @@ pub(crate) async fn run() {
         many.client.core_share * 100.0,
         35.0,
     );
+    table::at_most(
+        "CPU of a poll against a bare client's",
+        many.client.cost() / bare.cost(),
+        1.3,
+    );
     table::at_most("p99 of lateness, ms", many.late_p99, 5.0);
     table::at_most("KiB each", many.kib_each, 3.0);
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const SOCKETS: usize = 10_000;
-/// Many, because all ten thousand open in less than half a second.
+/// Many, because all ten thousand open in about half a second.
 const ROUNDS: usize = 9;
 /// Events to each socket in a round.
 const EVENTS: usize = 5;

@@ -50,9 +50,8 @@ pub(crate) fn open<E: Executor>(
     let task = gateway.tasks.token();
     upgrade.on_upgrade(move |socket| {
         // Made here, so that its task has room for it once.
-        let mut session = Session::new(socket, gateway, caller_origin, token);
+        let mut session = Session::new(socket, gateway, caller_origin, token, task);
         let running = async move {
-            let _task = task;
             if is_ours {
                 session.run().await;
             } else {

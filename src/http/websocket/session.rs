@@ -16,6 +16,7 @@ use futures_util::{
 };
 use secrecy::SecretString;
 use tokio_stream::{StreamMap, StreamNotifyClose};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 use tungstenite::Error as SocketError;
 use uuid::Uuid;
@@ -101,6 +102,8 @@ pub(super) struct Session<E> {
     alive: bool,
     watch: StreamWatch,
     metrics: OpenSocket,
+    /// The last to go: who waits for it finds nothing of the session left.
+    _task: TaskTrackerToken,
 }
 
 impl<E: Executor> Session<E> {
@@ -109,6 +112,7 @@ impl<E: Executor> Session<E> {
         gateway: Arc<Gateway<E>>,
         origin: Origin,
         token: Option<SecretString>,
+        task: TaskTrackerToken,
     ) -> Self {
         let silence = gateway.settings.socket_init_timeout;
         let departure = gateway.departures.join();
@@ -123,6 +127,7 @@ impl<E: Executor> Session<E> {
             watch: StreamWatch::new(Transport::WebSocket),
             metrics: gateway.metrics.socket(),
             gateway,
+            _task: task,
         }
     }
 
