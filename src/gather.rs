@@ -153,7 +153,8 @@ impl<K, V> Turn<K, V> {
         }
     }
 
-    /// Lets others ask, too: all that can run now, and as long as more of them come, whom the network brings meanwhile.
+    /// Lets others ask, too: all that can run now and, as long as more of them come, whom the network brings
+    /// meanwhile.
     async fn gather(&self) {
         let mut waiting = 1;
         for _ in 0..TURNS {

@@ -112,7 +112,7 @@ impl Operation {
         self.kind == OperationType::Mutation && self.document.checks_secret
     }
 
-    /// For the schema.
+    /// What the executor is given.
     fn into_request(self) -> Request {
         let mut request = Request::new(String::new());
         request.variables = self.variables;

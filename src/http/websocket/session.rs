@@ -181,7 +181,7 @@ impl<E: Executor> Session<E> {
         }
     }
 
-    /// Asks for a sign of life.
+    /// The first pause ends the wait for `connection_init`; each later one asks for a sign of life.
     async fn pause(&mut self) -> Flow {
         if matches!(self.phase, Phase::Silent) {
             return Err(Close::InitTimeout.into());
