@@ -36,6 +36,9 @@ pub struct Model {
     pub connected_at: Millis,
     /// When Intuned was first heard to say that it has expired; none since it was last connected.
     pub expired_at: Option<Millis>,
+    /// The auth session that its user wants removed. While it is the one above, the connection is on its way
+    /// out; once the account has been connected anew, it means nothing any more.
+    pub removing_session_id: Option<String>,
 }
 
 /// None that queries use.

@@ -55,6 +55,7 @@ struct Row {
     created_at: Option<Millis>,
     connected_at: Option<Millis>,
     expired_at: Option<Millis>,
+    removing_session_id: Option<String>,
 }
 
 /// Reads sessions by id.
@@ -157,6 +158,7 @@ fn find_with_users(ids: &[Uuid]) -> Select<session::Entity> {
         .column(connection::Column::CreatedAt)
         .column(connection::Column::ConnectedAt)
         .column(connection::Column::ExpiredAt)
+        .column(connection::Column::RemovingSessionId)
         .join(JoinType::InnerJoin, user.into())
         .join(JoinType::LeftJoin, connection.into())
         .filter(session::Column::Id.is_in(ids.iter().copied()))
@@ -179,6 +181,7 @@ impl From<Row> for Standing {
                     created_at,
                     connected_at,
                     expired_at: row.expired_at,
+                    removing_session_id: row.removing_session_id,
                 })
             }
             _ => None,

@@ -1,14 +1,13 @@
 //! That a connection has expired is written down, and told, once: by whoever hears of it first.
 
-use entity::{Millis, connection, session_removal};
-use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait, sea_query::Expr,
-};
+use entity::{Millis, connection};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::Connections;
 use crate::{
     audit, database,
     intuned::AuthSessionStatus,
+    operations,
     webhooks::{self, ConnectionEvent},
 };
 
@@ -30,18 +29,13 @@ impl Connections {
     async fn expire(&self, connection: &connection::Model) -> Result<(), DbErr> {
         let now = self.clock.now();
         let transaction = database::begin(&self.database).await?;
-        let being_removed = session_removal::Entity::find()
-            .select_only()
-            .column(session_removal::Column::AuthSessionId)
-            .filter(session_removal::Column::AuthSessionId.eq(&connection.auth_session_id))
-            .into_query();
         let expired = connection::Entity::update_many()
             .col_expr(connection::Column::ExpiredAt, Expr::value(Millis(now)))
             .filter(connection::Column::Id.eq(connection.id))
             .filter(connection::Column::ExpiredAt.is_null())
             // Neither renewed since it was read, nor on its way out.
             .filter(connection::Column::ConnectedAt.eq(connection.connected_at))
-            .filter(connection::Column::AuthSessionId.not_in_subquery(being_removed))
+            .filter(operations::is_staying())
             .exec(&transaction)
             .await?;
         if expired.rows_affected == 0 {

@@ -6,7 +6,7 @@
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityName,
-    EntityTrait, Iterable,
+    EntityTrait, Iterable, TryGetable,
     sea_query::{
         CommonTableExpression, DynIden, Expr, InsertStatement, IntoIden, Query, SelectStatement,
         SubQueryStatement, TableRef, UpdateStatement, WithClause, WithQuery,
@@ -15,6 +15,8 @@ use sea_orm::{
 
 /// What the first write is called by those that depend on it.
 const WRITTEN: &str = "written";
+/// What is returned of it.
+const RETURNED: &str = "returned";
 
 /// Whether a [`Write`] stands or falls as a whole without a transaction around it.
 pub fn is_one_statement(database: &impl ConnectionTrait) -> bool {
@@ -49,15 +51,18 @@ impl Write {
         Self::new(First::Update(update))
     }
 
-    /// Inserts a row.
-    pub fn insert(row: impl ActiveModelTrait) -> Self {
-        Self::new(First::Insert(Row::from(row), Query::select()))
-    }
-
-    /// Inserts a row, unless `unless` finds one.
-    pub fn insert_unless(row: impl ActiveModelTrait, unless: SelectStatement) -> Self {
-        let condition = Query::select().and_where(Expr::not_exists(unless)).take();
-        Self::new(First::Insert(Row::from(row), condition))
+    /// Inserts this row, with what else `columns` says of it, for the one row that `of` finds, if it does.
+    pub fn insert_for<C: ColumnTrait>(
+        of: SelectStatement,
+        row: impl ActiveModelTrait,
+        columns: impl IntoIterator<Item = (C, Expr)>,
+    ) -> Self {
+        let mut row = Row::from(row);
+        for (column, value) in columns {
+            row.columns.push(column.into_iden());
+            row.values.push(value);
+        }
+        Self::new(First::Insert(row, of))
     }
 
     fn new(first: First) -> Self {
@@ -87,37 +92,61 @@ impl Write {
     /// # Errors
     /// The database's.
     pub async fn run(self, database: &impl ConnectionTrait) -> Result<bool, DbErr> {
+        let one = Expr::cust("1");
+        let written = self.run_returning::<i32>(one, database).await?;
+        Ok(written.is_some())
+    }
+
+    /// As [`Write::run`]: `returning`, of the row that was changed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn run_returning<T: TryGetable>(
+        self,
+        returning: Expr,
+        database: &impl ConnectionTrait,
+    ) -> Result<Option<T>, DbErr> {
         if is_one_statement(database) {
-            let written = database.execute(&self.statement()?).await?;
-            return Ok(written.rows_affected() > 0);
+            let written = database.query_one(&self.statement(returning)?).await?;
+            return written.map(|row| row.try_get_by_index(0)).transpose();
         }
-        let first = match self.first {
-            First::Update(update) => database.execute(&update).await?,
-            First::Insert(row, condition) => database.execute(&row.insert(condition)?).await?,
+        let returning = Query::returning().expr(returning);
+        let written = match self.first {
+            First::Update(mut update) => {
+                let update = update.returning(returning).take();
+                database.query_one(&update).await?
+            }
+            First::Insert(row, of) => {
+                let insert = row.insert(of)?.returning(returning).take();
+                database.query_one(&insert).await?
+            }
         };
-        if first.rows_affected() == 0 {
-            return Ok(false);
-        }
+        let Some(written) = written else {
+            return Ok(None);
+        };
         for row in self.rows {
             database.execute(&row.insert(Query::select())?).await?;
         }
-        Ok(true)
+        written.try_get_by_index(0).map(Some)
     }
 
-    fn statement(self) -> Result<WithQuery, DbErr> {
-        let one = || Query::returning().expr(Expr::cust("1"));
+    fn statement(self, returning: Expr) -> Result<WithQuery, DbErr> {
+        let returning = Query::returning().expr(returning);
         let first: SubQueryStatement = match self.first {
-            First::Update(mut update) => update.returning(one()).take().into(),
-            First::Insert(row, condition) => row.insert(condition)?.returning(one()).take().into(),
+            First::Update(mut update) => update.returning(returning).take().into(),
+            First::Insert(row, of) => row.insert(of)?.returning(returning).take().into(),
         };
         let mut with = WithClause::new();
-        with.cte(named(WRITTEN, first));
+        with.cte(named(WRITTEN, first).column(RETURNED).to_owned());
         for (number, row) in self.rows.into_iter().enumerate() {
             let insert = row.insert(Query::select().from(WRITTEN).take())?;
             with.cte(named(format!("row_{number}"), insert));
         }
-        let told = self.call.unwrap_or_else(|| Expr::cust("1"));
-        let last = Query::select().expr(told).from(WRITTEN).take();
+        let mut last = Query::select();
+        last.column(RETURNED).from(WRITTEN);
+        if let Some(call) = self.call {
+            last.expr(call);
+        }
         let mut statement = WithQuery::new();
         statement.with_clause(with).query(last);
         Ok(statement)
@@ -164,7 +193,8 @@ impl Row {
 mod tests {
     use entity::tries;
     use sea_orm::{
-        Database, DatabaseConnection, PaginatorTrait, QueryFilter, QueryTrait, Schema, Set,
+        ActiveValue::{NotSet, Set},
+        Database, DatabaseConnection, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Schema,
         sea_query::PostgresQueryBuilder,
     };
     use uuid::Uuid;
@@ -187,7 +217,8 @@ mod tests {
     }
 
     fn find(id: u128) -> SelectStatement {
-        tries::Entity::find_by_id(Uuid::from_u128(id)).into_query()
+        let found = tries::Entity::find_by_id(Uuid::from_u128(id)).select_only();
+        found.into_query()
     }
 
     fn touch(id: u128) -> UpdateStatement {
@@ -197,23 +228,29 @@ mod tests {
             .into_query()
     }
 
+    fn insert(id: u128) -> Write {
+        Write::insert_for(Query::select(), row(id), [] as [(tries::Column, Expr); 0])
+    }
+
+    /// With when the other one settles.
+    fn insert_after(other: u128, id: u128) -> Write {
+        let row = tries::ActiveModel {
+            settles_at: NotSet,
+            ..row(id)
+        };
+        let settles_at = tries::Column::SettlesAt;
+        Write::insert_for(find(other), row, [(settles_at, Expr::col(settles_at))])
+    }
+
     #[tokio::test]
     async fn what_follows_is_written_exactly_when_something_changes() {
         let database = database().await;
         for (write, changes, rows) in [
             (Write::update(touch(1)).and_insert(row(2)), false, 0),
-            (Write::insert(row(1)).and_insert(row(2)), true, 2),
+            (insert(1).and_insert(row(2)), true, 2),
             (Write::update(touch(1)).and_insert(row(3)), true, 3),
-            (
-                Write::insert_unless(row(4), find(3)).and_insert(row(5)),
-                false,
-                3,
-            ),
-            (
-                Write::insert_unless(row(4), find(9)).and_insert(row(5)),
-                true,
-                5,
-            ),
+            (insert_after(9, 4).and_insert(row(5)), false, 3),
+            (insert_after(3, 4).and_insert(row(5)), true, 5),
         ] {
             assert_eq!(write.run(&database).await.unwrap(), changes);
             let count = tries::Entity::find().count(&database).await.unwrap();
@@ -221,16 +258,33 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_became_of_the_row_is_returned() {
+        let database = database().await;
+        let settles_at = || Expr::col(tries::Column::SettlesAt);
+        for (write, expected) in [
+            (insert_after(1, 2), None),
+            (insert(1), Some(0)),
+            (insert_after(1, 2), Some(0)),
+            (Write::update(touch(2)), Some(0)),
+            (Write::update(touch(3)), None),
+        ] {
+            let returned: Option<i64> = write.run_returning(settles_at(), &database).await.unwrap();
+            assert_eq!(returned, expected);
+        }
+    }
+
     #[test]
     fn postgres_is_sent_one_statement() {
-        let write = Write::insert_unless(row(1), find(2)).and_insert(row(3));
-        let (sql, _) = write.statement().unwrap().build(PostgresQueryBuilder);
+        let write = insert_after(2, 1).and_insert(row(3));
+        let id = Expr::col(tries::Column::Id);
+        let (sql, _) = write.statement(id).unwrap().build(PostgresQueryBuilder);
         assert_eq!(
             sql,
-            "WITH \"written\" AS (INSERT INTO \"tries\" (\"id\", \"settles_at\") SELECT $1, $2 \
-             WHERE NOT EXISTS(SELECT \"tries\".\"id\", \"tries\".\"settles_at\" FROM \"tries\" \
-             WHERE \"tries\".\"id\" = $3) RETURNING 1) , \"row_0\" AS (INSERT INTO \"tries\" \
-             (\"id\", \"settles_at\") SELECT $4, $5 FROM \"written\") SELECT 1 FROM \"written\""
+            "WITH \"written\" (\"returned\") AS (INSERT INTO \"tries\" (\"id\", \"settles_at\") \
+             SELECT $1, \"settles_at\" FROM \"tries\" WHERE \"tries\".\"id\" = $2 RETURNING \"id\") , \
+             \"row_0\" AS (INSERT INTO \"tries\" (\"id\", \"settles_at\") SELECT $3, $4 \
+             FROM \"written\") SELECT \"returned\" FROM \"written\""
         );
     }
 }

@@ -3,17 +3,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, Utc};
-use entity::{Millis, connection, connection::Service, operation, session_removal};
+use entity::{Millis, connection, connection::Service, operation};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-    Select, sea_query::Expr,
+    ActiveValue::NotSet,
+    ColumnTrait, DbErr, EntityTrait, ExprTrait, JoinType, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::{CaseStatement, Expr, Func, Query},
 };
 use uuid::Uuid;
 
 use super::{
     model::{Event, EventKind, FIRST_EPOCH, Lease, Operation},
-    rows,
+    removals, rows,
     state::{Kind, State},
     store::{IDEMPOTENCY_WINDOW, Store, StoreError, retry},
 };
@@ -79,20 +79,15 @@ impl Store {
         if let Some(repeated) = self.repeated(id, user_id, idempotency_key).await? {
             return Ok(repeated);
         }
-        for attempt in 0..INSERT_TRIES {
-            let inserted = match attempt {
-                0 => {
-                    self.insert_first(id, user_id, idempotency_key, origin)
-                        .await
-                }
-                _ => self.insert_row(id, user_id, idempotency_key, origin).await,
-            };
-            match inserted {
-                Err(StoreError::Database(error)) if database::is_unique_violation(&error) => {}
-                Err(StoreError::Database(error)) if database::is_foreign_key_violation(&error) => {
+        for _ in 0..INSERT_TRIES {
+            match self.insert_row(id, user_id, idempotency_key, origin).await {
+                Ok(Some((operation, event))) => return Ok(Inserted::New(operation, event)),
+                Ok(None) => {}
+                Err(error) if database::is_unique_violation(&error) => {}
+                Err(error) if database::is_foreign_key_violation(&error) => {
                     return Err(StoreError::NoUser);
                 }
-                inserted => return inserted,
+                Err(error) => return Err(error.into()),
             }
             // An earlier try may have been given up here and yet stand, after the last look for it.
             if let Some(operation) = self.get(id).await? {
@@ -104,7 +99,10 @@ impl Store {
             if let Some(busy) = self.in_flight(user_id).await? {
                 return Ok(Inserted::Busy(busy.id));
             }
-            // It has ended since.
+            // It has ended since, or the key is one from before the window.
+            if let Some(key) = idempotency_key {
+                self.forget_idempotency_key(user_id, key).await?;
+            }
         }
         Err(StoreError::Superseded)
     }
@@ -129,61 +127,46 @@ impl Store {
         }))
     }
 
+    /// None when one of the user's is in flight.
     async fn insert_row(
         &self,
         id: Uuid,
         user_id: Uuid,
         idempotency_key: Option<&str>,
         origin: &Origin,
-    ) -> Result<Inserted, StoreError> {
-        let transaction = database::begin(&self.database).await?;
-        if let Some(key) = idempotency_key {
-            forget_idempotency_key(&transaction, user_id, key, self.clock.now()).await?;
+    ) -> Result<Option<(Operation, Event)>, DbErr> {
+        let (mut operation, event) = self.begin(id, user_id);
+        let insert = insert(&operation, idempotency_key);
+        let write = self.record_start(insert, (&operation, &event), origin);
+        let session = Expr::col(operation::Column::AuthSessionId);
+        let session: Option<String> = if database::is_one_statement(&self.database) {
+            write.run_returning(session, &self.database).await?
+        } else {
+            let transaction = database::begin(&self.database).await?;
+            let session = write.run_returning(session, &transaction).await?;
+            transaction.commit().await?;
+            session
+        };
+        let Some(session) = session else {
+            return Ok(None);
+        };
+        if session != operation.auth_session_id {
+            operation.kind = Kind::Reconnect;
+            operation.auth_session_id = session;
         }
-        let renewed = connection_to_renew(&transaction, user_id).await?;
-        let (operation, event) = self.begin(id, user_id, renewed);
-        let row = rows::new_row(&operation, idempotency_key);
-        self.record_start(Write::insert(row), (&operation, &event), origin)
-            .run(&transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(Inserted::New(operation, event))
+        Ok(Some((operation, event)))
     }
 
-    /// The same in one statement, where that is possible: for a user who has no connection yet.
-    async fn insert_first(
-        &self,
-        id: Uuid,
-        user_id: Uuid,
-        idempotency_key: Option<&str>,
-        origin: &Origin,
-    ) -> Result<Inserted, StoreError> {
-        if database::is_one_statement(&self.database) {
-            let (operation, event) = self.begin(id, user_id, None);
-            let row = rows::new_row(&operation, idempotency_key);
-            let connection = connection_of(user_id).select_only().expr(Expr::cust("1"));
-            let insert = Write::insert_unless(row, connection.into_query());
-            let started = self.record_start(insert, (&operation, &event), origin);
-            if started.run(&self.database).await? {
-                return Ok(Inserted::New(operation, event));
-            }
-        }
-        self.insert_row(id, user_id, idempotency_key, origin).await
-    }
-
-    /// A new operation, which renews this auth session if there is one.
-    fn begin(&self, id: Uuid, user_id: Uuid, renewed: Option<String>) -> (Operation, Event) {
+    /// A new operation, which makes an auth session unless there is one to renew.
+    fn begin(&self, id: Uuid, user_id: Uuid) -> (Operation, Event) {
         let now = self.clock.now();
         let operation = Operation {
             id,
             user_id,
-            kind: match renewed {
-                Some(_) => Kind::Reconnect,
-                None => Kind::Connect,
-            },
+            kind: Kind::Connect,
             state: State::Starting,
             sequence: 1,
-            auth_session_id: renewed.unwrap_or_else(|| self.random.uuid().to_string()),
+            auth_session_id: self.random.uuid().to_string(),
             connection_id: None,
             polls: 0,
             lease: self.first_lease(),
@@ -193,6 +176,22 @@ impl Store {
         };
         let event = operation.event(EventKind::Change, operation.state.message(), now);
         (operation, event)
+    }
+
+    /// So that it may be used again.
+    async fn forget_idempotency_key(&self, user_id: Uuid, key: &str) -> Result<(), DbErr> {
+        let since = Millis(self.clock.now() - IDEMPOTENCY_WINDOW);
+        operation::Entity::update_many()
+            .col_expr(
+                operation::Column::IdempotencyKey,
+                Expr::value(Option::<String>::None),
+            )
+            .filter(operation::Column::UserId.eq(user_id))
+            .filter(operation::Column::IdempotencyKey.eq(key))
+            .filter(operation::Column::CreatedAt.lte(since))
+            .exec(&self.database)
+            .await?;
+        Ok(())
     }
 
     fn record_start(
@@ -219,43 +218,54 @@ impl Store {
     }
 }
 
-/// The auth session of the user's connection, locked against being removed at the same time; none
-/// when there is no connection, or its session is on its way out.
-async fn connection_to_renew(
-    transaction: &DatabaseTransaction,
-    user_id: Uuid,
-) -> Result<Option<String>, DbErr> {
-    let connection = connection_of(user_id).lock_exclusive();
-    let Some(connection) = connection.one(transaction).await? else {
-        return Ok(None);
-    };
-    let removal = session_removal::Entity::find_by_id(&connection.auth_session_id)
-        .one(transaction)
-        .await?;
-    Ok(removal.is_none().then_some(connection.auth_session_id))
-}
-
-fn connection_of(user_id: Uuid) -> Select<connection::Entity> {
-    connection::Entity::find()
-        .filter(connection::Column::UserId.eq(user_id))
+/// Inserts the operation, unless one of the user's is in flight. It renews the auth session of the user's
+/// connection, which is locked against being removed at the same time, if there is one that is not on its
+/// way out.
+///
+/// All of a statement sees the database as it was when it began, but a row that it waited for as that row
+/// is now: so the mark of a removal is seen, and so an end that is being written makes this insert nothing,
+/// rather than insert without the connection that the end leaves.
+fn insert(operation: &Operation, idempotency_key: Option<&str>) -> Write {
+    const RENEWED: &str = "renewed";
+    let renewed = connection::Entity::find()
+        .select_only()
+        .column(connection::Column::AuthSessionId)
+        .filter(connection::Column::UserId.eq(operation.user_id))
         .filter(connection::Column::Service.eq(Service::OrangeHrm))
-}
-
-async fn forget_idempotency_key(
-    transaction: &DatabaseTransaction,
-    user_id: Uuid,
-    key: &str,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    operation::Entity::update_many()
-        .col_expr(
-            operation::Column::IdempotencyKey,
-            Expr::value(Option::<String>::None),
-        )
-        .filter(operation::Column::UserId.eq(user_id))
-        .filter(operation::Column::IdempotencyKey.eq(key))
-        .filter(operation::Column::CreatedAt.lte(Millis(now - IDEMPOTENCY_WINDOW)))
-        .exec(transaction)
-        .await?;
-    Ok(())
+        .filter(removals::is_staying())
+        .lock_exclusive()
+        .into_query();
+    let in_flight = operation::Entity::find()
+        .select_only()
+        .column(operation::Column::Id)
+        .filter(operation::Column::UserId.eq(operation.user_id))
+        .filter(operation::Column::EndedAt.is_null())
+        .into_query();
+    let one = Query::select().expr(Expr::cust("1")).take();
+    let of = Query::select()
+        .from_subquery(one, "one")
+        .join_subquery(JoinType::LeftJoin, renewed, RENEWED, Expr::val(true))
+        .and_where(Expr::not_exists(in_flight))
+        .take();
+    let session = || Expr::col((RENEWED, connection::Column::AuthSessionId));
+    let kind = CaseStatement::new()
+        .case(session().is_null(), operation::Kind::Connect)
+        .finally(operation::Kind::Reconnect);
+    let row = operation::ActiveModel {
+        kind: NotSet,
+        auth_session_id: NotSet,
+        ..rows::new_row(operation, idempotency_key)
+    };
+    let own = operation.auth_session_id.as_str();
+    Write::insert_for(
+        of,
+        row,
+        [
+            (operation::Column::Kind, kind.into()),
+            (
+                operation::Column::AuthSessionId,
+                Func::coalesce([session(), own.into()]).into(),
+            ),
+        ],
+    )
 }

@@ -31,6 +31,7 @@ pub use follow::{Follower, Update};
 pub use model::{Credentials, Event, EventKind, Lease, Operation};
 pub use pace::Pace;
 pub use proxy::ProxyPolicy;
+pub use removals::is_staying;
 pub use renderings::Renderings;
 pub use rows::InconsistentRow;
 pub use service::{Connected, Operations, OperationsConfig};

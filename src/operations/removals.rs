@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, connection, connection::Service, session_removal};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, sea_query::Expr,
 };
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,22 @@ async fn note(
     Ok(())
 }
 
+/// What holds of a connection that is not on its way out.
+pub fn is_staying() -> Condition {
+    use session_removal::Column::AuthSessionId as Noted;
+    let of_connection = |column| Expr::col((connection::Entity, column));
+    let session = || of_connection(connection::Column::AuthSessionId);
+    let mark = || of_connection(connection::Column::RemovingSessionId);
+    let unmarked = mark().is_null().or(mark().ne(session()));
+    // Releases before the mark was there only noted the removal.
+    let noted = session_removal::Entity::find()
+        .select_only()
+        .column(Noted)
+        .filter(Expr::col((session_removal::Entity, Noted)).eq(session()))
+        .into_query();
+    Condition::all().add(unmarked).add(Expr::not_exists(noted))
+}
+
 /// What the beginning of a disconnection found.
 #[derive(Debug, Default)]
 pub(super) struct Disconnection {
@@ -114,12 +130,17 @@ async fn begin_disconnection_once(
     polls: impl Fn(Operation) -> Operation,
 ) -> Result<Disconnection, StoreError> {
     let transaction = database::begin(&store.database).await?;
-    let connection = connection::Entity::find()
+    // Changed, not only locked: whoever waits for the lock looks at the row anew.
+    let marked = connection::Entity::update_many()
+        .col_expr(
+            connection::Column::RemovingSessionId,
+            Expr::col(connection::Column::AuthSessionId),
+        )
         .filter(connection::Column::UserId.eq(user_id))
         .filter(connection::Column::Service.eq(Service::OrangeHrm))
-        .lock_exclusive()
-        .one(&transaction)
+        .exec_with_returning(&transaction)
         .await?;
+    let connection = marked.into_iter().next();
     let mut disconnection = Disconnection::default();
     if let Some(operation) = store.in_flight_in(&transaction, user_id).await?.map(polls)
         && let Ok(Some(canceled)) = observe(&operation.state, Observation::CanceledByUser)

@@ -263,6 +263,7 @@ impl Store {
             created_at: Set(Millis(operation.updated_at)),
             connected_at: Set(Millis(operation.updated_at)),
             expired_at: Set(None),
+            removing_session_id: Set(None),
         };
         let one_for_each_service =
             OnConflict::columns([connection::Column::UserId, connection::Column::Service])

@@ -39,6 +39,7 @@ mod migrations;
 mod notifications;
 mod operations;
 mod processes;
+mod renewals;
 mod replicas;
 mod retention;
 mod secrets;

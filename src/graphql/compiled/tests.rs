@@ -52,6 +52,7 @@ fn connection() -> connection::Model {
         created_at: Millis(instant()),
         connected_at: Millis(instant() + TimeDelta::days(1)),
         expired_at: None,
+        removing_session_id: None,
     }
 }
 
