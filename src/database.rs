@@ -4,6 +4,8 @@
 //! connection is fairer than polling for the file's lock, and free of "database is locked".
 
 mod errors;
+mod lanes;
+mod pool;
 mod writes;
 
 use std::{
@@ -18,8 +20,8 @@ use std::{
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sea_query::Expr,
     sqlx::{
         self, Connection, PgConnection,
@@ -33,6 +35,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::errors::is_transient_sqlx;
 pub use self::{
     errors::{cannot_write, is_foreign_key_violation, is_transient, is_unique_violation},
+    pool::{Database, PoolSize},
     writes::{Write, is_one_statement},
 };
 
@@ -114,10 +117,7 @@ pub fn sqlite_file(url: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// [`DatabaseError::Address`], [`DatabaseError::File`] or [`DatabaseError::Connect`].
-pub async fn connect(
-    url: &SecretString,
-    max_connections: u32,
-) -> Result<DatabaseConnection, DatabaseError> {
+pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Database, DatabaseError> {
     let url = url.expose_secret();
     let options = match backend(url).ok_or(DatabaseError::Address)? {
         DbBackend::Sqlite => {
@@ -134,8 +134,9 @@ pub async fn connect(
         }
         _ => return Err(DatabaseError::Address),
     };
-    Database::connect(options)
-        .await
+    let connected = sea_orm::Database::connect(options).await;
+    connected
+        .map(Database::from)
         .map_err(DatabaseError::Connect)
 }
 
@@ -166,7 +167,7 @@ pub fn lock_file(url: &SecretString) -> Result<Option<File>, DatabaseError> {
 ///
 /// # Errors
 /// [`DatabaseError::Migrate`]; nothing is changed then.
-pub async fn migrate(database: &DatabaseConnection) -> Result<(), DatabaseError> {
+pub async fn migrate(database: &Database) -> Result<(), DatabaseError> {
     apply_migrations(database)
         .await
         .map_err(DatabaseError::Migrate)
@@ -177,7 +178,7 @@ pub async fn migrate(database: &DatabaseConnection) -> Result<(), DatabaseError>
 ///
 /// # Errors
 /// The database's.
-pub async fn is_migrated(database: &DatabaseConnection) -> Result<bool, DbErr> {
+pub async fn is_migrated(database: &Database) -> Result<bool, DbErr> {
     let backend = database.get_database_backend();
     let applied = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
     let applied = database.query_all_raw(applied).await?;
@@ -201,7 +202,7 @@ fn has_known_migrations(applied: impl IntoIterator<Item = String>) -> bool {
 ///
 /// # Errors
 /// The database's.
-pub async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+pub async fn begin(database: &Database) -> Result<DatabaseTransaction, DbErr> {
     database
         .begin_with_options(TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -219,7 +220,7 @@ pub fn clock(database: &impl ConnectionTrait) -> Expr {
 }
 
 /// One transaction around everything: it is what the lock lives in, on either database.
-async fn apply_migrations(database: &DatabaseConnection) -> Result<(), DbErr> {
+async fn apply_migrations(database: &Database) -> Result<(), DbErr> {
     let transaction = begin(database).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
         transaction
@@ -342,7 +343,7 @@ mod tests {
         format!("sqlite://{}", path.display()).into()
     }
 
-    async fn pragma(database: &DatabaseConnection, name: &str) -> String {
+    async fn pragma(database: &Database, name: &str) -> String {
         let statement =
             Statement::from_string(DbBackend::Sqlite, format!("SELECT * FROM pragma_{name}"));
         let row = database.query_one_raw(statement).await.unwrap().unwrap();

@@ -25,8 +25,8 @@ use entity::{
     user::{self, PasswordHash},
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter,
 };
 use secrecy::SecretString;
 use tokio::time::sleep;
@@ -43,7 +43,7 @@ use self::{
 use crate::{
     ambient::{Clock, Random},
     audit::{self, Origin, Trail},
-    database,
+    database::{self, Database},
     gather::{Gather, padded},
 };
 
@@ -86,7 +86,7 @@ pub struct SignedIn {
 /// Opens accounts and sessions, and tells whose session a token is. Clones share everything.
 #[derive(Clone)]
 pub struct Accounts {
-    database: DatabaseConnection,
+    database: Database,
     session_lifetime: TimeDelta,
     passwords: Passwords,
     tries: Arc<Tries>,
@@ -110,7 +110,7 @@ impl fmt::Debug for Accounts {
 impl Accounts {
     /// `secret` signs tokens (setting `AUTH_SECRET`), `lifetime` is how long a session lasts.
     pub fn new(
-        database: DatabaseConnection,
+        database: Database,
         secret: &SecretString,
         lifetime: Duration,
         clock: Arc<dyn Clock>,
@@ -125,7 +125,7 @@ impl Accounts {
     /// # Errors
     /// The client that fetches the provider's keys could not be built.
     pub fn with_config(
-        database: DatabaseConnection,
+        database: Database,
         config: &AccountsConfig,
         clock: Arc<dyn Clock>,
         random: Random,
@@ -143,7 +143,7 @@ impl Accounts {
     }
 
     fn build(
-        database: DatabaseConnection,
+        database: Database,
         config: &AccountsConfig,
         provider: Option<Arc<Provider>>,
         clock: Arc<dyn Clock>,

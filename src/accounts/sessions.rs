@@ -9,13 +9,16 @@ use std::{
 
 use entity::{Millis, connection, connection::Service, session, user};
 use sea_orm::{
-    ColumnTrait, DatabaseConnection, DbBackend, EntityTrait, FromQueryResult, JoinType,
-    QueryFilter, QuerySelect, QueryTrait, Select, Statement, Values,
+    ColumnTrait, DbBackend, EntityTrait, FromQueryResult, JoinType, QueryFilter, QuerySelect,
+    QueryTrait, Select, Statement, Values,
     sea_query::{Expr, ExprTrait, IntoCondition},
 };
 use uuid::Uuid;
 
-use crate::gather::{Gather, padded};
+use crate::{
+    database::Database,
+    gather::{Gather, padded},
+};
 
 /// A user, as of the moment at which their session was checked.
 #[derive(Clone, Debug)]
@@ -59,20 +62,16 @@ struct Row {
 }
 
 /// Reads sessions by id.
-pub(super) fn alone(database: DatabaseConnection) -> Gather<Uuid, Alone> {
+pub(super) fn alone(database: Database) -> Gather<Uuid, Alone> {
     reader(database, find, |session: Alone| (session.id, session))
 }
 
 /// Reads sessions by id, with their users and the users' connections.
-pub(super) fn with_users(database: DatabaseConnection) -> Gather<Uuid, Standing> {
+pub(super) fn with_users(database: Database) -> Gather<Uuid, Standing> {
     reader(database, find_with_users, |row: Row| (row.id, row.into()))
 }
 
-fn reader<R, V>(
-    database: DatabaseConnection,
-    find: Find,
-    entry: fn(R) -> (Uuid, V),
-) -> Gather<Uuid, V>
+fn reader<R, V>(database: Database, find: Find, entry: fn(R) -> (Uuid, V)) -> Gather<Uuid, V>
 where
     R: FromQueryResult + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,

@@ -17,8 +17,7 @@ use entity::{Millis, known_client, tries};
 use hmac::Hmac;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
-    QueryTrait,
+    ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{CaseStatement, Expr, OnConflict},
 };
 use secrecy::SecretString;
@@ -26,7 +25,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{AccountError, keyed};
-use crate::metrics::TryMetrics;
+use crate::{database::Database, metrics::TryMetrics};
 
 pub use self::connects::ConnectLimits;
 use self::connects::Connects;
@@ -89,7 +88,7 @@ pub(super) struct Counted {
 
 /// Counts tries.
 pub(super) struct Tries {
-    database: DatabaseConnection,
+    database: Database,
     /// Its key makes ids of addresses that nobody else can make.
     mac: Hmac<Sha256>,
     for_each_address: Limit,
@@ -131,7 +130,7 @@ impl Limit {
 
 impl Tries {
     pub(super) fn new(
-        database: DatabaseConnection,
+        database: Database,
         secret: &SecretString,
         limits: TryLimits,
         connects: ConnectLimits,

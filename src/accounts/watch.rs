@@ -8,15 +8,14 @@ use std::{
 };
 
 use entity::session;
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     ambient::{Clock, Random},
+    database::Database,
     gather::padded,
 };
 
@@ -94,12 +93,7 @@ impl SessionWatch {
     }
 
     /// Looks and prunes from time to time, until dropped.
-    pub(super) async fn run(
-        &self,
-        database: &DatabaseConnection,
-        clock: &dyn Clock,
-        random: &Random,
-    ) {
+    pub(super) async fn run(&self, database: &Database, clock: &dyn Clock, random: &Random) {
         let mut prune_at = Instant::now();
         loop {
             if let Err(error) = self.look(database).await {
@@ -116,7 +110,7 @@ impl SessionWatch {
     }
 
     /// Ends every watched session that has no row any more.
-    async fn look(&self, database: &DatabaseConnection) -> Result<(), DbErr> {
+    async fn look(&self, database: &Database) -> Result<(), DbErr> {
         let watched: Vec<Uuid> = self.sessions().keys().copied().collect();
         for chunk in watched.chunks(CHUNK) {
             let standing: HashSet<Uuid> = session::Entity::find()
@@ -141,7 +135,7 @@ impl SessionWatch {
 }
 
 /// Deletes the rows of sessions that have expired.
-async fn prune(database: &DatabaseConnection, clock: &dyn Clock) -> Result<(), DbErr> {
+async fn prune(database: &Database, clock: &dyn Clock) -> Result<(), DbErr> {
     loop {
         let expired = session::Entity::find()
             .select_only()

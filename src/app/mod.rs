@@ -13,7 +13,6 @@ use std::{
 };
 
 use axum::Router;
-use sea_orm::DatabaseConnection;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,7 +22,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::Trail,
     connections::{Connections, ConnectionsConfig},
-    database::{self, DatabaseError},
+    database::{self, Database, DatabaseError},
     graphql::{
         self, GatewayExecutor, GatewaySchemaBuilder, Services,
         limits::DocumentLimits,
@@ -135,7 +134,7 @@ pub struct App {
     server: JoinHandle<()>,
     tasks: TaskTracker,
     services: Services,
-    database: DatabaseConnection,
+    database: Database,
     /// Keeps other processes off the `SQLite` file.
     _lock: Option<File>,
 }
@@ -307,7 +306,7 @@ async fn trusted_documents(
 /// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
 fn keep_records(
     (audit_retention, (webhooks, metrics)): (Duration, (Option<WebhooksConfig>, WebhookMetrics)),
-    database: &DatabaseConnection,
+    database: &Database,
     Ambient { clock, random }: Ambient,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,

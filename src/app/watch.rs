@@ -2,14 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use sea_orm::DatabaseConnection;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use crate::{
     ambient::Clock,
-    database,
+    database::{self, Database},
     http::{Problem, Readiness},
     metrics::{self, DatabaseMetrics, MetricsServer, Registry},
     operations::Operations,
@@ -32,7 +31,7 @@ pub(super) async fn bind(address: Option<SocketAddr>) -> Result<Option<MetricsSe
 /// Tries out the wait for a database connection until `shutdown`.
 pub(super) async fn probe(
     metrics: DatabaseMetrics,
-    database: DatabaseConnection,
+    database: Database,
     shutdown: CancellationToken,
 ) {
     shutdown.run_until_cancelled(metrics.probe(database)).await;
@@ -42,7 +41,7 @@ pub(super) async fn probe(
 pub(super) fn complete(
     mut registry: Registry,
     clock: &Arc<dyn Clock>,
-    database: &DatabaseConnection,
+    database: &Database,
     operations: &Operations,
 ) -> Registry {
     metrics::register_process(&mut registry, clock.now());
@@ -77,7 +76,7 @@ pub(super) fn complete(
 }
 
 /// Looks whether the gateway can serve.
-pub(super) fn readiness(database: DatabaseConnection, operations: Operations) -> Readiness {
+pub(super) fn readiness(database: Database, operations: Operations) -> Readiness {
     Arc::new(move || {
         let (database, operations) = (database.clone(), operations.clone());
         Box::pin(async move {
@@ -99,7 +98,7 @@ pub(super) fn readiness(database: DatabaseConnection, operations: Operations) ->
     })
 }
 
-async fn tables(database: &DatabaseConnection) -> Option<Problem> {
+async fn tables(database: &Database) -> Option<Problem> {
     let look = timeout(DATABASE_PATIENCE, database::is_migrated(database));
     match look.await {
         Ok(Ok(true)) => None,

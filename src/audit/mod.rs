@@ -16,8 +16,8 @@ use std::{
 use chrono::TimeDelta;
 use entity::{Millis, audit_event};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait,
-    QueryFilter, QuerySelect, QueryTrait,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    QueryTrait,
 };
 use tokio::{
     sync::mpsc,
@@ -26,7 +26,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::ambient::{Clock, Random, first_uuid_at};
+use crate::{
+    ambient::{Clock, Random, first_uuid_at},
+    database::Database,
+};
 
 pub use entity::{audit_event::Kind, operation::FailureCode};
 pub use page::{DEFAULT_PAGE, LONGEST_PAGE, Page};
@@ -104,7 +107,7 @@ impl Event {
 /// Writes and reads the trails. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Trail {
-    database: DatabaseConnection,
+    database: Database,
     clock: Arc<dyn Clock>,
     random: Random,
     notes: mpsc::Sender<audit_event::ActiveModel>,
@@ -114,7 +117,7 @@ impl Trail {
     /// Writes what is noted, and deletes what is older than `retention` (setting `AUDIT_RETENTION`),
     /// on `tasks` until `shutdown`.
     pub fn start(
-        database: DatabaseConnection,
+        database: Database,
         retention: Duration,
         (clock, random): (Arc<dyn Clock>, Random),
         tasks: &TaskTracker,

@@ -1,16 +1,18 @@
 //! Writes noted events, many at a time.
 
 use entity::audit_event;
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{DbErr, EntityTrait};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::database::Database;
 
 /// How many events one statement writes.
 const AT_ONCE: usize = 100;
 
 /// Writes what is noted until `shutdown`, and then what waits.
 pub(super) async fn write(
-    database: DatabaseConnection,
+    database: Database,
     mut noted: mpsc::Receiver<audit_event::ActiveModel>,
     shutdown: CancellationToken,
 ) {
@@ -30,7 +32,7 @@ pub(super) async fn write(
     }
 }
 
-async fn write_all(database: &DatabaseConnection, events: &mut Vec<audit_event::ActiveModel>) {
+async fn write_all(database: &Database, events: &mut Vec<audit_event::ActiveModel>) {
     if insert(database, events.clone()).await.is_ok() {
         events.clear();
         return;
@@ -43,10 +45,7 @@ async fn write_all(database: &DatabaseConnection, events: &mut Vec<audit_event::
     }
 }
 
-async fn insert(
-    database: &DatabaseConnection,
-    events: Vec<audit_event::ActiveModel>,
-) -> Result<(), DbErr> {
+async fn insert(database: &Database, events: Vec<audit_event::ActiveModel>) -> Result<(), DbErr> {
     audit_event::Entity::insert_many(events)
         .exec_without_returning(database)
         .await?;

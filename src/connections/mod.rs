@@ -6,13 +6,14 @@ mod single_flight;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use entity::{connection, connection::Service};
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     ambient::Clock,
     audit::{self, Origin, Trail},
+    database::Database,
     gather::padded,
     intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
     webhooks::Outbox,
@@ -40,7 +41,7 @@ pub type Claims = Result<Arc<Value>, RunError>;
 /// Reads connections, their status and their claims. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Connections {
-    database: DatabaseConnection,
+    database: Database,
     intuned: IntunedClient,
     clock: Arc<dyn Clock>,
     trail: Trail,
@@ -55,7 +56,7 @@ impl Connections {
     /// Reads from `database` and asks `intuned`; what is found out is told to `trail` and `outbox`.
     pub fn new(
         config: ConnectionsConfig,
-        database: DatabaseConnection,
+        database: Database,
         intuned: IntunedClient,
         clock: Arc<dyn Clock>,
         (trail, outbox): (Trail, Outbox),

@@ -1,6 +1,20 @@
 //! What an error of the database's means.
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlErr, sqlx};
+
+/// What `SeaORM` makes of an error of a statement's.
+pub(super) fn statement_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+/// What `SeaORM` makes of it that there was no connection to be had.
+pub(super) fn acquire_error(error: sqlx::Error) -> DbErr {
+    match error {
+        sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+        sqlx::Error::PoolClosed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
+        error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
+    }
+}
 
 /// Whether a row was refused because a unique index has its like already.
 pub fn is_unique_violation(error: &DbErr) -> bool {

@@ -7,10 +7,10 @@ use prometheus_client::{
     metrics::{counter::Counter, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use sea_orm::{DatabaseConnection, DbBackend};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Durations, PREFIX, narrow, sampled};
+use crate::database::{Database, PoolSize};
 
 /// How often the wait for a connection is tried out.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
@@ -63,9 +63,9 @@ impl DatabaseMetrics {
     }
 
     /// Has every statement of `database` and its later clones measured.
-    pub fn measure(&self, database: &mut DatabaseConnection) {
+    pub fn measure(&self, database: &mut Database) {
         let statements = self.statements.clone();
-        database.set_metric_callback(move |info| {
+        database.measure(move |info| {
             let labels = StatementLabels {
                 verb: verb(&info.statement.sql),
                 result: if info.failed { "error" } else { "ok" },
@@ -76,14 +76,13 @@ impl DatabaseMetrics {
     }
 
     /// Tries out from time to time how long a connection is waited for, until dropped.
-    pub async fn probe(&self, database: DatabaseConnection) {
+    pub async fn probe(&self, database: Database) {
         let mut ticks = interval(PROBE_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let started = Instant::now();
-            let acquired = acquire(&database).await;
-            match acquired {
+            match database.probe().await {
                 Ok(()) => self.acquire.observe(started.elapsed().as_secs_f64()),
                 Err(_) => {
                     self.acquire_timeouts.inc();
@@ -94,46 +93,21 @@ impl DatabaseMetrics {
 }
 
 /// Shows how many connections the pool has, of how many that it may have.
-pub fn watch_pool(registry: &mut Registry, database: DatabaseConnection) {
+pub fn watch_pool(registry: &mut Registry, database: Database) {
     let registry = registry.sub_registry_with_prefix(PREFIX);
     registry.register_collector(sampled(
         "database_connections",
         "Connections to the database: idle, in use, and the most that may be open (max)",
         Some("state"),
         move || {
-            let (size, idle, max) = pool(&database);
-            let idle = u32::try_from(idle).unwrap_or(u32::MAX);
+            let PoolSize { open, idle, max } = database.size();
             [
                 ("idle", f64::from(idle)),
-                ("in_use", f64::from(size.saturating_sub(idle))),
+                ("in_use", f64::from(open.saturating_sub(idle))),
                 ("max", f64::from(max)),
             ]
         },
     ));
-}
-
-/// Takes a connection and gives it back.
-async fn acquire(database: &DatabaseConnection) -> Result<(), sqlx::Error> {
-    if database.get_database_backend() == DbBackend::Postgres {
-        let pool = database.get_postgres_connection_pool();
-        pool.acquire().await.map(drop)
-    } else {
-        let pool = database.get_sqlite_connection_pool();
-        pool.acquire().await.map(drop)
-    }
-}
-
-/// How many connections are open, how many of them are idle, and how many may be open.
-fn pool(database: &DatabaseConnection) -> (u32, usize, u32) {
-    if database.get_database_backend() == DbBackend::Postgres {
-        let pool = database.get_postgres_connection_pool();
-        let max = pool.options().get_max_connections();
-        (pool.size(), pool.num_idle(), max)
-    } else {
-        let pool = database.get_sqlite_connection_pool();
-        let max = pool.options().get_max_connections();
-        (pool.size(), pool.num_idle(), max)
-    }
 }
 
 fn verb(sql: &str) -> &'static str {

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
@@ -34,6 +33,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::{Origin, Trail},
     crash::{self, Point},
+    database::Database,
     intuned::{InfoRequest, IntunedClient, IntunedError, Question},
     metrics::OperationMetrics,
     telemetry,
@@ -101,7 +101,7 @@ impl Operations {
     /// The database's, when operations in flight cannot be taken over.
     pub async fn start(
         config: OperationsConfig,
-        database: DatabaseConnection,
+        database: Database,
         intuned: IntunedClient,
         (clock, random): (Arc<dyn Clock>, Random),
         (trail, outbox, metrics): (Trail, Outbox, OperationMetrics),

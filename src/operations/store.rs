@@ -15,8 +15,8 @@ use backon::{ExponentialBuilder, Retryable};
 use chrono::TimeDelta;
 use entity::{Millis, connection, connection::Service, operation, operation_event};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QueryTrait, sea_query::OnConflict,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::{Origin, Trail},
     crash::{self, Point},
-    database::{self, Write},
+    database::{self, Database, Write},
     gather::{Gather, padded},
     metrics::OperationMetrics,
     webhooks::{self, ConnectionEvent, Outbox},
@@ -81,7 +81,7 @@ pub(super) enum Guard<'a> {
 /// Reads and writes operations on behalf of one replica.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
-    pub(super) database: DatabaseConnection,
+    pub(super) database: Database,
     pub(super) by_id: ById,
     pub(super) replica: Uuid,
     pub(super) timeout: TimeDelta,
@@ -352,7 +352,7 @@ impl Store {
 pub(super) type ById = Gather<Uuid, Result<operation::Model, DbErr>>;
 
 /// [`ById`] from this database.
-pub(super) fn by_id(database: DatabaseConnection) -> ById {
+pub(super) fn by_id(database: Database) -> ById {
     Gather::new(move |ids: Vec<Uuid>| {
         let database = database.clone();
         async move {

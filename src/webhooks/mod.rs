@@ -17,7 +17,6 @@ mod signature;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use sea_orm::DatabaseConnection;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
@@ -25,6 +24,7 @@ use url::Url;
 use self::{courier::Courier, queue::Queue, sender::Sender};
 use crate::{
     ambient::{Clock, Random},
+    database::Database,
     metrics::WebhookMetrics,
 };
 
@@ -83,7 +83,7 @@ impl WebhooksConfig {
 /// That the HTTP client could not be built.
 pub fn start(
     config: Option<WebhooksConfig>,
-    database: DatabaseConnection,
+    database: Database,
     (clock, random): (Arc<dyn Clock>, Random),
     metrics: WebhookMetrics,
     (tasks, shutdown): (&TaskTracker, &CancellationToken),

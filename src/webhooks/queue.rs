@@ -8,12 +8,12 @@ use entity::{
     webhook_delivery::{self, Outcome},
 };
 use sea_orm::{
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait,
     sea_query::{Alias, Expr, LockBehavior, LockType, Query, SelectStatement},
 };
 
-use crate::database;
+use crate::database::{self, Database};
 
 /// How many settled deliveries are deleted at once.
 const PRUNE_AT_ONCE: u64 = 1000;
@@ -21,7 +21,7 @@ const PRUNE_AT_ONCE: u64 = 1000;
 /// Deliveries, as the replicas share them.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    pub(super) database: DatabaseConnection,
+    pub(super) database: Database,
     /// For how long a delivery is left to whoever has taken it up.
     pub(super) lease: Duration,
 }

@@ -12,10 +12,10 @@ use futures_util::future::join_all;
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, PasswordParams, SignedIn, TryLimits},
     ambient::{Clock, Random},
-    database,
+    database::{self, Database},
 };
 use rstest::rstest;
-use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -44,7 +44,7 @@ impl Clock for SetClock {
 struct Fixture {
     accounts: Accounts,
     clock: Arc<SetClock>,
-    database: DatabaseConnection,
+    database: Database,
     _files: TestDatabase,
 }
 

@@ -14,9 +14,9 @@ use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller, PasswordParams, SignedIn},
     ambient::{Clock, Random},
     audit::Origin,
-    database,
+    database::{self, Database},
 };
-use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -43,7 +43,7 @@ impl Clock for StoppedClock {
 }
 
 /// A fresh database with its tables; it goes with the directory.
-async fn database() -> (DatabaseConnection, TempDir) {
+async fn database() -> (Database, TempDir) {
     let directory = TempDir::new().unwrap();
     let url = format!("sqlite://{}/gateway.sqlite", directory.path().display());
     let database = database::connect(&url.into(), 4).await.unwrap();
@@ -54,7 +54,7 @@ async fn database() -> (DatabaseConnection, TempDir) {
 struct Fixture {
     accounts: Accounts,
     clock: Arc<StoppedClock>,
-    database: DatabaseConnection,
+    database: Database,
     _directory: TempDir,
 }
 
@@ -93,7 +93,7 @@ impl Fixture {
 }
 
 /// One process's accounts; several share the database and the signing secret.
-fn replica(database: &DatabaseConnection, clock: &Arc<StoppedClock>, seed: u64) -> Accounts {
+fn replica(database: &Database, clock: &Arc<StoppedClock>, seed: u64) -> Accounts {
     let config = AccountsConfig {
         password_params: PasswordParams::new(PasswordParams::MIN_M_COST, 1, 1, None).unwrap(),
         ..AccountsConfig::new("a secret of thirty-two characters".into(), LIFETIME)

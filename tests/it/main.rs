@@ -13,6 +13,7 @@ mod answers;
 mod audit;
 mod connect_limits;
 mod connections;
+mod database_lanes;
 mod deletion;
 mod faults;
 mod health;

@@ -2,13 +2,11 @@
 
 use entity::{Millis, connection, operation, session_removal};
 use intuned_gateway::{
-    database,
+    database::{self, Database},
     simulator::{Call, Fault},
 };
 use rstest::rstest;
-use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel,
-};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,7 +25,7 @@ async fn connected(app: &TestApp) -> Api {
     user
 }
 
-async fn open(app: &TestApp) -> DatabaseConnection {
+async fn open(app: &TestApp) -> Database {
     database::connect(&app.config.database_url, 2)
         .await
         .unwrap()

@@ -17,8 +17,8 @@ use entity::{
 use hmac::Hmac;
 use reqwest::Url;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr,
-    EntityTrait, IntoActiveModel, QueryFilter, SqlErr, sea_query::OnConflict,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, SqlErr, sea_query::OnConflict,
 };
 use secrecy::SecretString;
 use sha2::Sha256;
@@ -29,7 +29,7 @@ use super::{AccountError, Caller, keyed};
 use crate::{
     ambient::Random,
     audit::{self, Origin, Trail},
-    database,
+    database::{self, Database},
 };
 
 /// How often a first sight is tried that collides with another.
@@ -57,7 +57,7 @@ pub(super) struct Provider {
     issuer: String,
     audience: String,
     keys: Keys,
-    database: DatabaseConnection,
+    database: Database,
     mac: Hmac<Sha256>,
     random: Random,
 }
@@ -65,7 +65,7 @@ pub(super) struct Provider {
 impl Provider {
     pub(super) fn new(
         config: ProviderConfig,
-        database: DatabaseConnection,
+        database: Database,
         secret: &SecretString,
         random: Random,
     ) -> Result<Self, reqwest::Error> {
@@ -269,7 +269,7 @@ async fn revoke(
 }
 
 /// Deletes what no token needs any more.
-pub(super) async fn prune(database: &DatabaseConnection, now: DateTime<Utc>) -> Result<(), DbErr> {
+pub(super) async fn prune(database: &Database, now: DateTime<Utc>) -> Result<(), DbErr> {
     revocation::Entity::delete_many()
         .filter(revocation::Column::ExpiresAt.lte(Millis(now)))
         .exec(database)
