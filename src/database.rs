@@ -204,6 +204,7 @@ fn has_known_migrations(applied: impl IntoIterator<Item = String>) -> bool {
 /// The database's.
 pub async fn begin(database: &Database) -> Result<DatabaseTransaction, DbErr> {
     database
+        .pool()
         .begin_with_options(TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -268,7 +269,13 @@ fn postgres_options(url: &str, max_connections: u32) -> ConnectOptions {
         .test_before_acquire_if_idle_for(IDLE_BEFORE_PING)
         .set_application_name(env!("CARGO_PKG_NAME"))
         .map_sqlx_postgres_opts(|options| {
-            options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+            options.options([
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
+                // A plan lives as long as its connection: one that was made while a table was small must not
+                // read all of it when it has grown.
+                ("enable_seqscan", "off"),
+                ("jit", "off"),
+            ])
         });
     options
 }

@@ -9,8 +9,8 @@ use std::{
 
 use entity::{Millis, connection, connection::Service, session, user};
 use sea_orm::{
-    ColumnTrait, DbBackend, EntityTrait, FromQueryResult, JoinType, QueryFilter, QuerySelect,
-    QueryTrait, Select, Statement, Values,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, JoinType, QueryFilter,
+    QuerySelect, QueryTrait, Select, Statement, Values,
     sea_query::{Expr, ExprTrait, IntoCondition},
 };
 use uuid::Uuid;

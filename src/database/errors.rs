@@ -72,6 +72,17 @@ fn cannot_write_sqlite(code: &str) -> bool {
         .is_ok_and(|code| matches!(code & 0xff, READONLY | IOERR | FULL | CANTOPEN))
 }
 
+/// Whether the connection is gone, as far as the error tells.
+pub(super) fn is_connection_lost(error: &sqlx::Error) -> bool {
+    match error {
+        // admin_shutdown, crash_shutdown, cannot_connect_now, connection_exception
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&*code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
+        }),
+        _ => true,
+    }
+}
+
 pub(super) fn is_transient_sqlx(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -186,12 +197,16 @@ mod tests {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let held = holder.begin_with_options(immediate).await.unwrap();
-        let error = other.begin_with_options(immediate).await.unwrap_err();
+        let held = holder.pool().begin_with_options(immediate).await.unwrap();
+        let error = other
+            .pool()
+            .begin_with_options(immediate)
+            .await
+            .unwrap_err();
         assert!(is_transient(&error), "{error}");
         assert!(!is_unique_violation(&error));
         held.rollback().await.unwrap();
-        other.begin_with_options(immediate).await.unwrap();
+        other.pool().begin_with_options(immediate).await.unwrap();
     }
 
     #[test]

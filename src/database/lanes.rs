@@ -1,9 +1,9 @@
 //! Connections to Postgres that serve one statement after the other. The pool makes sure of a
-//! connection each time that it comes back, which is a round trip beside that of the statement. Here a
-//! connection comes back once a second.
+//! connection each time that it comes back, which is a round trip beside that of the statement. From
+//! here a connection comes back once a second.
 
 use std::{
-    fmt, mem,
+    fmt, iter, mem,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -21,11 +21,11 @@ use tokio::{
 
 use super::{
     ACQUIRE_TIMEOUT,
-    errors::{acquire_error, statement_error},
+    errors::{acquire_error, is_connection_lost, statement_error},
 };
 
-/// After which a connection goes back to the pool, to be made sure of. As long as the pool itself hands
-/// one out untried.
+/// After so long a connection goes back to the pool, to be made sure of. The pool, too, hands out without
+/// a trial what came back less long ago.
 const KEPT_FOR: Duration = super::IDLE_BEFORE_PING;
 
 /// Told of each statement.
@@ -36,8 +36,16 @@ pub(super) type Measure = dyn Fn(&Info<'_>) + Send + Sync;
 pub(super) struct Lanes {
     pool: PgPool,
     free: Semaphore,
-    kept: Mutex<Vec<Kept>>,
+    waiting: Mutex<Waiting>,
     measure: OnceLock<Arc<Measure>>,
+}
+
+/// Connections that wait for a statement.
+#[derive(Default)]
+struct Waiting {
+    kept: Vec<Kept>,
+    /// Whether [`give_back`] is at work.
+    is_watched: bool,
 }
 
 struct Kept {
@@ -50,7 +58,7 @@ struct Lane<'a> {
     lanes: &'a Arc<Lanes>,
     kept: Kept,
     begun: Instant,
-    _permit: SemaphorePermit<'a>,
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl fmt::Debug for Lanes {
@@ -60,14 +68,15 @@ impl fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    /// None for a pool so small that a transaction could find none left.
+    /// Over half of the pool; none for one that has a single connection.
     pub(super) fn of(pool: &PgPool) -> Option<Arc<Self>> {
-        let lanes = pool.options().get_max_connections() / 2;
-        (lanes > 0).then(|| {
+        let connections = pool.options().get_max_connections();
+        let lanes = connections.div_ceil(2);
+        (lanes < connections).then(|| {
             Arc::new(Self {
                 pool: pool.clone(),
                 free: Semaphore::new(lanes as usize),
-                kept: Mutex::default(),
+                waiting: Mutex::default(),
                 measure: OnceLock::new(),
             })
         })
@@ -79,12 +88,12 @@ impl Lanes {
 
     /// Connections that wait here for the next statement.
     pub(super) fn idle(&self) -> usize {
-        self.kept().len()
+        self.waiting().kept.len()
     }
 
     /// Gives all that wait here back.
     pub(super) fn clear(&self) {
-        drop(mem::take(&mut *self.kept()));
+        drop(mem::take(&mut self.waiting().kept));
     }
 
     /// Waits for the right to run a statement.
@@ -126,28 +135,36 @@ impl Lanes {
     }
 
     async fn lane(self: &Arc<Self>) -> Result<Lane<'_>, DbErr> {
+        let lane = async {
+            let permit = self.free.acquire().await.ok();
+            let kept = match self.fresh() {
+                Some(kept) => kept,
+                None => Kept {
+                    connection: self.pool.acquire().await.map_err(acquire_error)?,
+                    since: Instant::now(),
+                },
+            };
+            Ok(Lane {
+                lanes: self,
+                kept,
+                begun: Instant::now(),
+                _permit: permit,
+            })
+        };
         let timed_out = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
-        let Ok(Ok(permit)) = timeout(ACQUIRE_TIMEOUT, self.free.acquire()).await else {
-            return Err(timed_out);
-        };
-        let waiting = self.kept().pop();
-        let kept = match waiting.filter(Kept::is_fresh) {
-            Some(kept) => kept,
-            None => Kept {
-                connection: self.pool.acquire().await.map_err(acquire_error)?,
-                since: Instant::now(),
-            },
-        };
-        Ok(Lane {
-            lanes: self,
-            kept,
-            begun: Instant::now(),
-            _permit: permit,
-        })
+        timeout(ACQUIRE_TIMEOUT, lane)
+            .await
+            .unwrap_or(Err(timed_out))
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fresh(&self) -> Option<Kept> {
+        let mut waiting = self.waiting();
+        // The others have been kept for long enough.
+        iter::from_fn(|| waiting.kept.pop()).find(Kept::is_fresh)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,23 +180,21 @@ impl Lane<'_> {
         }
         match &done {
             Ok(_) => self.keep(),
-            Err(sqlx::Error::Database(_)) => {}
-            // The server may have gone, and with it what is kept.
-            Err(_) => self.lanes.clear(),
+            // And with the server what else is kept.
+            Err(error) if is_connection_lost(error) => self.lanes.clear(),
+            Err(_) => {}
         }
         done
     }
 
     /// Keeps the connection for the next statement.
     fn keep(self) {
+        let mut waiting = self.lanes.waiting();
         if !self.kept.is_fresh() || self.lanes.pool.is_closed() {
             return;
         }
-        let mut kept = self.lanes.kept();
-        let is_first = kept.is_empty();
-        kept.push(self.kept);
-        drop(kept);
-        if is_first {
+        waiting.kept.push(self.kept);
+        if !mem::replace(&mut waiting.is_watched, true) {
             tokio::spawn(give_back(Arc::clone(self.lanes)));
         }
     }
@@ -201,9 +216,10 @@ impl Kept {
 async fn give_back(lanes: Arc<Lanes>) {
     loop {
         sleep(KEPT_FOR).await;
-        let mut kept = lanes.kept();
-        kept.retain(Kept::is_fresh);
-        if kept.is_empty() {
+        let mut waiting = lanes.waiting();
+        waiting.kept.retain(Kept::is_fresh);
+        if waiting.kept.is_empty() {
+            waiting.is_watched = false;
             return;
         }
     }

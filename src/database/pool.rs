@@ -1,6 +1,6 @@
 //! The pool of connections, and how statements that are no part of a transaction use it.
 
-use std::{ops::Deref, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -29,7 +29,12 @@ pub struct PoolSize {
 }
 
 impl Database {
-    /// Has each statement measured, by this handle and its later clones.
+    /// For transactions, and for what needs a pool.
+    pub(super) fn pool(&self) -> &DatabaseConnection {
+        &self.connections
+    }
+
+    /// Has each statement measured. To be called before there are clones.
     pub fn measure(&mut self, measure: impl Fn(&Info<'_>) + Send + Sync + 'static) {
         let measure = Arc::new(measure);
         if let Some(lanes) = &self.lanes {
@@ -39,13 +44,13 @@ impl Database {
             .set_metric_callback(move |info| measure(info));
     }
 
-    /// Waits until a statement could run.
+    /// Waits until a statement could run, and a transaction begin.
     ///
     /// # Errors
     /// When none could in time.
     pub async fn probe(&self) -> Result<(), DbErr> {
         if let Some(lanes) = &self.lanes {
-            return lanes.probe().await;
+            lanes.probe().await?;
         }
         let connections = &self.connections;
         let acquired = if connections.get_database_backend() == DbBackend::Postgres {
@@ -80,7 +85,7 @@ impl Database {
     /// The database's.
     pub async fn close(self) -> Result<(), DbErr> {
         let give_back = async { self.lanes.iter().for_each(|lanes| lanes.clear()) };
-        // In this order: once the pool is closing, no connection is kept any more.
+        // In this order: from the moment on at which the pool is closing, no connection is kept.
         let (closed, ()) = tokio::join!(biased; self.connections.close_by_ref(), give_back);
         closed
     }
@@ -94,15 +99,6 @@ impl From<DatabaseConnection> for Database {
             lanes: lanes.flatten(),
             connections,
         }
-    }
-}
-
-/// For transactions.
-impl Deref for Database {
-    type Target = DatabaseConnection;
-
-    fn deref(&self) -> &DatabaseConnection {
-        &self.connections
     }
 }
 

@@ -111,17 +111,18 @@ impl Write {
             return written.map(|row| row.try_get_by_index(0)).transpose();
         }
         let returning = Query::returning().expr(returning);
+        // To their ends, where SQLite checks what rows refer to.
         let written = match self.first {
             First::Update(mut update) => {
                 let update = update.returning(returning).take();
-                database.query_one(&update).await?
+                database.query_all(&update).await?
             }
             First::Insert(row, of) => {
                 let insert = row.insert(of)?.returning(returning).take();
-                database.query_one(&insert).await?
+                database.query_all(&insert).await?
             }
         };
-        let Some(written) = written else {
+        let Some(written) = written.first() else {
             return Ok(None);
         };
         for row in self.rows {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use intuned_gateway::database::{self, Database};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use tokio::time::timeout;
 
-use crate::support::{Backend, TestDatabase, eventually, socket::DEADLINE};
+use crate::support::{Backend, TestDatabase, eventually, socket::DEADLINE, waiting};
 
 async fn open(connections: u32) -> Database {
     let created = TestDatabase::create(Backend::Postgres).await;
@@ -56,45 +57,78 @@ async fn a_statement_that_fails_or_is_given_up_spoils_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_broke_is_replaced() {
+async fn when_the_server_ends_connections_one_statement_finds_out() {
     let database = open(8).await;
-    // Several are open.
-    let sleep = || ask::<i32>(&database, "SELECT pg_backend_pid() FROM pg_sleep(0.1)");
-    let (first, second) = tokio::join!(sleep(), sleep());
-    assert_ne!(first.unwrap(), second.unwrap());
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    let slow = || ask::<i32>(&database, "SELECT pg_backend_pid() FROM pg_sleep(0.05)");
+    let (one, other) = tokio::join!(slow(), slow());
+    assert_ne!(one.unwrap(), other.unwrap());
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    assert!(ask::<bool>(&database, end).await.unwrap());
-    eventually("it answers for good", async || {
-        let (one, other) = tokio::join!(process(&database), process(&database));
-        for error in [&one, &other]
-            .into_iter()
-            .filter_map(|answer| answer.as_ref().err())
-        {
-            assert!(database::is_transient(error), "{error}");
-        }
-        one.is_ok() && other.is_ok()
-    })
-    .await;
+    let server = database::begin(&database).await.unwrap();
+    assert!(ask::<i64>(&server, end).await.unwrap() > 0);
+    server.commit().await.unwrap();
+
+    let error = process(&database).await.unwrap_err();
+    assert!(database::is_transient(&error), "{error}");
+    for _ in 0..3 {
+        process(&database).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn statements_leave_connections_to_transactions() {
-    let database = open(2).await;
-    let statements = async {
-        let sleep = || ask::<i32>(&database, "SELECT 1 FROM pg_sleep(0.1)");
-        tokio::try_join!(sleep(), sleep(), sleep()).unwrap();
+    let created = TestDatabase::create(Backend::Postgres).await;
+    let database = database::connect(&created.url, 2).await.unwrap();
+    let watching = database::connect(&created.url, 1).await.unwrap();
+    let begun = tokio::sync::Notify::new();
+    let statement = async {
+        let waits = "SELECT 1 FROM pg_advisory_lock(1)";
+        ask::<i32>(&database, waits).await.unwrap();
     };
     let transaction = async {
         let transaction = database::begin(&database).await.unwrap();
-        // Others wait for their turn meanwhile, and not for this one.
-        let slow = "SELECT pg_backend_pid() FROM pg_sleep(0.5)";
-        let process = ask::<i32>(&transaction, slow).await.unwrap();
+        ask::<i32>(&transaction, "SELECT 1 FROM pg_advisory_lock(1)")
+            .await
+            .unwrap();
+        begun.notify_one();
+        waiting::<1>(&watching, &[]).await;
+        // Statements wait for their turn, and this goes on.
+        ask::<bool>(&transaction, "SELECT pg_advisory_unlock(1)")
+            .await
+            .unwrap();
         transaction.commit().await.unwrap();
-        process
     };
-    let ((), process_of_transaction) = tokio::join!(statements, transaction);
-    assert_ne!(process(&database).await.unwrap(), process_of_transaction);
+    let statements = async {
+        begun.notified().await;
+        tokio::join!(statement, process(&database)).1.unwrap();
+    };
+    tokio::join!(transaction, statements);
+}
+
+#[tokio::test]
+async fn closing_gives_back_what_is_kept() {
+    let database = open(6).await;
+    let busy = (0..20).map(|_| async { while process(&database).await.is_ok() {} });
+    let close = async {
+        process(&database).await.unwrap();
+        timeout(DEADLINE, database.clone().close())
+            .await
+            .unwrap()
+            .unwrap();
+    };
+    tokio::join!(close, join_all(busy));
+    assert_eq!(database.size().open, 0);
+}
+
+#[tokio::test]
+async fn plans_made_for_small_tables_go_by_their_indexes() {
+    let database = open(2).await;
+    database::migrate(&database).await.unwrap();
+    database.execute_unprepared("ANALYZE").await.unwrap();
+    let explain = "EXPLAIN SELECT * FROM operations WHERE user_id = gen_random_uuid() \
+                   AND ended_at IS NULL";
+    let plan: String = ask(&database, explain).await.unwrap();
+    assert!(plan.starts_with("Index Scan"), "{plan}");
 }
 
 #[tokio::test]

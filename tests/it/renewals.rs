@@ -163,3 +163,36 @@ async fn a_connection_made_while_its_predecessor_went_is_renewed(
     assert_eq!(connect().await, "RECONNECT");
     app.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_key_from_before_the_window_begins_anew(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let connect = async || {
+        let input = json!({ "username": "Admin", "password": "admin123", "idempotencyKey": "key" });
+        let operation =
+            user.connect_with(input).await["data"]["connectOrangeHrm"]["operation"].take();
+        let id = operation["id"].as_str().unwrap();
+        eventually("done", async || {
+            user.operation(id).await["status"] == "DONE"
+        })
+        .await;
+        operation
+    };
+    let first = connect().await;
+    assert_eq!(connect().await["id"], first["id"]);
+    let two_days = 2 * 24 * 60 * 60 * 1000;
+    let created_at = operation::Column::CreatedAt;
+    operation::Entity::update_many()
+        .col_expr(created_at, Expr::col(created_at).sub(two_days))
+        .exec(&open(&app).await)
+        .await
+        .unwrap();
+    let second = connect().await;
+    assert_ne!(second["id"], first["id"]);
+    assert_eq!(second["kind"], "RECONNECT");
+    app.finish().await;
+}

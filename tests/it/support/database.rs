@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -67,7 +67,7 @@ async fn create_postgres_database() -> SecretString {
 
 /// The processes of the server that wait for a lock, once they are so many, none of them one of `but`.
 pub(crate) async fn waiting<const COUNT: usize>(
-    database: &DatabaseConnection,
+    database: &impl ConnectionTrait,
     but: &[i32],
 ) -> [i32; COUNT] {
     let query = "SELECT pid FROM pg_stat_activity \
