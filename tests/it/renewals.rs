@@ -6,7 +6,9 @@ use intuned_gateway::{
     simulator::{Call, Fault},
 };
 use rstest::rstest;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, sea_query::Expr,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
