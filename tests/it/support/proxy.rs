@@ -25,7 +25,7 @@ const COMMITTED: &[u8] = b"COMMIT\0";
 /// How it tells that the connection is in no transaction: what was written before is committed.
 const OUTSIDE: &[u8] = b"Z\0\0\0\x05I";
 /// How a statement begins that writes, and is committed by itself where there is no transaction around it.
-const WRITE: &[u8] = b"WITH \"written\" AS (";
+const WRITE: &[u8] = b"WITH \"written\" (";
 /// How the names of prepared statements begin.
 const NAME: &[u8] = b"sqlx_s_";
 
