@@ -91,7 +91,7 @@ pub fn is_staying() -> Condition {
     let session = || of_connection(connection::Column::AuthSessionId);
     let mark = || of_connection(connection::Column::RemovingSessionId);
     let unmarked = mark().is_null().or(mark().ne(session()));
-    // Releases before the mark was there only noted the removal.
+    // Replicas of a release before the mark only note the removal (docs/decisions/0013).
     let noted = session_removal::Entity::find()
         .select_only()
         .column(Noted)
