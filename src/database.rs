@@ -271,8 +271,8 @@ fn postgres_options(url: &str, max_connections: u32) -> ConnectOptions {
         .map_sqlx_postgres_opts(|options| {
             options.options([
                 ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
-                // A plan lives as long as its connection: one that was made while a table was small must not
-                // read all of it when it has grown.
+                // A plan is kept until its tables are analyzed anew: one that was made while a table was small
+                // must not read all of it when it has grown.
                 ("enable_seqscan", "off"),
                 ("jit", "off"),
             ])

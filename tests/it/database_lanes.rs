@@ -62,7 +62,7 @@ async fn when_the_server_ends_connections_one_statement_finds_out() {
     let slow = || ask::<i32>(&database, "SELECT pg_backend_pid() FROM pg_sleep(0.05)");
     let (one, other) = tokio::join!(slow(), slow());
     assert_ne!(one.unwrap(), other.unwrap());
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    let end = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let server = database::begin(&database).await.unwrap();
     assert!(ask::<i64>(&server, end).await.unwrap() > 0);
