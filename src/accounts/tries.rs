@@ -17,7 +17,7 @@ use entity::{Millis, known_client, tries};
 use hmac::Hmac;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait,
+    ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{CaseStatement, Expr, OnConflict},
 };
 use secrecy::SecretString;
@@ -32,8 +32,9 @@ use self::connects::Connects;
 
 /// For so long a client is known from which an owner has signed in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
-/// How many rows one statement deletes, so that none blocks the table for long.
-const PRUNE_CHUNK: u64 = 1000;
+/// What has settled is deleted in slices of ids, which begin with any bits equally often: by so many bits,
+/// so that no statement reads all of a long table, or blocks it for long.
+const SLICE_BITS: u32 = 6;
 /// A provider gives each of its customers at least this much of the IPv6 space.
 const IPV6_NETWORK: u32 = 64;
 
@@ -268,22 +269,14 @@ impl Tries {
 
     /// Deletes what has been forgotten.
     pub(super) async fn prune(&self, now: DateTime<Utc>) -> Result<(), DbErr> {
-        loop {
-            let settled = tries::Entity::find()
-                .select_only()
-                .column(tries::Column::Id)
-                .filter(tries::Column::SettlesAt.lte(Millis(now)))
-                .limit(PRUNE_CHUNK)
-                .into_query();
-            let deleted = tries::Entity::delete_many()
-                .filter(tries::Column::Id.in_subquery(settled))
-                // Counted anew since it was looked at, perhaps.
+        for slice in 0..1 << SLICE_BITS {
+            let first = slice << (u128::BITS - SLICE_BITS);
+            let last = first | (u128::MAX >> SLICE_BITS);
+            tries::Entity::delete_many()
+                .filter(tries::Column::Id.between(Uuid::from_u128(first), Uuid::from_u128(last)))
                 .filter(tries::Column::SettlesAt.lte(Millis(now)))
                 .exec(&self.database)
                 .await?;
-            if deleted.rows_affected < PRUNE_CHUNK {
-                break;
-            }
         }
         known_client::Entity::delete_many()
             .filter(known_client::Column::ExpiresAt.lte(Millis(now)))

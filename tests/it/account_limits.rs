@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{known_client, tries};
+use entity::{Millis, known_client, tries};
 use futures_util::future::join_all;
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, PasswordParams, SignedIn, TryLimits},
@@ -15,9 +15,10 @@ use intuned_gateway::{
     database::{self, Database},
 };
 use rstest::rstest;
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::support::{Backend, Setup, TestApp, TestDatabase, socket::DEADLINE};
 
@@ -258,6 +259,15 @@ async fn what_is_forgotten_is_deleted_and_the_table_names_nobody(
         tries + known_client::Entity::find().count(database).await.unwrap()
     };
     assert_eq!(count().await, 4);
+    // The first and the last of all ids.
+    let ends = [Uuid::nil(), Uuid::max()].map(|id| tries::ActiveModel {
+        id: Set(id),
+        settles_at: Set(Millis(fixture.clock.now())),
+    });
+    tries::Entity::insert_many(ends)
+        .exec_without_returning(database)
+        .await
+        .unwrap();
     fixture.advance(31 * 24 * 3600);
     let none_left = async {
         while count().await > 0 {
