@@ -9,6 +9,7 @@
 //! who signs in from where they have signed in before is counted apart.
 
 mod connects;
+mod counting;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -18,7 +19,7 @@ use hmac::Hmac;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter,
-    sea_query::{CaseStatement, Expr, OnConflict},
+    sea_query::{Expr, OnConflict},
 };
 use secrecy::SecretString;
 use sha2::Sha256;
@@ -28,7 +29,7 @@ use super::{AccountError, keyed};
 use crate::{database::Database, metrics::TryMetrics};
 
 pub use self::connects::ConnectLimits;
-use self::connects::Connects;
+use self::{connects::Connects, counting::Counting};
 
 /// For so long a client is known from which an owner has signed in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
@@ -90,6 +91,7 @@ pub(super) struct Counted {
 /// Counts tries.
 pub(super) struct Tries {
     database: Database,
+    counting: Counting,
     /// Its key makes ids of addresses that nobody else can make.
     mac: Hmac<Sha256>,
     for_each_address: Limit,
@@ -98,7 +100,7 @@ pub(super) struct Tries {
     metrics: TryMetrics,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Limit {
     /// Whose it is, as it is counted.
     whose: &'static str,
@@ -138,6 +140,7 @@ impl Tries {
         metrics: TryMetrics,
     ) -> Self {
         Self {
+            counting: Counting::new(database.clone()),
             database,
             mac: keyed::mac(secret),
             for_each_address: Limit::new("address", limits.for_each_address, limits.window),
@@ -221,7 +224,6 @@ impl Tries {
         Ok(())
     }
 
-    /// One statement, so that of several tries at once none is lost.
     async fn take(
         &self,
         kind: &'static str,
@@ -229,32 +231,14 @@ impl Tries {
         limit: Limit,
         now: DateTime<Utc>,
     ) -> Result<(), AccountError> {
-        let settles_at = || Expr::col((tries::Entity, tries::Column::SettlesAt));
-        let unsettled = CaseStatement::new()
-            .case(settles_at().gt(Millis(now)), settles_at())
-            .finally(Millis(now));
-        let last = now + limit.window - limit.each;
-        let one_more = OnConflict::column(tries::Column::Id)
-            .value(
-                tries::Column::SettlesAt,
-                Expr::Case(Box::new(unsettled)).add(limit.each.num_milliseconds()),
-            )
-            .action_and_where(settles_at().lte(Millis(last)))
-            .to_owned();
-        let first = tries::ActiveModel {
-            id: Set(id),
-            settles_at: Set(Millis(now + limit.each)),
-        };
-        let taken = tries::Entity::insert(first)
-            .on_conflict(one_more)
-            .exec_without_returning(&self.database)
-            .await?;
-        if taken == 1 {
+        if self.counting.take(id, limit, now).await? {
             return Ok(());
         }
         self.metrics.refused(kind, limit.whose);
         let row = tries::Entity::find_by_id(id).one(&self.database).await?;
-        let wait = row.map_or(limit.each, |row| row.settles_at.0 - last);
+        let wait = row.map_or(limit.each, |row| {
+            row.settles_at.0 + limit.each - (now + limit.window)
+        });
         Err(AccountError::TooManyTries {
             retry_after: wait.to_std().unwrap_or_default(),
         })

@@ -1,0 +1,238 @@
+//! Tries of many at once are counted together, so that those of one client do not wait for each other's
+//! lock on its row.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+use entity::{Millis, tries};
+use sea_orm::{
+    ActiveValue::Set,
+    ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryTrait,
+    sea_query::{CaseStatement, Expr, InsertStatement, OnConflict, Query},
+};
+use uuid::Uuid;
+
+use super::Limit;
+use crate::{database::Database, gather::Gather};
+
+/// How many rows one statement changes.
+const MOST_ROWS: usize = 32;
+
+/// Counts tries, by ids of those who are counted.
+#[derive(Debug)]
+pub(super) struct Counting {
+    gather: Gather<Try, bool>,
+    next_number: AtomicU64,
+}
+
+/// One try, which is like no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Try {
+    id: Uuid,
+    limit: Limit,
+    now: DateTime<Utc>,
+    number: u64,
+}
+
+impl Counting {
+    pub(super) fn new(database: Database) -> Self {
+        let gather = Gather::new(move |tries| {
+            let database = database.clone();
+            async move { count(&database, tries).await }
+        });
+        Self {
+            gather,
+            next_number: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the limit allows one more try; it is counted if so.
+    pub(super) async fn take(
+        &self,
+        id: Uuid,
+        limit: Limit,
+        now: DateTime<Utc>,
+    ) -> Result<bool, DbErr> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let one = Try {
+            id,
+            limit,
+            now,
+            number,
+        };
+        let taken = self.gather.one(one).await?;
+        Ok(taken.unwrap_or_default())
+    }
+}
+
+/// Which of the tries the limits allow.
+async fn count(database: &Database, tries: Vec<Try>) -> Result<HashMap<Try, bool>, DbErr> {
+    let mut allowed = HashMap::with_capacity(tries.len());
+    let mut by_limit: HashMap<Limit, BTreeMap<Uuid, Vec<Try>>> = HashMap::new();
+    for one in tries {
+        let by_id = by_limit.entry(one.limit).or_default();
+        by_id.entry(one.id).or_default().push(one);
+    }
+    for (limit, by_id) in by_limit {
+        let now = by_id.values().flatten().map(|one| one.now).max();
+        let now = now.unwrap_or_default();
+        let wanted: Vec<_> = by_id.iter().map(|(id, tries)| (*id, tries.len())).collect();
+        let taken = take(database, limit, now, &wanted).await?;
+        for (id, tries) in by_id {
+            let granted = if taken.contains(&id) {
+                tries.len()
+            } else {
+                take_fewer(database, limit, now, (id, tries.len())).await?
+            };
+            let numbered = tries.into_iter().enumerate();
+            allowed.extend(numbered.map(|(number, one)| (one, number < granted)));
+        }
+    }
+    Ok(allowed)
+}
+
+/// How many tries there is room for, where there was none for all at once. They are taken.
+async fn take_fewer(
+    database: &Database,
+    limit: Limit,
+    now: DateTime<Utc>,
+    (id, wanted): (Uuid, usize),
+) -> Result<usize, DbErr> {
+    let mut granted = 0;
+    let mut step = wanted.next_power_of_two() / 2;
+    while step > 0 {
+        let fits = granted + step < wanted;
+        if fits && !take(database, limit, now, &[(id, step)]).await?.is_empty() {
+            granted += step;
+        }
+        step /= 2;
+    }
+    Ok(granted)
+}
+
+/// Takes so many tries for each id, all of an id's or none. Those that there was room for.
+async fn take(
+    database: &Database,
+    limit: Limit,
+    now: DateTime<Utc>,
+    wanted: &[(Uuid, usize)],
+) -> Result<HashSet<Uuid>, DbErr> {
+    let rows: Vec<_> = wanted
+        .iter()
+        .filter_map(|(id, tries)| row(*id, *tries, limit, now))
+        .collect();
+    let mut taken = HashSet::with_capacity(rows.len());
+    let mut rest = &*rows;
+    while !rest.is_empty() {
+        // Few lengths, so that few statements are to be prepared.
+        let length = MOST_ROWS.min(1 << rest.len().ilog2());
+        let (rows, others) = rest.split_at(length);
+        for row in database.query_all(&taking(rows, limit, now)).await? {
+            taken.insert(row.try_get_by_index(0)?);
+        }
+        rest = others;
+    }
+    Ok(taken)
+}
+
+/// None when there is never room for so many.
+fn row(id: Uuid, tries: usize, limit: Limit, now: DateTime<Utc>) -> Option<tries::ActiveModel> {
+    let all = limit.each.checked_mul(i32::try_from(tries).ok()?)?;
+    (all <= limit.window).then(|| tries::ActiveModel {
+        id: Set(id),
+        settles_at: Set(Millis(now + all)),
+    })
+}
+
+/// One statement, so that of tries on several replicas none is lost; in the order of the ids, so that
+/// replicas do not wait for each other in a circle.
+fn taking(rows: &[tries::ActiveModel], limit: Limit, now: DateTime<Utc>) -> InsertStatement {
+    let column = tries::Column::SettlesAt;
+    let settles_at = || Expr::col((tries::Entity, column));
+    let more = || Expr::col(("excluded", column)).sub(now.timestamp_millis());
+    let unsettled = CaseStatement::new()
+        .case(settles_at().gt(Millis(now)), settles_at())
+        .finally(Millis(now));
+    let latest = now + limit.window;
+    let so_many_more = OnConflict::column(tries::Column::Id)
+        .value(column, Expr::Case(Box::new(unsettled)).add(more()))
+        .action_and_where(settles_at().add(more()).lte(Millis(latest)))
+        .to_owned();
+    tries::Entity::insert_many(rows.to_vec())
+        .on_conflict(so_many_more)
+        .into_query()
+        .returning(Query::returning().column(tries::Column::Id))
+        .take()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::database;
+
+    async fn counting() -> Counting {
+        let database = database::connect(&"sqlite::memory:".into(), 1)
+            .await
+            .unwrap();
+        database::migrate(&database).await.unwrap();
+        Counting::new(database)
+    }
+
+    async fn allowed(
+        counting: &Counting,
+        tries: &[(u128, Limit)],
+        now: DateTime<Utc>,
+    ) -> Vec<bool> {
+        let take = |(id, limit): &(u128, Limit)| {
+            let taken = counting.take(Uuid::from_u128(*id), *limit, now);
+            async { taken.await.unwrap() }
+        };
+        join_all(tries.iter().map(take)).await
+    }
+
+    #[rstest]
+    #[case::one(1)]
+    #[case::some(5)]
+    #[case::all_but_one(6)]
+    #[case::all(7)]
+    #[case::one_more(8)]
+    #[case::many_more(300)]
+    #[tokio::test]
+    async fn of_many_at_once_so_many_are_allowed(#[case] at_once: usize) {
+        let counting = counting().await;
+        let limit = Limit::new("client", 7, Duration::from_secs(70));
+        let now = DateTime::UNIX_EPOCH;
+        let tries = vec![(1, limit); at_once];
+        for left in [7, 7_usize.saturating_sub(at_once)] {
+            let allowed = allowed(&counting, &tries, now).await;
+            let allowed = allowed.into_iter().filter(|allowed| *allowed).count();
+            assert_eq!(allowed, left.min(at_once));
+        }
+        // One comes back after the other.
+        let later = now + limit.each * 2;
+        assert!(allowed(&counting, &tries, later).await.contains(&true));
+    }
+
+    #[tokio::test]
+    async fn those_who_are_counted_together_are_counted_apart() {
+        let counting = counting().await;
+        let limit = |tries| Limit::new("client", tries, Duration::from_mins(1));
+        let now = DateTime::UNIX_EPOCH;
+        let mut tries = vec![(1, limit(1)), (2, limit(2)), (1, limit(1))];
+        tries.extend((100..200).map(|id| (id, limit(1))));
+        let first = allowed(&counting, &tries, now).await;
+        assert_eq!(first[..3], [true, true, false]);
+        assert!(first[3..].iter().all(|allowed| *allowed));
+        let second = allowed(&counting, &tries, now).await;
+        assert_eq!(second[..3], [false, true, false]);
+        assert!(!second[3..].contains(&true));
+    }
+}
