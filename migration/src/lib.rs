@@ -13,6 +13,7 @@ mod m20261122_000003_tell_of_connections;
 mod m20261127_000001_identify_changes;
 mod m20261129_000001_mark_connections_on_their_way_out;
 mod m20261129_000002_count_tries_in_place;
+mod m20261129_000003_index_owners;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000001_identify_changes::Migration),
             Box::new(m20261129_000001_mark_connections_on_their_way_out::Migration),
             Box::new(m20261129_000002_count_tries_in_place::Migration),
+            Box::new(m20261129_000003_index_owners::Migration),
         ]
     }
 }

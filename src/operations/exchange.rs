@@ -13,8 +13,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use entity::operation;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    QueryFilter, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
+    QuerySelect, Statement,
     sea_query::{Func, FunctionCall, IntoCondition},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -257,8 +257,6 @@ impl Exchange {
             return Ok(());
         }
         let own = operation::Column::Owner.eq(self.store.replica);
-        // The index is of operations in flight.
-        let own = own.and(operation::Column::EndedAt.is_null());
         let own = self.positions(own).await?;
         let own: HashMap<Uuid, i32> = own.into_iter().map(|at| (at.id, at.sequence)).collect();
         for (id, sequence) in driven {

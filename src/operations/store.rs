@@ -15,8 +15,10 @@ use backon::{ExponentialBuilder, Retryable};
 use chrono::TimeDelta;
 use entity::{Millis, connection, connection::Service, operation, operation_event};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QueryTrait, sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QueryTrait,
+    sea_query::{BinOper, Expr, OnConflict},
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -230,8 +232,11 @@ impl Store {
             .filter(operation::Column::Id.eq(current.id))
             .filter(operation::Column::Sequence.eq(current.sequence));
         if guard == Guard::Lease {
+            // Not `=`, for which Postgres may go through all that this replica drives.
+            let same = BinOper::Custom("IS NOT DISTINCT FROM");
+            let owner = Expr::col((operation::Entity, operation::Column::Owner));
             update = update
-                .filter(operation::Column::Owner.eq(current.lease.owner))
+                .filter(owner.binary(same, current.lease.owner))
                 .filter(operation::Column::Epoch.eq(current.lease.epoch));
         }
         let event = next.event(EventKind::Change, next.state.message(), next.updated_at);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use intuned_gateway::database::{self, Database};
+use rstest::rstest;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use tokio::time::timeout;
 
@@ -112,15 +113,25 @@ async fn closing_gives_back_what_is_kept() {
     assert_eq!(database.size().open, 0);
 }
 
+/// Also where the tables were empty when they were analyzed. The plan is kept.
+#[rstest]
+#[case::of_a_user("ended_at IS NULL AND user_id = $1", "operations_in_flight")]
+#[case::of_a_replica("ended_at IS NULL AND owner = $1", "operations_owner")]
+#[case::guarded(
+    "id = $1 AND sequence = 1 AND epoch = 1 AND owner IS NOT DISTINCT FROM $1",
+    "operations_pkey"
+)]
 #[tokio::test]
-async fn plans_made_for_small_tables_go_by_their_indexes() {
+async fn statements_go_by_the_index_that_is_theirs(#[case] which: &str, #[case] index: &str) {
     let database = open(2).await;
     database::migrate(&database).await.unwrap();
     database.execute_unprepared("ANALYZE").await.unwrap();
-    let explain = "EXPLAIN (FORMAT JSON) SELECT * FROM operations WHERE ended_at IS NULL \
-                   AND user_id = '00000000-0000-0000-0000-000000000001'";
-    let plan: serde_json::Value = ask(&database, explain).await.unwrap();
-    assert!(plan[0]["Plan"]["Index Cond"].is_string(), "{plan:#}");
+    let which = which.replace("$1", "'00000000-0000-0000-0000-000000000001'");
+    let explain = format!("EXPLAIN (FORMAT JSON) SELECT * FROM operations WHERE {which}");
+    let plan: serde_json::Value = ask(&database, &explain).await.unwrap();
+    let plan = &plan[0]["Plan"];
+    assert_eq!(plan["Index Name"], index, "{plan:#}");
+    assert!(plan["Index Cond"].is_string(), "{plan:#}");
 }
 
 #[tokio::test]
