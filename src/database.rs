@@ -21,7 +21,7 @@ use std::{
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions,
     sea_query::Expr,
     sqlx::{
         self, Connection, PgConnection,
@@ -204,8 +204,7 @@ fn has_known_migrations(applied: impl IntoIterator<Item = String>) -> bool {
 /// The database's.
 pub async fn begin(database: &Database) -> Result<DatabaseTransaction, DbErr> {
     database
-        .pool()
-        .begin_with_options(TransactionOptions {
+        .begin_with(TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         })

@@ -133,7 +133,6 @@ fn is_transient_sqlite(code: &str) -> bool {
 mod tests {
     use sea_orm::{
         ActiveValue::Set, ConnectionTrait, EntityTrait, SqliteTransactionMode, TransactionOptions,
-        TransactionTrait,
     };
     use tempfile::TempDir;
 
@@ -197,16 +196,12 @@ mod tests {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let held = holder.pool().begin_with_options(immediate).await.unwrap();
-        let error = other
-            .pool()
-            .begin_with_options(immediate)
-            .await
-            .unwrap_err();
+        let held = holder.begin_with(immediate).await.unwrap();
+        let error = other.begin_with(immediate).await.unwrap_err();
         assert!(is_transient(&error), "{error}");
         assert!(!is_unique_violation(&error));
         held.rollback().await.unwrap();
-        other.pool().begin_with_options(immediate).await.unwrap();
+        other.begin_with(immediate).await.unwrap();
     }
 
     #[test]

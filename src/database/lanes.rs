@@ -1,17 +1,22 @@
-//! Connections to Postgres that serve one statement after the other. The pool makes sure of a
-//! connection each time that it comes back, which is a round trip beside that of the statement. From
-//! here a connection comes back once a second.
+//! Connections that serve one statement after the other. The pool makes sure of a connection each time
+//! that it comes back, which is a round trip beside that of the statement. From here a connection comes
+//! back once a second, or when a transaction needs it.
 
 use std::{
     fmt, iter, mem,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use sea_orm::{
     ConnAcquireErr, DbErr, ExecResult, QueryResult, Statement, Values,
     metric::Info,
-    sqlx::{self, AssertSqlSafe, PgPool, Postgres, pool::PoolConnection, query::Query},
+    sqlx::{
+        self, AssertSqlSafe, Executor, IntoArguments, Pool, pool::PoolConnection, query::Query,
+    },
 };
 use sea_query_sqlx::SqlxValues;
 use tokio::{
@@ -20,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    ACQUIRE_TIMEOUT,
+    ACQUIRE_TIMEOUT, PoolSize,
     errors::{acquire_error, is_connection_lost, statement_error},
 };
 
@@ -33,52 +38,76 @@ pub(super) type Measure = dyn Fn(&Info<'_>) + Send + Sync;
 
 /// Statements run side by side on so many connections at most; the others of the pool are left to
 /// transactions.
-pub(super) struct Lanes {
-    pool: PgPool,
+pub(super) struct Lanes<DB: sqlx::Database> {
+    pool: Pool<DB>,
+    /// Whether transactions have no connections but these.
+    are_all: bool,
     free: Semaphore,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiting<DB>>,
+    /// Those that wait for a connection of these.
+    transactions: AtomicUsize,
     measure: OnceLock<Arc<Measure>>,
 }
 
 /// Connections that wait for a statement.
-#[derive(Default)]
-struct Waiting {
-    kept: Vec<Kept>,
+struct Waiting<DB: sqlx::Database> {
+    kept: Vec<Kept<DB>>,
     /// Whether [`give_back`] is at work.
     is_watched: bool,
 }
 
-struct Kept {
-    connection: PoolConnection<Postgres>,
+struct Kept<DB: sqlx::Database> {
+    connection: PoolConnection<DB>,
     since: Instant,
 }
 
 /// The right to run one statement, on this connection.
-struct Lane<'a> {
-    lanes: &'a Arc<Lanes>,
-    kept: Kept,
+struct Lane<'a, DB: sqlx::Database> {
+    lanes: &'a Arc<Lanes<DB>>,
+    kept: Kept<DB>,
     begun: Instant,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-impl fmt::Debug for Lanes {
+impl<DB: sqlx::Database> fmt::Debug for Lanes<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lanes").finish_non_exhaustive()
     }
 }
 
-impl Lanes {
-    /// Over half of the pool; none for one that has a single connection.
-    pub(super) fn of(pool: &PgPool) -> Option<Arc<Self>> {
+/// A transaction that waits for a connection.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<DB: sqlx::Database> Lanes<DB> {
+    /// Over half of the pool.
+    pub(super) fn of(pool: &Pool<DB>) -> Arc<Self> {
         let connections = pool.options().get_max_connections();
         let lanes = connections.div_ceil(2);
-        (lanes < connections).then(|| {
-            Arc::new(Self {
-                pool: pool.clone(),
-                free: Semaphore::new(lanes as usize),
-                waiting: Mutex::default(),
-                measure: OnceLock::new(),
-            })
+        Arc::new(Self {
+            pool: pool.clone(),
+            are_all: lanes == connections,
+            free: Semaphore::new(lanes as usize),
+            waiting: Mutex::new(Waiting {
+                kept: Vec::new(),
+                is_watched: false,
+            }),
+            transactions: AtomicUsize::new(0),
+            measure: OnceLock::new(),
+        })
+    }
+
+    /// Keeps no connection from the pool, for as long as what is returned lives, if the pool has no other.
+    pub(super) fn make_way(&self) -> Option<Waits<'_>> {
+        self.are_all.then(|| {
+            self.transactions.fetch_add(1, Ordering::Relaxed);
+            self.clear();
+            Waits(&self.transactions)
         })
     }
 
@@ -86,21 +115,69 @@ impl Lanes {
         self.measure.set(measure).ok();
     }
 
-    /// Connections that wait here for the next statement.
-    pub(super) fn idle(&self) -> usize {
-        self.waiting().kept.len()
-    }
-
     /// Gives all that wait here back.
     pub(super) fn clear(&self) {
         drop(mem::take(&mut self.waiting().kept));
     }
 
-    /// Waits for the right to run a statement.
+    /// Waits for the right to run a statement, and for what a transaction needs.
     pub(super) async fn probe(self: &Arc<Self>) -> Result<(), DbErr> {
-        self.lane().await.map(Lane::keep)
+        self.lane().await.map(Lane::keep)?;
+        let _waits = self.make_way();
+        self.pool.acquire().await.map(drop).map_err(acquire_error)
     }
 
+    pub(super) fn size(&self) -> PoolSize {
+        let idle = self.pool.num_idle() + self.waiting().kept.len();
+        PoolSize {
+            open: self.pool.size(),
+            idle: u32::try_from(idle).unwrap_or(u32::MAX),
+            max: self.pool.options().get_max_connections(),
+        }
+    }
+
+    async fn lane(self: &Arc<Self>) -> Result<Lane<'_, DB>, DbErr> {
+        let lane = async {
+            let permit = self.free.acquire().await.ok();
+            let kept = match self.fresh() {
+                Some(kept) => kept,
+                None => Kept {
+                    connection: self.pool.acquire().await.map_err(acquire_error)?,
+                    since: Instant::now(),
+                },
+            };
+            Ok(Lane {
+                lanes: self,
+                kept,
+                begun: Instant::now(),
+                _permit: permit,
+            })
+        };
+        let timed_out = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+        timeout(ACQUIRE_TIMEOUT, lane)
+            .await
+            .unwrap_or(Err(timed_out))
+    }
+
+    fn fresh(&self) -> Option<Kept<DB>> {
+        let mut waiting = self.waiting();
+        // The others have been kept for long enough.
+        iter::from_fn(|| waiting.kept.pop()).find(Kept::is_fresh)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<DB>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<DB> Lanes<DB>
+where
+    DB: sqlx::Database,
+    DB::Row: Into<QueryResult>,
+    DB::QueryResult: Into<ExecResult>,
+    SqlxValues: IntoArguments<DB>,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
     pub(super) async fn execute(
         self: &Arc<Self>,
         mut statement: Statement,
@@ -133,42 +210,9 @@ impl Lanes {
         let rows = lane.end(&statement, rows).map_err(statement_error)?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
-
-    async fn lane(self: &Arc<Self>) -> Result<Lane<'_>, DbErr> {
-        let lane = async {
-            let permit = self.free.acquire().await.ok();
-            let kept = match self.fresh() {
-                Some(kept) => kept,
-                None => Kept {
-                    connection: self.pool.acquire().await.map_err(acquire_error)?,
-                    since: Instant::now(),
-                },
-            };
-            Ok(Lane {
-                lanes: self,
-                kept,
-                begun: Instant::now(),
-                _permit: permit,
-            })
-        };
-        let timed_out = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
-        timeout(ACQUIRE_TIMEOUT, lane)
-            .await
-            .unwrap_or(Err(timed_out))
-    }
-
-    fn fresh(&self) -> Option<Kept> {
-        let mut waiting = self.waiting();
-        // The others have been kept for long enough.
-        iter::from_fn(|| waiting.kept.pop()).find(Kept::is_fresh)
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Lane<'_> {
+impl<DB: sqlx::Database> Lane<'_, DB> {
     /// When a statement fails, and when nobody waits for it any more, its connection goes back to the pool.
     fn end<T>(self, statement: &Statement, done: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if let Some(measure) = self.lanes.measure.get() {
@@ -190,7 +234,8 @@ impl Lane<'_> {
     /// Keeps the connection for the next statement.
     fn keep(self) {
         let mut waiting = self.lanes.waiting();
-        if !self.kept.is_fresh() || self.lanes.pool.is_closed() {
+        let is_wanted = self.lanes.transactions.load(Ordering::Relaxed) > 0;
+        if is_wanted || !self.kept.is_fresh() || self.lanes.pool.is_closed() {
             return;
         }
         waiting.kept.push(self.kept);
@@ -201,19 +246,23 @@ impl Lane<'_> {
 }
 
 /// The statement, without its values from now on.
-fn query(statement: &mut Statement) -> Query<'static, Postgres, SqlxValues> {
+fn query<DB>(statement: &mut Statement) -> Query<'static, DB, SqlxValues>
+where
+    DB: sqlx::Database,
+    SqlxValues: IntoArguments<DB>,
+{
     let values = statement.values.take().unwrap_or(Values(Vec::new()));
     sqlx::query_with(AssertSqlSafe(statement.sql.clone()), SqlxValues(values))
 }
 
-impl Kept {
+impl<DB: sqlx::Database> Kept<DB> {
     fn is_fresh(&self) -> bool {
         self.since.elapsed() < KEPT_FOR
     }
 }
 
 /// What is kept for too long, until none is.
-async fn give_back(lanes: Arc<Lanes>) {
+async fn give_back<DB: sqlx::Database>(lanes: Arc<Lanes<DB>>) {
     loop {
         sleep(KEPT_FOR).await;
         let mut waiting = lanes.waiting();

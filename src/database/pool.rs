@@ -4,17 +4,35 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
-    metric::Info, sqlx,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, Statement, TransactionOptions, TransactionTrait,
+    metric::Info,
+    sqlx::{Postgres, Sqlite},
 };
 
-use super::{errors::acquire_error, lanes::Lanes};
+use super::lanes::Lanes;
 
 /// The database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     connections: DatabaseConnection,
-    lanes: Option<Arc<Lanes>>,
+    lanes: AnyLanes,
+}
+
+#[derive(Clone, Debug)]
+enum AnyLanes {
+    Postgres(Arc<Lanes<Postgres>>),
+    Sqlite(Arc<Lanes<Sqlite>>),
+}
+
+/// Does the same with the lanes of either database.
+macro_rules! with {
+    ($lanes:expr, $name:ident => $does:expr) => {
+        match $lanes {
+            AnyLanes::Postgres($name) => $does,
+            AnyLanes::Sqlite($name) => $does,
+        }
+    };
 }
 
 /// How many connections there are.
@@ -29,17 +47,19 @@ pub struct PoolSize {
 }
 
 impl Database {
-    /// For transactions, and for what needs a pool.
-    pub(super) fn pool(&self) -> &DatabaseConnection {
-        &self.connections
+    /// Begins a transaction.
+    pub(super) async fn begin_with(
+        &self,
+        options: TransactionOptions,
+    ) -> Result<DatabaseTransaction, DbErr> {
+        let _waits = with!(&self.lanes, lanes => lanes.make_way());
+        self.connections.begin_with_options(options).await
     }
 
     /// Has each statement measured. To be called before there are clones.
     pub fn measure(&mut self, measure: impl Fn(&Info<'_>) + Send + Sync + 'static) {
         let measure = Arc::new(measure);
-        if let Some(lanes) = &self.lanes {
-            lanes.measure(Arc::clone(&measure) as _);
-        }
+        with!(&self.lanes, lanes => lanes.measure(Arc::clone(&measure) as _));
         self.connections
             .set_metric_callback(move |info| measure(info));
     }
@@ -47,36 +67,14 @@ impl Database {
     /// Waits until a statement could run, and a transaction begin.
     ///
     /// # Errors
-    /// When none could in time.
+    /// When that is not in time.
     pub async fn probe(&self) -> Result<(), DbErr> {
-        if let Some(lanes) = &self.lanes {
-            lanes.probe().await?;
-        }
-        let connections = &self.connections;
-        let acquired = if connections.get_database_backend() == DbBackend::Postgres {
-            let pool = connections.get_postgres_connection_pool();
-            pool.acquire().await.map(drop)
-        } else {
-            let pool = connections.get_sqlite_connection_pool();
-            pool.acquire().await.map(drop)
-        };
-        acquired.map_err(acquire_error)
+        with!(&self.lanes, lanes => lanes.probe().await)
     }
 
     /// How many connections there are now.
     pub fn size(&self) -> PoolSize {
-        fn of<DB: sqlx::Database>(pool: &sqlx::Pool<DB>, kept: usize) -> PoolSize {
-            PoolSize {
-                open: pool.size(),
-                idle: u32::try_from(pool.num_idle() + kept).unwrap_or(u32::MAX),
-                max: pool.options().get_max_connections(),
-            }
-        }
-        let kept = self.lanes.as_ref().map_or(0, |lanes| lanes.idle());
-        match self.connections.get_database_backend() {
-            DbBackend::Postgres => of(self.connections.get_postgres_connection_pool(), kept),
-            _ => of(self.connections.get_sqlite_connection_pool(), kept),
-        }
+        with!(&self.lanes, lanes => lanes.size())
     }
 
     /// Waits for what is under way and closes all connections.
@@ -84,7 +82,7 @@ impl Database {
     /// # Errors
     /// The database's.
     pub async fn close(self) -> Result<(), DbErr> {
-        let give_back = async { self.lanes.iter().for_each(|lanes| lanes.clear()) };
+        let give_back = async { with!(&self.lanes, lanes => lanes.clear()) };
         // In this order: from the moment on at which the pool is closing, no connection is kept.
         let (closed, ()) = tokio::join!(biased; self.connections.close_by_ref(), give_back);
         closed
@@ -93,12 +91,13 @@ impl Database {
 
 impl From<DatabaseConnection> for Database {
     fn from(connections: DatabaseConnection) -> Self {
-        let lanes = (connections.get_database_backend() == DbBackend::Postgres)
-            .then(|| Lanes::of(connections.get_postgres_connection_pool()));
-        Self {
-            lanes: lanes.flatten(),
-            connections,
-        }
+        let lanes = match connections.get_database_backend() {
+            DbBackend::Postgres => {
+                AnyLanes::Postgres(Lanes::of(connections.get_postgres_connection_pool()))
+            }
+            _ => AnyLanes::Sqlite(Lanes::of(connections.get_sqlite_connection_pool())),
+        };
+        Self { connections, lanes }
     }
 }
 
@@ -109,27 +108,19 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        match &self.lanes {
-            Some(lanes) => lanes.execute(statement).await,
-            None => self.connections.execute_raw(statement).await,
-        }
+        with!(&self.lanes, lanes => lanes.execute(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let _waits = with!(&self.lanes, lanes => lanes.make_way());
         self.connections.execute_unprepared(sql).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        match &self.lanes {
-            Some(lanes) => lanes.query_one(statement).await,
-            None => self.connections.query_one_raw(statement).await,
-        }
+        with!(&self.lanes, lanes => lanes.query_one(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        match &self.lanes {
-            Some(lanes) => lanes.query_all(statement).await,
-            None => self.connections.query_all_raw(statement).await,
-        }
+        with!(&self.lanes, lanes => lanes.query_all(statement).await)
     }
 }

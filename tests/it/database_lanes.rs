@@ -1,6 +1,9 @@
-//! Connections to Postgres that serve statement after statement.
+//! Connections that serve statement after statement, and plans that are kept with them.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use intuned_gateway::database::{self, Database};
@@ -134,11 +137,37 @@ async fn statements_go_by_the_index_that_is_theirs(#[case] which: &str, #[case] 
     assert!(plan["Index Cond"].is_string(), "{plan:#}");
 }
 
+/// Statements keep the only connection there is, and let it go when a transaction needs it.
+#[rstest]
 #[tokio::test]
-async fn one_connection_is_enough() {
-    let database = open(1).await;
-    let transaction = database::begin(&database).await.unwrap();
-    let first = process(&transaction).await.unwrap();
-    transaction.commit().await.unwrap();
-    assert_eq!(process(&database).await.unwrap(), first);
+async fn one_connection_is_enough(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    let created = TestDatabase::create(backend).await;
+    let database = database::connect(&created.url, 1).await.unwrap();
+    let ask = async |on: &dyn Fn() -> Statement, database: &Database| {
+        database.query_one_raw(on()).await.unwrap().unwrap();
+    };
+    let statement = || Statement::from_string(database.get_database_backend(), "SELECT 1");
+    let done = AtomicBool::new(false);
+    let busy = async {
+        while !done.load(Ordering::Relaxed) {
+            ask(&statement, &database).await;
+        }
+    };
+    let transactions = async {
+        for _ in 0..50 {
+            ask(&statement, &database).await;
+            let transaction = database::begin(&database).await.unwrap();
+            transaction
+                .query_one_raw(statement())
+                .await
+                .unwrap()
+                .unwrap();
+            transaction.commit().await.unwrap();
+            database.probe().await.unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let all = async { tokio::join!(busy, transactions) };
+    timeout(DEADLINE, all).await.unwrap();
+    assert_eq!(database.size().max, 1);
 }

@@ -84,9 +84,7 @@ impl TestApp {
         let mut config = config(&database, &base_url);
         config.webhooks = setup.webhooks;
         (setup.configure)(&mut config);
-        let app = App::start(config.clone(), ambient, Router::new())
-            .await
-            .unwrap();
+        let app = boot(config.clone(), ambient).await.unwrap();
         Self {
             api: Api::new(&format!("http://{}/graphql", app.address())),
             app: Some(app),
@@ -105,7 +103,7 @@ impl TestApp {
 
     /// Tries to start a gateway.
     pub(crate) async fn try_start(config: AppConfig) -> Result<App, AppError> {
-        App::start(config, ambient(), Router::new()).await
+        boot(config, ambient()).await
     }
 
     /// Where it shows metrics.
@@ -130,9 +128,7 @@ impl TestApp {
     /// Stops the gateway and starts one anew on the same database.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        let app = App::start(self.config.clone(), ambient(), Router::new())
-            .await
-            .unwrap();
+        let app = boot(self.config.clone(), ambient()).await.unwrap();
         self.api.url = format!("http://{}/graphql", app.address());
         self.app = Some(app);
     }
@@ -211,7 +207,7 @@ pub(crate) struct Replica {
 
 impl Replica {
     async fn start(config: AppConfig, ambient: Ambient) -> Self {
-        let app = App::start(config, ambient, Router::new()).await.unwrap();
+        let app = boot(config, ambient).await.unwrap();
         Self {
             url: format!("http://{}/graphql", app.address()),
             app,
@@ -292,4 +288,9 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
         webhooks: None,
         audit_retention: Duration::from_hours(24),
     }
+}
+
+/// Boxed, for the start is large and tests carry many.
+async fn boot(config: AppConfig, ambient: Ambient) -> Result<App, AppError> {
+    Box::pin(App::start(config, ambient, Router::new())).await
 }
