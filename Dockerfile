@@ -10,6 +10,7 @@ RUN npm run build
 
 FROM rust:1.95-bookworm AS binary
 WORKDIR /build
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches/rig benches/rig
 COPY entity entity

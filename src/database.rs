@@ -38,6 +38,7 @@ pub use self::{
     pool::{Database, PoolSize},
     writes::{Write, is_one_statement},
 };
+use crate::gather;
 
 /// How long to wait for a free connection before giving up: new work is shed rather than queued.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -257,6 +258,8 @@ fn sqlite_options(url: &str) -> ConnectOptions {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal)
                 .busy_timeout(BUSY_TIMEOUT)
+                // Its thread would wait for the reader amid the rows.
+                .row_buffer_size(gather::MOST)
         });
     options
 }
