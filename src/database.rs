@@ -36,7 +36,7 @@ use self::errors::is_transient_sqlx;
 pub use self::{
     errors::{cannot_write, is_foreign_key_violation, is_transient, is_unique_violation},
     pool::{Database, PoolSize},
-    writes::{Write, is_one_statement},
+    writes::Write,
 };
 use crate::gather;
 

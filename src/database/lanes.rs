@@ -15,7 +15,8 @@ use sea_orm::{
     ConnAcquireErr, DbErr, ExecResult, QueryResult, Statement, Values,
     metric::Info,
     sqlx::{
-        self, AssertSqlSafe, Executor, IntoArguments, Pool, pool::PoolConnection, query::Query,
+        self, AssertSqlSafe, Connection, Executor, IntoArguments, Pool, Sqlite,
+        pool::PoolConnection, query::Query,
     },
 };
 use sea_query_sqlx::SqlxValues;
@@ -32,6 +33,9 @@ use super::{
 /// After so long a connection goes back to the pool, to be made sure of. The pool, too, hands out without
 /// a trial what came back less long ago.
 const KEPT_FOR: Duration = super::IDLE_BEFORE_PING;
+
+/// With the right to write from the start: one that asks for it later fails if others have written.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Told of each statement.
 pub(super) type Measure = dyn Fn(&Info<'_>) + Send + Sync;
@@ -207,6 +211,26 @@ where
         let mut lane = self.lane().await?;
         let query = query(&mut statement);
         let rows = query.fetch_all(&mut *lane.kept.connection).await;
+        let rows = lane.end(&statement, rows).map_err(statement_error)?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Lanes<Sqlite> {
+    /// As [`Lanes::query_all`], in a transaction.
+    pub(super) async fn transact(
+        self: &Arc<Self>,
+        mut statement: Statement,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        let mut lane = self.lane().await?;
+        let query = query(&mut statement);
+        let rows = async {
+            let mut transaction = lane.kept.connection.begin_with(BEGIN).await?;
+            let rows = query.fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        let rows = rows.await;
         let rows = lane.end(&statement, rows).map_err(statement_error)?;
         Ok(rows.into_iter().map(Into::into).collect())
     }

@@ -56,6 +56,15 @@ impl Database {
         self.connections.begin_with_options(options).await
     }
 
+    /// All rows of a statement that stands or falls as a whole. To `SQLite` it may be several.
+    pub(super) async fn transact(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match &self.lanes {
+            // To Postgres one statement is a transaction by itself.
+            AnyLanes::Postgres(lanes) => lanes.query_all(statement).await,
+            AnyLanes::Sqlite(lanes) => lanes.transact(statement).await,
+        }
+    }
+
     /// Has each statement measured. To be called before there are clones.
     pub fn measure(&mut self, measure: impl Fn(&Info<'_>) + Send + Sync + 'static) {
         let measure = Arc::new(measure);

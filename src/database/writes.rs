@@ -1,27 +1,25 @@
-//! A write and what is recorded of it, in as few round trips as the database allows.
+//! A write and what is recorded of it, all or nothing in one round trip.
 //!
-//! Postgres takes all of it as one statement, which is a transaction by itself: fewer round trips, and
-//! locks that are held for less long. `SQLite`, which is part of this process, takes one statement after
-//! the other.
+//! Postgres takes all of it as one statement, which is a transaction by itself: locks are held for less
+//! long, too. `SQLite` takes several statements at once.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityName,
-    EntityTrait, Iterable, TryGetable,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend,
+    DbErr, EntityName, EntityTrait, Iterable, Statement, StatementBuilder, TryGetable, Values,
     sea_query::{
         CommonTableExpression, DynIden, Expr, InsertStatement, IntoIden, Query, SelectStatement,
         SubQueryStatement, TableRef, UpdateStatement, WithClause, WithQuery,
     },
 };
 
+use super::Database;
+
 /// What the first write is called by those that depend on it.
 const WRITTEN: &str = "written";
 /// What is returned of it.
 const RETURNED: &str = "returned";
-
-/// Whether a [`Write`] stands or falls as a whole without a transaction around it.
-pub fn is_one_statement(database: &impl ConnectionTrait) -> bool {
-    database.get_database_backend() == DbBackend::Postgres
-}
+/// Whether the statement before this one changed anything.
+const CHANGED: &str = "changes() > 0";
 
 /// A write that changes one row at most, and rows that are inserted exactly when it does.
 #[derive(Debug)]
@@ -87,14 +85,24 @@ impl Write {
         self
     }
 
-    /// Whether anything was changed. To be done in a transaction, unless it [`is_one_statement`].
+    /// Whether anything was changed.
     ///
     /// # Errors
     /// The database's.
-    pub async fn run(self, database: &impl ConnectionTrait) -> Result<bool, DbErr> {
-        let one = Expr::cust("1");
-        let written = self.run_returning::<i32>(one, database).await?;
+    pub async fn run(self, database: &Database) -> Result<bool, DbErr> {
+        let written = self.run_returning::<i32>(one(), database).await?;
         Ok(written.is_some())
+    }
+
+    /// As [`Write::run`], as a part of this transaction.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn run_in(self, transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
+        let statement = self.statement(one(), transaction.get_database_backend())?;
+        // All of them: what comes after the first row is executed when it is asked for.
+        let written = transaction.query_all_raw(statement).await?;
+        Ok(!written.is_empty())
     }
 
     /// As [`Write::run`]: `returning`, of the row that was changed.
@@ -104,54 +112,68 @@ impl Write {
     pub async fn run_returning<T: TryGetable>(
         self,
         returning: Expr,
-        database: &impl ConnectionTrait,
+        database: &Database,
     ) -> Result<Option<T>, DbErr> {
-        if is_one_statement(database) {
-            let written = database.query_one(&self.statement(returning)?).await?;
-            return written.map(|row| row.try_get_by_index(0)).transpose();
-        }
-        let returning = Query::returning().expr(returning);
-        // To their ends, where SQLite checks what rows refer to.
-        let written = match self.first {
-            First::Update(mut update) => {
-                let update = update.returning(returning).take();
-                database.query_all(&update).await?
-            }
-            First::Insert(row, of) => {
-                let insert = row.insert(of)?.returning(returning).take();
-                database.query_all(&insert).await?
-            }
-        };
-        let Some(written) = written.first() else {
-            return Ok(None);
-        };
-        for row in self.rows {
-            database.execute(&row.insert(Query::select())?).await?;
-        }
-        written.try_get_by_index(0).map(Some)
+        let statement = self.statement(returning, database.get_database_backend())?;
+        let written = database.transact(statement).await?;
+        let written = written.first().map(|row| row.try_get_by_index(0));
+        written.transpose()
     }
 
-    fn statement(self, returning: Expr) -> Result<WithQuery, DbErr> {
+    fn statement(self, returning: Expr, backend: DbBackend) -> Result<Statement, DbErr> {
         let returning = Query::returning().expr(returning);
-        let first: SubQueryStatement = match self.first {
-            First::Update(mut update) => update.returning(returning).take().into(),
-            First::Insert(row, of) => row.insert(of)?.returning(returning).take().into(),
-        };
-        let mut with = WithClause::new();
-        with.cte(named(WRITTEN, first).column(RETURNED).to_owned());
-        for (number, row) in self.rows.into_iter().enumerate() {
-            let insert = row.insert(Query::select().from(WRITTEN).take())?;
-            with.cte(named(format!("row_{number}"), insert));
+        let Self { first, rows, call } = self;
+        match (first, backend) {
+            (First::Update(mut update), DbBackend::Postgres) => {
+                one_statement(update.returning(returning).take(), rows, call)
+            }
+            (First::Insert(row, of), DbBackend::Postgres) => {
+                one_statement(row.insert(of)?.returning(returning).take(), rows, call)
+            }
+            (First::Update(mut update), _) => several_statements(update.returning(returning), rows),
+            (First::Insert(row, of), _) => {
+                several_statements(row.insert(of)?.returning(returning), rows)
+            }
         }
-        let mut last = Query::select();
-        last.column(RETURNED).from(WRITTEN);
-        if let Some(call) = self.call {
-            last.expr(call);
-        }
-        let mut statement = WithQuery::new();
-        statement.with_clause(with).query(last);
-        Ok(statement)
     }
+}
+
+fn one() -> Expr {
+    Expr::cust("1")
+}
+
+fn one_statement(
+    first: impl Into<SubQueryStatement>,
+    rows: Vec<Row>,
+    call: Option<Expr>,
+) -> Result<Statement, DbErr> {
+    let mut with = WithClause::new();
+    with.cte(named(WRITTEN, first).column(RETURNED).to_owned());
+    for (number, row) in rows.into_iter().enumerate() {
+        let insert = row.insert(Query::select().from(WRITTEN).take())?;
+        with.cte(named(format!("row_{number}"), insert));
+    }
+    let mut last = Query::select();
+    last.column(RETURNED).from(WRITTEN);
+    if let Some(call) = call {
+        last.expr(call);
+    }
+    let mut statement = WithQuery::new();
+    statement.with_clause(with).query(last);
+    Ok(DbBackend::Postgres.build(&statement))
+}
+
+/// Each depends on the one before it.
+fn several_statements(first: &impl StatementBuilder, rows: Vec<Row>) -> Result<Statement, DbErr> {
+    let mut all = DbBackend::Sqlite.build(first);
+    for row in rows {
+        let of = Query::select().and_where(Expr::cust(CHANGED)).take();
+        let Statement { sql, values, .. } = DbBackend::Sqlite.build(&row.insert(of)?);
+        all.sql = format!("{}; {sql}", all.sql);
+        let all = all.values.get_or_insert(Values(Vec::new()));
+        all.0.extend(values.into_iter().flat_map(|values| values.0));
+    }
+    Ok(all)
 }
 
 fn named(name: impl IntoIden, query: impl Into<SubQueryStatement>) -> CommonTableExpression {
@@ -195,15 +217,16 @@ mod tests {
     use entity::tries;
     use sea_orm::{
         ActiveValue::{NotSet, Set},
-        Database, DatabaseConnection, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Schema,
-        sea_query::PostgresQueryBuilder,
+        PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Schema,
     };
     use uuid::Uuid;
 
     use super::*;
 
-    async fn database() -> DatabaseConnection {
-        let database = Database::connect("sqlite::memory:").await.unwrap();
+    async fn database() -> Database {
+        let database = crate::database::connect(&"sqlite::memory:".into(), 1)
+            .await
+            .unwrap();
         let schema = Schema::new(DbBackend::Sqlite);
         let table = schema.create_table_from_entity(tries::Entity);
         database.execute(&table).await.unwrap();
@@ -260,6 +283,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_written_when_a_part_fails() {
+        let database = database().await;
+        let twice = insert(1).and_insert(row(2)).and_insert(row(2));
+        assert!(twice.run(&database).await.is_err());
+        let count = tries::Entity::find().count(&database).await.unwrap();
+        assert_eq!(count, 0);
+        assert!(insert(1).and_insert(row(2)).run(&database).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn what_became_of_the_row_is_returned() {
         let database = database().await;
         let settles_at = || Expr::col(tries::Column::SettlesAt);
@@ -276,16 +309,24 @@ mod tests {
     }
 
     #[test]
-    fn postgres_is_sent_one_statement() {
-        let write = insert_after(2, 1).and_insert(row(3));
-        let id = Expr::col(tries::Column::Id);
-        let (sql, _) = write.statement(id).unwrap().build(PostgresQueryBuilder);
+    fn each_database_is_sent_all_at_once() {
+        let sql = |backend| {
+            let write = insert_after(2, 1).and_insert(row(3));
+            let id = Expr::col(tries::Column::Id);
+            write.statement(id, backend).unwrap().sql
+        };
         assert_eq!(
-            sql,
+            sql(DbBackend::Postgres),
             "WITH \"written\" (\"returned\") AS (INSERT INTO \"tries\" (\"id\", \"settles_at\") \
              SELECT $1, \"settles_at\" FROM \"tries\" WHERE \"tries\".\"id\" = $2 RETURNING \"id\") , \
              \"row_0\" AS (INSERT INTO \"tries\" (\"id\", \"settles_at\") SELECT $3, $4 \
              FROM \"written\") SELECT \"returned\" FROM \"written\""
+        );
+        assert_eq!(
+            sql(DbBackend::Sqlite),
+            "INSERT INTO \"tries\" (\"id\", \"settles_at\") \
+             SELECT ?, \"settles_at\" FROM \"tries\" WHERE \"tries\".\"id\" = ? RETURNING \"id\"; \
+             INSERT INTO \"tries\" (\"id\", \"settles_at\") SELECT ?, ? WHERE changes() > 0"
         );
     }
 }

@@ -139,14 +139,7 @@ impl Store {
         let insert = insert(&operation, idempotency_key);
         let write = self.record_start(insert, (&operation, &event), origin);
         let session = Expr::col(operation::Column::AuthSessionId);
-        let session: Option<String> = if database::is_one_statement(&self.database) {
-            write.run_returning(session, &self.database).await?
-        } else {
-            let transaction = database::begin(&self.database).await?;
-            let session = write.run_returning(session, &transaction).await?;
-            transaction.commit().await?;
-            session
-        };
+        let session: Option<String> = write.run_returning(session, &self.database).await?;
         let Some(session) = session else {
             return Ok(None);
         };

@@ -155,10 +155,12 @@ impl Store {
         if let State::Pending(_) = state {
             crash::at(Point::BeforeUpstreamIdStored);
         }
-        if database::is_one_statement(&self.database) && !state.has_ended() {
+        if !state.has_ended() {
             let next = self.next(current, state);
-            let written = self.write(&self.database, current, &next, guard, change_id);
-            let event = written.await?;
+            let (write, event) = self.write(current, &next, guard, change_id);
+            if !write.run(&self.database).await? {
+                return Err(StoreError::Superseded);
+            }
             return Ok((next, event));
         }
         let transaction = database::begin(&self.database).await?;
@@ -193,9 +195,10 @@ impl Store {
             let connection = self.connect(transaction, &next).await?;
             next.connection_id = Some(connection);
         }
-        let event = self
-            .write(transaction, current, &next, guard, change_id)
-            .await?;
+        let (write, event) = self.write(current, &next, guard, change_id);
+        if !write.run_in(transaction).await? {
+            return Err(StoreError::Superseded);
+        }
         if let State::Failed(failure) | State::Canceled(failure) = &next.state
             && next.kind == Kind::Connect
         {
@@ -217,16 +220,15 @@ impl Store {
         next
     }
 
-    /// Writes what `current` has become, its event, and what of it the user's trail tells, and announces
-    /// it to the other replicas.
-    async fn write(
+    /// What `current` has become, its event, and what of it the user's trail tells, to be written and
+    /// announced to the other replicas.
+    fn write(
         &self,
-        database: &impl ConnectionTrait,
         current: &Operation,
         next: &Operation,
         guard: Guard<'_>,
         change_id: Uuid,
-    ) -> Result<Event, StoreError> {
+    ) -> (Write, Event) {
         let mut update = operation::Entity::update_many()
             .set(rows::changed_columns(next))
             .filter(operation::Column::Id.eq(current.id))
@@ -246,11 +248,7 @@ impl Store {
         if let Some(event) = rows::audit_event(current, next, guard) {
             write = write.and_insert(self.trail.row(event));
         }
-        if write.run(database).await? {
-            Ok(event)
-        } else {
-            Err(StoreError::Superseded)
-        }
+        (write, event)
     }
 
     /// The connection that a finished operation makes or renews.
