@@ -212,11 +212,14 @@ pub async fn begin(database: &Database) -> Result<DatabaseTransaction, DbErr> {
         .await
 }
 
-/// The database's own clock, in milliseconds since the Unix epoch: the one clock that replicas share.
+/// The database's own clock, in milliseconds since the Unix epoch: the one clock that replicas share. Read
+/// once for a statement, or what is compared with it could not be looked up in an index.
 pub fn clock(database: &impl ConnectionTrait) -> Expr {
     Expr::cust(match database.get_database_backend() {
-        DbBackend::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
-        _ => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+        DbBackend::Postgres => {
+            "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))"
+        }
+        _ => "(SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER))",
     })
 }
 

@@ -14,6 +14,7 @@ mod m20261127_000001_identify_changes;
 mod m20261129_000001_mark_connections_on_their_way_out;
 mod m20261129_000002_count_tries_in_place;
 mod m20261129_000003_index_owners;
+mod m20261129_000004_index_operations_of_users;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000001_mark_connections_on_their_way_out::Migration),
             Box::new(m20261129_000002_count_tries_in_place::Migration),
             Box::new(m20261129_000003_index_owners::Migration),
+            Box::new(m20261129_000004_index_operations_of_users::Migration),
         ]
     }
 }

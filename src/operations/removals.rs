@@ -218,7 +218,7 @@ impl Remover {
             if !self.claim(&removal).await? {
                 continue;
             }
-            if let Err(error) = self.remove(&removal.auth_session_id).await {
+            if let Err(error) = self.remove(removal.user_id, &removal.auth_session_id).await {
                 tracing::warn!(%error, attempts = removal.attempts + 1, "an auth session could not be removed yet");
                 self.postpone(&removal).await?;
             }
@@ -227,10 +227,14 @@ impl Remover {
     }
 
     /// Deletes the session at Intuned, then what the gateway keeps of it.
-    pub(super) async fn remove(&self, auth_session_id: &str) -> Result<(), RemovalError> {
+    pub(super) async fn remove(
+        &self,
+        user_id: Uuid,
+        auth_session_id: &str,
+    ) -> Result<(), RemovalError> {
         self.intuned.delete_auth_session(auth_session_id).await?;
         crash::at(Point::RemovalDeleted);
-        self.forget_connection(auth_session_id).await?;
+        self.forget_connection(user_id, auth_session_id).await?;
         let now = Millis(self.store.clock.now());
         session_removal::Entity::delete_many()
             .filter(session_removal::Column::AuthSessionId.eq(auth_session_id))
@@ -250,9 +254,10 @@ impl Remover {
     }
 
     /// Deletes the connection that the session stood behind, if one did, and tells of it.
-    async fn forget_connection(&self, auth_session_id: &str) -> Result<(), DbErr> {
+    async fn forget_connection(&self, user_id: Uuid, auth_session_id: &str) -> Result<(), DbErr> {
         let transaction = database::begin(&self.store.database).await?;
         let removed = connection::Entity::delete_many()
+            .filter(connection::Column::UserId.eq(user_id))
             .filter(connection::Column::AuthSessionId.eq(auth_session_id))
             .exec_with_returning(&transaction)
             .await?;
@@ -279,7 +284,8 @@ impl Remover {
             .all(&self.store.database)
             .await?;
         for removal in noted {
-            self.forget_connection(&removal.auth_session_id).await?;
+            self.forget_connection(user_id, &removal.auth_session_id)
+                .await?;
         }
         Ok(())
     }

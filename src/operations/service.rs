@@ -381,7 +381,7 @@ impl Operations {
                 return Ok(false);
             };
             crash::at(Point::RemovalNoted);
-            match this.remover.remove(&auth_session_id).await {
+            match this.remover.remove(user_id, &auth_session_id).await {
                 Ok(()) => Ok(true),
                 Err(RemovalError::Intuned(error)) => Err(OperationError::NotRemoved(error)),
                 Err(RemovalError::Database(error)) => Err(StoreError::from(error).into()),

@@ -8,7 +8,10 @@ use std::{
 use futures_util::future::join_all;
 use intuned_gateway::database::{self, Database};
 use rstest::rstest;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, Statement,
+    sea_query::{PostgresQueryBuilder, Query},
+};
 use tokio::time::timeout;
 
 use crate::support::{Backend, TestDatabase, eventually, socket::DEADLINE, waiting};
@@ -118,19 +121,35 @@ async fn closing_gives_back_what_is_kept() {
 
 /// Also where the tables were empty when they were analyzed. The plan is kept.
 #[rstest]
-#[case::of_a_user("ended_at IS NULL AND user_id = $1", "operations_in_flight")]
-#[case::of_a_replica("ended_at IS NULL AND owner = $1", "operations_owner")]
+#[case::in_flight(
+    "operations WHERE ended_at IS NULL AND user_id = $1",
+    "operations_in_flight"
+)]
+#[case::of_a_user("operations WHERE user_id = $1", "operations_user_id_idempotency_key")]
+#[case::of_a_replica("operations WHERE ended_at IS NULL AND owner = $1", "operations_owner")]
 #[case::guarded(
-    "id = $1 AND sequence = 1 AND epoch = 1 AND owner IS NOT DISTINCT FROM $1",
+    "operations WHERE id = $1 AND sequence = 1 AND epoch = 1 AND owner IS NOT DISTINCT FROM $1",
     "operations_pkey"
+)]
+#[case::of_a_session(
+    "connections WHERE user_id = $1 AND auth_session_id = 'one'",
+    "connections_user_id_service"
+)]
+#[case::settled(
+    "webhook_deliveries WHERE settled_at < $now",
+    "webhook_deliveries_settled_at"
 )]
 #[tokio::test]
 async fn statements_go_by_the_index_that_is_theirs(#[case] which: &str, #[case] index: &str) {
     let database = open(2).await;
     database::migrate(&database).await.unwrap();
     database.execute_unprepared("ANALYZE").await.unwrap();
-    let which = which.replace("$1", "'00000000-0000-0000-0000-000000000001'");
-    let explain = format!("EXPLAIN (FORMAT JSON) SELECT * FROM operations WHERE {which}");
+    let now = Query::select().expr(database::clock(&database)).take();
+    let now = now.to_string(PostgresQueryBuilder);
+    let which = which
+        .replace("$1", "'00000000-0000-0000-0000-000000000001'")
+        .replace("$now", now.trim_start_matches("SELECT "));
+    let explain = format!("EXPLAIN (FORMAT JSON) SELECT * FROM {which}");
     let plan: serde_json::Value = ask(&database, &explain).await.unwrap();
     let plan = &plan[0]["Plan"];
     assert_eq!(plan["Index Name"], index, "{plan:#}");
