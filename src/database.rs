@@ -38,7 +38,6 @@ pub use self::{
     pool::{Database, PoolSize},
     writes::Write,
 };
-use crate::gather;
 
 /// How long to wait for a free connection before giving up: new work is shed rather than queued.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,6 +45,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection unused for longer is tried before it is handed out: the server may have restarted.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
+/// So far may the thread that runs `SQLite` be ahead of who reads the rows: as many as one gathered read
+/// finds at most, or the two would wake each other for each further one.
+const ROWS_AHEAD: usize = 256;
 /// How long Postgres may take to come up when both start at once.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 const STARTUP_PAUSE: Duration = Duration::from_millis(500);
@@ -137,7 +139,7 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
     };
     let connected = sea_orm::Database::connect(options).await;
     connected
-        .map(Database::from)
+        .map(Database::over)
         .map_err(DatabaseError::Connect)
 }
 
@@ -261,8 +263,7 @@ fn sqlite_options(url: &str) -> ConnectOptions {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal)
                 .busy_timeout(BUSY_TIMEOUT)
-                // Its thread would wait for the reader amid the rows.
-                .row_buffer_size(gather::MOST)
+                .row_buffer_size(ROWS_AHEAD)
         });
     options
 }
@@ -439,6 +440,25 @@ mod tests {
         let other = connect(&url, 1).await.unwrap();
         let users = entity::user::Entity::find().all(&other).await.unwrap();
         assert_eq!(users.len(), 1);
+    }
+
+    /// By `.cargo/config.toml`.
+    #[tokio::test]
+    async fn sqlite_is_built_as_configured() {
+        let database = connect(&"sqlite::memory:".into(), 1).await.unwrap();
+        let options = Statement::from_string(DbBackend::Sqlite, "PRAGMA compile_options");
+        let options = database.query_all_raw(options).await.unwrap();
+        let options: Vec<String> = options
+            .iter()
+            .map(|option| option.try_get_by_index(0).unwrap())
+            .collect();
+        assert!(
+            options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()),
+            "{options:?}"
+        );
+        for absent in ["ENABLE_MEMORY_MANAGEMENT", "ENABLE_STAT4"] {
+            assert!(!options.contains(&absent.to_owned()), "{absent}");
+        }
     }
 
     #[tokio::test]

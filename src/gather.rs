@@ -26,7 +26,7 @@ const TURNS: usize = 4;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Keys that one statement asks for.
-pub(crate) const MOST: usize = 256;
+const MOST: usize = 256;
 
 type Found<K, V> = Result<HashMap<K, V>, DbErr>;
 type Read<K, V> = dyn Fn(Vec<K>) -> BoxFuture<'static, Found<K, V>> + Send + Sync;

@@ -4,10 +4,7 @@
 
 use std::{
     fmt, iter, mem,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -48,8 +45,6 @@ pub(super) struct Lanes<DB: sqlx::Database> {
     are_all: bool,
     free: Semaphore,
     waiting: Mutex<Waiting<DB>>,
-    /// Those that wait for a connection of these.
-    transactions: AtomicUsize,
     measure: OnceLock<Arc<Measure>>,
 }
 
@@ -79,15 +74,6 @@ impl<DB: sqlx::Database> fmt::Debug for Lanes<DB> {
     }
 }
 
-/// A transaction that waits for a connection.
-pub(super) struct Waits<'a>(&'a AtomicUsize);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl<DB: sqlx::Database> Lanes<DB> {
     /// Over half of the pool.
     pub(super) fn of(pool: &Pool<DB>) -> Arc<Self> {
@@ -101,18 +87,19 @@ impl<DB: sqlx::Database> Lanes<DB> {
                 kept: Vec::new(),
                 is_watched: false,
             }),
-            transactions: AtomicUsize::new(0),
             measure: OnceLock::new(),
         })
     }
 
-    /// Keeps no connection from the pool, for as long as what is returned lives, if the pool has no other.
-    pub(super) fn make_way(&self) -> Option<Waits<'_>> {
-        self.are_all.then(|| {
-            self.transactions.fetch_add(1, Ordering::Relaxed);
-            self.clear();
-            Waits(&self.transactions)
-        })
+    /// Waits for the turn of a transaction among the statements, if the pool has no connections but these.
+    /// None is kept from the pool for as long as what is returned lives.
+    pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, DbErr> {
+        if !self.are_all {
+            return Ok(None);
+        }
+        let turn = timeout(ACQUIRE_TIMEOUT, self.free.acquire()).await;
+        self.clear();
+        turn.map(Result::ok).map_err(|_| timed_out())
     }
 
     pub(super) fn measure(&self, measure: Arc<Measure>) {
@@ -127,7 +114,7 @@ impl<DB: sqlx::Database> Lanes<DB> {
     /// Waits for the right to run a statement, and for what a transaction needs.
     pub(super) async fn probe(self: &Arc<Self>) -> Result<(), DbErr> {
         self.lane().await.map(Lane::keep)?;
-        let _waits = self.make_way();
+        let _turn = self.turn().await?;
         self.pool.acquire().await.map(drop).map_err(acquire_error)
     }
 
@@ -157,10 +144,9 @@ impl<DB: sqlx::Database> Lanes<DB> {
                 _permit: permit,
             })
         };
-        let timed_out = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
         timeout(ACQUIRE_TIMEOUT, lane)
             .await
-            .unwrap_or(Err(timed_out))
+            .unwrap_or_else(|_| Err(timed_out()))
     }
 
     fn fresh(&self) -> Option<Kept<DB>> {
@@ -258,8 +244,7 @@ impl<DB: sqlx::Database> Lane<'_, DB> {
     /// Keeps the connection for the next statement.
     fn keep(self) {
         let mut waiting = self.lanes.waiting();
-        let is_wanted = self.lanes.transactions.load(Ordering::Relaxed) > 0;
-        if is_wanted || !self.kept.is_fresh() || self.lanes.pool.is_closed() {
+        if !self.kept.is_fresh() || self.lanes.pool.is_closed() {
             return;
         }
         waiting.kept.push(self.kept);
@@ -267,6 +252,10 @@ impl<DB: sqlx::Database> Lane<'_, DB> {
             tokio::spawn(give_back(Arc::clone(self.lanes)));
         }
     }
+}
+
+fn timed_out() -> DbErr {
+    DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
 /// The statement, without its values from now on.

@@ -47,12 +47,23 @@ pub struct PoolSize {
 }
 
 impl Database {
+    /// Over one of the two that the gateway knows.
+    pub(super) fn over(connections: DatabaseConnection) -> Self {
+        let lanes = match connections.get_database_backend() {
+            DbBackend::Postgres => {
+                AnyLanes::Postgres(Lanes::of(connections.get_postgres_connection_pool()))
+            }
+            _ => AnyLanes::Sqlite(Lanes::of(connections.get_sqlite_connection_pool())),
+        };
+        Self { connections, lanes }
+    }
+
     /// Begins a transaction.
     pub(super) async fn begin_with(
         &self,
         options: TransactionOptions,
     ) -> Result<DatabaseTransaction, DbErr> {
-        let _waits = with!(&self.lanes, lanes => lanes.make_way());
+        let _turn = with!(&self.lanes, lanes => lanes.turn().await?);
         self.connections.begin_with_options(options).await
     }
 
@@ -98,18 +109,6 @@ impl Database {
     }
 }
 
-impl From<DatabaseConnection> for Database {
-    fn from(connections: DatabaseConnection) -> Self {
-        let lanes = match connections.get_database_backend() {
-            DbBackend::Postgres => {
-                AnyLanes::Postgres(Lanes::of(connections.get_postgres_connection_pool()))
-            }
-            _ => AnyLanes::Sqlite(Lanes::of(connections.get_sqlite_connection_pool())),
-        };
-        Self { connections, lanes }
-    }
-}
-
 #[async_trait]
 impl ConnectionTrait for Database {
     fn get_database_backend(&self) -> DbBackend {
@@ -121,7 +120,7 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let _waits = with!(&self.lanes, lanes => lanes.make_way());
+        let _turn = with!(&self.lanes, lanes => lanes.turn().await?);
         self.connections.execute_unprepared(sql).await
     }
 

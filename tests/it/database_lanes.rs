@@ -12,7 +12,7 @@ use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, Statement,
     sea_query::{PostgresQueryBuilder, Query},
 };
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::support::{Backend, TestDatabase, eventually, socket::DEADLINE, waiting};
 
@@ -162,25 +162,17 @@ async fn statements_go_by_the_index_that_is_theirs(#[case] which: &str, #[case] 
 async fn one_connection_is_enough(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
     let created = TestDatabase::create(backend).await;
     let database = database::connect(&created.url, 1).await.unwrap();
-    let ask = async |on: &dyn Fn() -> Statement, database: &Database| {
-        database.query_one_raw(on()).await.unwrap().unwrap();
-    };
-    let statement = || Statement::from_string(database.get_database_backend(), "SELECT 1");
     let done = AtomicBool::new(false);
     let busy = async {
         while !done.load(Ordering::Relaxed) {
-            ask(&statement, &database).await;
+            one(&database).await;
         }
     };
     let transactions = async {
         for _ in 0..50 {
-            ask(&statement, &database).await;
+            one(&database).await;
             let transaction = database::begin(&database).await.unwrap();
-            transaction
-                .query_one_raw(statement())
-                .await
-                .unwrap()
-                .unwrap();
+            one(&transaction).await;
             transaction.commit().await.unwrap();
             database.probe().await.unwrap();
         }
@@ -188,5 +180,40 @@ async fn one_connection_is_enough(#[values(Backend::Sqlite, Backend::Postgres)] 
     };
     let all = async { tokio::join!(busy, transactions) };
     timeout(DEADLINE, all).await.unwrap();
-    assert_eq!(database.size().max, 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn each_has_one_connection_in_its_turn(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let created = TestDatabase::create(backend).await;
+    let database = database::connect(&created.url, 1).await.unwrap();
+    let first = database::begin(&database).await.unwrap();
+    let (served, mut turns) = mpsc::unbounded_channel();
+    let waiting = join_all((0..20).map(|number| {
+        let (database, served) = (&database, served.clone());
+        async move {
+            if number % 3 == 0 {
+                let transaction = database::begin(database).await.unwrap();
+                served.send(number).unwrap();
+                transaction.commit().await.unwrap();
+            } else {
+                one(database).await;
+                served.send(number).unwrap();
+            }
+        }
+    }));
+    let end = async { first.commit().await.unwrap() };
+    timeout(DEADLINE, async { tokio::join!(waiting, end) })
+        .await
+        .unwrap();
+    for number in 0..20 {
+        assert_eq!(turns.recv().await, Some(number));
+    }
+}
+
+async fn one(database: &impl ConnectionTrait) {
+    let statement = Statement::from_string(database.get_database_backend(), "SELECT 1");
+    database.query_one_raw(statement).await.unwrap().unwrap();
 }
