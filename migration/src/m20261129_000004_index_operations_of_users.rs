@@ -15,14 +15,15 @@ const AFTER: &str = "operations_user_id_idempotency_key";
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // First of all: this locks the table against all, and a lock that grew could meet those of others.
+        for name in [BEFORE, IN_FLIGHT, OWNER] {
+            drop_index(manager, name).await?;
+        }
         manager.create_index(by_key(AFTER)).await?;
-        drop_index(manager, BEFORE).await?;
-        drop_index(manager, IN_FLIGHT).await?;
         let in_flight = of_users(IN_FLIGHT, "service")
             .and_where(Expr::col("ended_at").is_null())
             .take();
         manager.create_index(in_flight).await?;
-        drop_index(manager, OWNER).await?;
         let owned = index(OWNER)
             .col("owner")
             .and_where(Expr::col("owner").is_not_null())
@@ -33,8 +34,8 @@ impl MigrationTrait for Migration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let has_key = Expr::col("idempotency_key").is_not_null();
         let before = by_key(BEFORE).and_where(has_key).take();
-        manager.create_index(before).await?;
-        drop_index(manager, AFTER).await
+        drop_index(manager, AFTER).await?;
+        manager.create_index(before).await
     }
 }
 
