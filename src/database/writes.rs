@@ -1,7 +1,7 @@
-//! A write and what is recorded of it, all or nothing in one round trip.
+//! A write and what is recorded of it, all or nothing and sent at once.
 //!
-//! Postgres takes all of it as one statement, which is a transaction by itself: locks are held for less
-//! long, too. `SQLite` takes several statements at once.
+//! Postgres takes all of it as one statement, which is a transaction by itself: fewer round trips, and
+//! locks that are held for less long. `SQLite` takes a text of several statements, within a transaction.
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend,
@@ -163,7 +163,7 @@ fn one_statement(
     Ok(DbBackend::Postgres.build(&statement))
 }
 
-/// Each depends on the one before it.
+/// Each inserts exactly one row if the one before it changed one, so that all go by the first.
 fn several_statements(first: &impl StatementBuilder, rows: Vec<Row>) -> Result<Statement, DbErr> {
     let mut all = DbBackend::Sqlite.build(first);
     for row in rows {
@@ -217,7 +217,7 @@ mod tests {
     use entity::tries;
     use sea_orm::{
         ActiveValue::{NotSet, Set},
-        PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Schema,
+        QueryFilter, QueryOrder, QuerySelect, QueryTrait, Schema,
     };
     use uuid::Uuid;
 
@@ -231,6 +231,12 @@ mod tests {
         let table = schema.create_table_from_entity(tries::Entity);
         database.execute(&table).await.unwrap();
         database
+    }
+
+    async fn ids(database: &Database) -> Vec<u128> {
+        let rows = tries::Entity::find().order_by_asc(tries::Column::Id);
+        let rows = rows.all(database).await.unwrap();
+        rows.iter().map(|row| row.id.as_u128()).collect()
     }
 
     fn row(id: u128) -> tries::ActiveModel {
@@ -277,19 +283,42 @@ mod tests {
             (insert_after(3, 4).and_insert(row(5)), true, 5),
         ] {
             assert_eq!(write.run(&database).await.unwrap(), changes);
-            let count = tries::Entity::find().count(&database).await.unwrap();
-            assert_eq!(count, rows);
+            let expected: Vec<u128> = (1..=rows).collect();
+            assert_eq!(ids(&database).await, expected);
         }
     }
 
     #[tokio::test]
     async fn nothing_is_written_when_a_part_fails() {
         let database = database().await;
-        let twice = insert(1).and_insert(row(2)).and_insert(row(2));
-        assert!(twice.run(&database).await.is_err());
-        let count = tries::Entity::find().count(&database).await.unwrap();
-        assert_eq!(count, 0);
+        let twice = || insert(1).and_insert(row(2)).and_insert(row(2));
+        assert!(twice().run(&database).await.is_err());
+        let transaction = crate::database::begin(&database).await.unwrap();
+        assert!(twice().run_in(&transaction).await.is_err());
+        drop(transaction);
+        assert_eq!(ids(&database).await, []);
         assert!(insert(1).and_insert(row(2)).run(&database).await.unwrap());
+        assert_eq!(ids(&database).await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_write_may_be_a_part_of_a_transaction() {
+        let database = database().await;
+        for (commits, expected) in [(false, vec![]), (true, vec![3, 4, 5])] {
+            let transaction = crate::database::begin(&database).await.unwrap();
+            let first = insert(3).and_insert(row(4)).run_in(&transaction);
+            assert!(first.await.unwrap());
+            let second = insert_after(3, 5).run_in(&transaction);
+            assert!(second.await.unwrap());
+            let third = insert_after(1, 6).and_insert(row(7)).run_in(&transaction);
+            assert!(!third.await.unwrap());
+            if commits {
+                transaction.commit().await.unwrap();
+            } else {
+                transaction.rollback().await.unwrap();
+            }
+            assert_eq!(ids(&database).await, expected);
+        }
     }
 
     #[tokio::test]
