@@ -1,6 +1,6 @@
 //! Connections that serve one statement after the other. The pool makes sure of a connection each time
 //! that it comes back, which is a round trip beside that of the statement. From here a connection comes
-//! back once a second, or when a transaction needs it.
+//! back once a second, or when a transaction needs it and there is no other.
 
 use std::{
     fmt, iter, mem,
@@ -41,8 +41,8 @@ pub(super) type Measure = dyn Fn(&Info<'_>) + Send + Sync;
 /// transactions.
 pub(super) struct Lanes<DB: sqlx::Database> {
     pool: Pool<DB>,
-    /// Whether transactions have no connections but these.
-    are_all: bool,
+    /// Whether there is one connection, for statements and transactions alike.
+    is_only: bool,
     free: Semaphore,
     waiting: Mutex<Waiting<DB>>,
     measure: OnceLock<Arc<Measure>>,
@@ -81,7 +81,7 @@ impl<DB: sqlx::Database> Lanes<DB> {
         let lanes = connections.div_ceil(2);
         Arc::new(Self {
             pool: pool.clone(),
-            are_all: lanes == connections,
+            is_only: connections == 1,
             free: Semaphore::new(lanes as usize),
             waiting: Mutex::new(Waiting {
                 kept: Vec::new(),
@@ -91,15 +91,16 @@ impl<DB: sqlx::Database> Lanes<DB> {
         })
     }
 
-    /// Waits for the turn of a transaction among the statements, if the pool has no connections but these.
-    /// None is kept from the pool for as long as what is returned lives.
+    /// Waits for the turn of a transaction among the statements, if there is one connection for both, which
+    /// is not kept from the pool for as long as what is returned lives.
     pub(super) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, DbErr> {
-        if !self.are_all {
+        if !self.is_only {
             return Ok(None);
         }
         let turn = timeout(ACQUIRE_TIMEOUT, self.free.acquire()).await;
+        let turn = turn.map_err(|_| timed_out())?;
         self.clear();
-        turn.map(Result::ok).map_err(|_| timed_out())
+        Ok(turn.ok())
     }
 
     pub(super) fn measure(&self, measure: Arc<Measure>) {
@@ -113,8 +114,10 @@ impl<DB: sqlx::Database> Lanes<DB> {
 
     /// Waits for the right to run a statement, and for what a transaction needs.
     pub(super) async fn probe(self: &Arc<Self>) -> Result<(), DbErr> {
-        self.lane().await.map(Lane::keep)?;
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
+        if turn.is_none() {
+            self.lane().await.map(Lane::keep)?;
+        }
         self.pool.acquire().await.map(drop).map_err(acquire_error)
     }
 

@@ -63,6 +63,19 @@ impl Database {
         &self,
         options: TransactionOptions,
     ) -> Result<DatabaseTransaction, DbErr> {
+        if let AnyLanes::Sqlite(_) = self.lanes {
+            return self.begin_here(options).await;
+        }
+        // To its end, whoever waits for that: sqlx forgets a BEGIN that is given up on its way, and what others
+        // write on the connection would be part of a transaction that nobody commits.
+        let this = self.clone();
+        let begun = tokio::spawn(async move { this.begin_here(options).await });
+        begun
+            .await
+            .unwrap_or_else(|error| Err(DbErr::Custom(error.to_string())))
+    }
+
+    async fn begin_here(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
         let _turn = with!(&self.lanes, lanes => lanes.turn().await?);
         self.connections.begin_with_options(options).await
     }

@@ -5,14 +5,18 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{future::join_all, poll};
 use intuned_gateway::database::{self, Database};
 use rstest::rstest;
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, Statement,
     sea_query::{PostgresQueryBuilder, Query},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::{JoinSet, yield_now},
+    time::timeout,
+};
 
 use crate::support::{Backend, TestDatabase, eventually, socket::DEADLINE, waiting};
 
@@ -191,26 +195,52 @@ async fn each_has_one_connection_in_its_turn(
     let database = database::connect(&created.url, 1).await.unwrap();
     let first = database::begin(&database).await.unwrap();
     let (served, mut turns) = mpsc::unbounded_channel();
-    let waiting = join_all((0..20).map(|number| {
-        let (database, served) = (&database, served.clone());
-        async move {
+    let mut waiting = JoinSet::new();
+    for number in 0..20 {
+        let (database, served) = (database.clone(), served.clone());
+        waiting.spawn(async move {
             if number % 3 == 0 {
-                let transaction = database::begin(database).await.unwrap();
+                let transaction = database::begin(&database).await.unwrap();
                 served.send(number).unwrap();
                 transaction.commit().await.unwrap();
             } else {
-                one(database).await;
+                one(&database).await;
                 served.send(number).unwrap();
             }
+        });
+        // Until it waits, with what it has spawned.
+        for _ in 0..5 {
+            yield_now().await;
         }
-    }));
-    let end = async { first.commit().await.unwrap() };
-    timeout(DEADLINE, async { tokio::join!(waiting, end) })
-        .await
-        .unwrap();
+    }
+    first.commit().await.unwrap();
+    timeout(DEADLINE, waiting.join_all()).await.unwrap();
     for number in 0..20 {
         assert_eq!(turns.recv().await, Some(number));
     }
+}
+
+/// Or what others write would be part of a transaction that nobody ends.
+#[rstest]
+#[tokio::test]
+async fn a_transaction_that_is_given_up_as_it_begins_is_none(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let created = TestDatabase::create(backend).await;
+    let database = database::connect(&created.url, 1).await.unwrap();
+    let sql = "CREATE TABLE written (number INT)";
+    database.execute_unprepared(sql).await.unwrap();
+    eventually("given back", async || database.size().idle == 1).await;
+    // It has the connection at once, and waits for an answer.
+    let mut begin = Box::pin(database::begin(&database));
+    let _ = poll!(&mut begin);
+    drop(begin);
+    let insert = "INSERT INTO written VALUES (1)";
+    let insert = Statement::from_string(database.get_database_backend(), insert);
+    database.execute_raw(insert).await.unwrap();
+    let other = database::connect(&created.url, 1).await.unwrap();
+    let found = Statement::from_string(other.get_database_backend(), "SELECT 1 FROM written");
+    assert!(other.query_one_raw(found).await.unwrap().is_some());
 }
 
 async fn one(database: &impl ConnectionTrait) {
