@@ -19,8 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Faster than the C library's at what a request allocates, and `SQLite`: docs/performance.md tells by
-/// how much.
+/// Faster than the C library's at what a request allocates, and on glibc `SQLite`: docs/performance.md
+/// tells by how much.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
