@@ -1,14 +1,21 @@
 //! The pool of connections, and how statements that are no part of a transaction use it.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
     QueryResult, Statement, TransactionOptions, TransactionTrait,
     metric::Info,
     sqlx::{Postgres, Sqlite},
 };
+
+use tokio::runtime::Handle;
 
 use super::lanes::Lanes;
 
@@ -66,13 +73,11 @@ impl Database {
         if let AnyLanes::Sqlite(_) = self.lanes {
             return self.begin_here(options).await;
         }
-        // To its end, whoever waits for that: sqlx forgets a BEGIN that is given up on its way, and what others
-        // write on the connection would be part of a transaction that nobody commits.
+        // sqlx forgets a BEGIN that is given up on its way, and what others write on the connection would be
+        // part of a transaction that nobody commits.
         let this = self.clone();
-        let begun = tokio::spawn(async move { this.begin_here(options).await });
-        begun
-            .await
-            .unwrap_or_else(|error| Err(DbErr::Custom(error.to_string())))
+        let begin = Box::pin(async move { this.begin_here(options).await });
+        ToItsEnd(Some(begin)).await
     }
 
     async fn begin_here(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
@@ -143,5 +148,29 @@ impl ConnectionTrait for Database {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         with!(&self.lanes, lanes => lanes.query_all(statement).await)
+    }
+}
+
+/// A beginning that goes on when nobody waits for it any more. What it began is rolled back then.
+struct ToItsEnd(Option<BoxFuture<'static, Result<DatabaseTransaction, DbErr>>>);
+
+impl Future for ToItsEnd {
+    type Output = Result<DatabaseTransaction, DbErr>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(begin) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let done = ready!(begin.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(done)
+    }
+}
+
+impl Drop for ToItsEnd {
+    fn drop(&mut self) {
+        if let (Some(begin), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(begin);
+        }
     }
 }
