@@ -208,7 +208,7 @@ async fn each_has_one_connection_in_its_turn(
                 served.send(number).unwrap();
             }
         });
-        // Until it waits, with what it has spawned.
+        // Until it waits.
         for _ in 0..5 {
             yield_now().await;
         }
