@@ -216,6 +216,7 @@ async fn create_result_reads_both_generations(#[case] body: Value, #[case] expec
 #[case(json!({"status": 5}))]
 #[case(json!({}))]
 #[case(json!([{"status": "pending"}]))]
+#[case(json!(["pending"]))]
 #[case(json!("pending"))]
 #[case(json!(null))]
 #[tokio::test]
