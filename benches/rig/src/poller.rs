@@ -10,12 +10,13 @@ use crate::{
     process::{Server, free_address},
     seed::{self, Driver},
     servers::{bare, gateway},
-    table,
+    table::{self, median},
     upstream::Upstream,
 };
 
 /// Taking over is spread over this long; then they are polled evenly.
 const SETTLE: Duration = Duration::from_secs(12);
+const ROUNDS: usize = 3;
 const MEASURE: Duration = Duration::from_secs(10);
 const LATENESS: &str = "intuned_gateway_operation_poll_lateness_seconds";
 
@@ -25,6 +26,15 @@ struct Client {
 }
 
 impl Client {
+    /// The middle of several rounds.
+    fn middle(rounds: &[Self]) -> Self {
+        let of = |value: fn(&Self) -> f64| median(rounds.iter().map(value).collect());
+        Self {
+            core_share: of(|client| client.core_share),
+            polls_each_second: of(|client| client.polls_each_second),
+        }
+    }
+
     fn cost(&self) -> f64 {
         self.core_share / self.polls_each_second
     }
@@ -45,10 +55,32 @@ struct Measured {
     writes: i64,
 }
 
+impl Measured {
+    /// The middle of several rounds, and all that they wrote.
+    fn middle(rounds: Vec<Self>) -> Self {
+        let late_p99 = median(rounds.iter().map(|round| round.late_p99).collect());
+        let kib_each = median(rounds.iter().map(|round| round.kib_each).collect());
+        let writes = rounds.iter().map(|round| round.writes).sum();
+        let clients: Vec<Client> = rounds.into_iter().map(|round| round.client).collect();
+        Self {
+            client: Client::middle(&clients),
+            kib_each,
+            late_p99,
+            writes,
+        }
+    }
+}
+
 pub(crate) async fn run() {
-    let bare = measure_bare().await;
-    let many = measure(10_000, "1s").await;
-    let more = measure(50_000, "5s").await;
+    let (mut bare, mut many, mut more) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(measure_bare().await);
+        many.push(measure(10_000, "1s").await);
+        more.push(measure(50_000, "5s").await);
+    }
+    let bare = Client::middle(&bare);
+    let many = Measured::middle(many);
+    let more = Measured::middle(more);
     let row = |what: &str, measured: &Measured| {
         let mut row = vec![what.to_owned()];
         row.extend(measured.client.cells(&bare));
