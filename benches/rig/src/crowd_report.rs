@@ -175,6 +175,13 @@ fn verdicts(count: usize, rest: &[Look], rounds: &[Round]) {
         left,
         MAY_STAY_OPEN * rest.len() as f64,
     );
+    let taken = memory(&last.with) - memory(rest);
+    let given_back = (memory(&last.with) - memory(&last.after)) / taken;
+    table::at_least(
+        "memory given back, of what the sockets took",
+        given_back,
+        0.5,
+    );
     let growth = memory(&last.with) / memory(&first.with);
     table::at_most("growth of memory from time to time", growth, 1.05);
 }
