@@ -32,7 +32,7 @@ const ROUNDS: usize = 2;
 const HOLD: Duration = Duration::from_mins(1);
 /// Once that is known.
 const HOLD_AGAIN: Duration = Duration::from_secs(5);
-/// Until closed connections are gone.
+/// Until closed connections are gone and freed memory is given back.
 const LEAVE: Duration = Duration::from_secs(30);
 const BETWEEN_QUERIES: Duration = Duration::from_millis(50);
 const LONGEST_QUERY: Duration = Duration::from_secs(10);
