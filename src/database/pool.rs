@@ -14,7 +14,6 @@ use sea_orm::{
     metric::Info,
     sqlx::{Postgres, Sqlite},
 };
-
 use tokio::runtime::Handle;
 
 use super::lanes::Lanes;
