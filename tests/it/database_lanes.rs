@@ -225,16 +225,26 @@ async fn each_has_one_connection_in_its_turn(
 #[tokio::test]
 async fn a_transaction_that_is_given_up_as_it_begins_is_none(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[values(false, true)] has_to_wait: bool,
 ) {
     let created = TestDatabase::create(backend).await;
     let database = database::connect(&created.url, 1).await.unwrap();
     let sql = "CREATE TABLE written (number INT)";
     database.execute_unprepared(sql).await.unwrap();
     eventually("given back", async || database.size().idle == 1).await;
-    // It has the connection at once, and waits for an answer.
+    let before = if has_to_wait {
+        Some(database::begin(&database).await.unwrap())
+    } else {
+        None
+    };
+    // It waits for its turn, or has the connection at once and waits for an answer, if not for long.
     let mut begin = Box::pin(database::begin(&database));
-    let _ = poll!(&mut begin);
-    drop(begin);
+    let begun = poll!(&mut begin);
+    assert!(begun.is_pending() || !has_to_wait);
+    drop((begun, begin));
+    if let Some(before) = before {
+        before.commit().await.unwrap();
+    }
     let insert = "INSERT INTO written VALUES (1)";
     let insert = Statement::from_string(database.get_database_backend(), insert);
     database.execute_raw(insert).await.unwrap();
