@@ -199,12 +199,18 @@ fn unknown(status: &str) -> CreateResult {
     unknown("requested_more_info")
 )]
 #[tokio::test]
-async fn create_result_reads_both_generations(#[case] body: Value, #[case] expected: CreateResult) {
+async fn create_result_reads_both_generations(
+    #[case] body: Value,
+    #[case] expected: CreateResult,
+    // Behind a space it is not read at once.
+    #[values("", " ")] space: &str,
+) {
     let server = MockServer::start().await;
+    let body = format!("{space}{body}");
     Mock::given(method("GET"))
         .and(path(format!("{PROJECT}/auth-sessions/create/op/result")))
         .and(header("x-api-key", API_KEY))
-        .respond_with(ResponseTemplate::new(200).set_body_json(body))
+        .respond_with(ResponseTemplate::new(200).set_body_raw(body, "application/json"))
         .expect(1)
         .mount(&server)
         .await;
