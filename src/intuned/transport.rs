@@ -175,7 +175,7 @@ impl Transport {
     }
 
     fn check(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), IntunedError> {
-        let retry_after = retry_after(headers, self.clock.now());
+        let retry_after = || retry_after(headers, self.clock.now());
         Err(match status.as_u16() {
             200..=299 => return Ok(()),
             401 => IntunedError::Unauthorized,
@@ -183,12 +183,13 @@ impl Transport {
             404 => IntunedError::NotFound,
             409 => IntunedError::Conflict,
             429 => {
+                let retry_after = retry_after();
                 self.hold(retry_after);
                 IntunedError::RateLimited { retry_after }
             }
             status @ 500..=599 => IntunedError::Server {
                 status,
-                retry_after,
+                retry_after: retry_after(),
             },
             status => IntunedError::Refused { status },
         })
