@@ -13,8 +13,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use entity::operation;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    Statement,
     sea_query::{Func, FunctionCall, IntoCondition},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -85,12 +85,6 @@ pub(super) struct Exchange {
 struct Wanted {
     until: Instant,
     told: i32,
-}
-
-#[derive(FromQueryResult)]
-struct Position {
-    id: Uuid,
-    sequence: i32,
 }
 
 impl Exchange {
@@ -240,7 +234,7 @@ impl Exchange {
     async fn look_at_followed(&self) -> Result<(), DbErr> {
         for ids in self.bus.followed().chunks(IDS_IN_A_QUERY) {
             let which = operation::Column::Id.is_in(ids.iter().copied());
-            for Position { id, sequence } in self.positions(which).await? {
+            for (id, sequence) in self.positions(which).await? {
                 if self.bus.is_behind(id, sequence) {
                     self.store.metrics.found();
                     self.catch_up(id).await;
@@ -258,7 +252,7 @@ impl Exchange {
         }
         let own = operation::Column::Owner.eq(self.store.replica);
         let own = self.positions(own).await?;
-        let own: HashMap<Uuid, i32> = own.into_iter().map(|at| (at.id, at.sequence)).collect();
+        let own: HashMap<Uuid, i32> = own.into_iter().collect();
         for (id, sequence) in driven {
             if own.get(&id).is_none_or(|now| *now > sequence) {
                 self.tell_poller(id).await;
@@ -267,13 +261,14 @@ impl Exchange {
         Ok(())
     }
 
-    async fn positions(&self, which: impl IntoCondition) -> Result<Vec<Position>, DbErr> {
+    /// Operations, each with the number of its last change.
+    async fn positions(&self, which: impl IntoCondition) -> Result<Vec<(Uuid, i32)>, DbErr> {
         operation::Entity::find()
             .select_only()
             .column(operation::Column::Id)
             .column(operation::Column::Sequence)
             .filter(which)
-            .into_model::<Position>()
+            .into_tuple()
             .all(&self.store.database)
             .await
     }
