@@ -5,11 +5,13 @@
 
 mod bus;
 mod counts;
+mod driver;
 mod error;
 mod exchange;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
+mod inbox;
 mod insertion;
 mod model;
 mod note;

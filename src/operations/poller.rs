@@ -1,33 +1,28 @@
-//! The one poller of the process: drives all of its operations from a delay queue, with bounded
-//! concurrency. Who follows an operation makes no difference to it.
+//! The one poller of the process: has all of its operations driven, each in a small task that tokio's timer
+//! wheel wakes, with bounded concurrency. Who follows an operation makes no difference to it.
 
-use std::{collections::HashMap, mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, StreamExt};
 use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, timeout_at},
+    sync::{Semaphore, mpsc},
+    task::{JoinError, JoinSet},
+    time::timeout,
 };
-use tokio_util::{
-    sync::CancellationToken,
-    time::{DelayQueue, delay_queue},
-};
+use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 use uuid::Uuid;
 
 use super::{
+    driver::{Driver, Step},
+    inbox::{Inbox, Order},
     model::{Credentials, Operation},
     state::Failure,
-    worker::{Job, Next, Tracked, Worker},
+    worker::{Tracked, Worker},
 };
 use crate::telemetry::Trail;
 
 /// After shutdown has begun, work under way may take this long.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// Pause before an operation is looked at again that a defect was met with.
-const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// What the poller is told.
 #[derive(Debug)]
@@ -43,56 +38,37 @@ pub(super) enum Command {
     Changed(Uuid),
 }
 
-/// What happened to an operation while it was being worked on.
-#[derive(Debug)]
-enum Meanwhile {
-    Nothing,
-    /// A user's command has changed it.
-    Changed,
-    /// The lease ran out.
-    Lapsed,
-    /// It was taken over anew.
-    Recovered(Box<Operation>),
-}
-
 /// Drives operations until told to stop.
 #[derive(Debug)]
 pub(super) struct Poller {
     worker: Arc<Worker>,
     commands: mpsc::Receiver<Command>,
-    max_jobs: usize,
-    queue: DelayQueue<Uuid>,
-    waiting: HashMap<Uuid, (delay_queue::Key, Box<Tracked>)>,
-    busy: HashMap<Uuid, Meanwhile>,
-    jobs: JoinSet<(Box<Tracked>, Next)>,
-    /// Apart from the others, which they must not hold up: a start may wait for half a minute.
-    starts: JoinSet<(Box<Tracked>, Next)>,
+    /// Those of the operations' drivers.
+    inboxes: HashMap<Uuid, Arc<Inbox>>,
+    drivers: JoinSet<Uuid>,
+    /// Bounds how many drivers look at once. Starts have a bound of their own: one may wait for half a
+    /// minute, and must not hold up the looks.
+    looks: Arc<Semaphore>,
 }
 
 impl Poller {
-    pub(super) fn new(worker: Worker, commands: mpsc::Receiver<Command>, max_jobs: usize) -> Self {
+    pub(super) fn new(worker: Worker, commands: mpsc::Receiver<Command>, max_looks: usize) -> Self {
         Self {
             worker: Arc::new(worker),
             commands,
-            max_jobs,
-            queue: DelayQueue::new(),
-            waiting: HashMap::new(),
-            busy: HashMap::new(),
-            jobs: JoinSet::new(),
-            starts: JoinSet::new(),
+            inboxes: HashMap::new(),
+            drivers: JoinSet::new(),
+            looks: Arc::new(Semaphore::new(max_looks)),
         }
     }
 
     /// Works until `shutdown`, then lets work under way come to its end.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
-            let may_work = self.jobs.len() < self.max_jobs;
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(command) = self.commands.recv() => self.obey(command),
-                Some(Ok(done)) = self.jobs.join_next() => self.put_back(done),
-                Some(Ok(done)) = self.starts.join_next() => self.put_back(done),
-                Some(due) = self.queue.next(), if may_work => self.look(&due),
+                Some(ended) = self.drivers.join_next() => self.ended(ended),
                 else => break,
             }
         }
@@ -103,116 +79,75 @@ impl Poller {
         match command {
             Command::Start(start) => {
                 let (operation, credentials, trail) = *start;
-                let trail = trail.branch(span(operation.id, trail.request_id()));
-                let lost = Failure::start_lost();
-                let tracked = Tracked::new(operation, lost, &self.worker.store, trail);
-                self.work(Box::new(tracked), Job::Start(credentials));
+                self.start(operation, credentials, &trail);
             }
-            Command::Recover(operation) => self.recover(operation),
-            Command::Lapsed => self.lapse(),
+            Command::Recover(operation) => match self.inboxes.get(&operation.id) {
+                Some(inbox) => inbox.put(Order::Recover(operation)),
+                None => self.recover(*operation),
+            },
+            Command::Lapsed => self.tell_all(|| Order::LetGo),
             Command::Changed(id) => {
-                if let Some((key, tracked)) = self.waiting.remove(&id) {
-                    self.queue.remove(&key);
-                    self.work(tracked, Job::Reload);
-                } else if let Some(meanwhile @ Meanwhile::Nothing) = self.busy.get_mut(&id) {
-                    *meanwhile = Meanwhile::Changed;
+                if let Some(inbox) = self.inboxes.get(&id) {
+                    inbox.put(Order::Reload);
                 }
             }
         }
     }
 
-    /// Lets go of everything but what its owner keeps: starts.
-    fn lapse(&mut self) {
-        self.queue.clear();
-        for (id, (_, mut tracked)) in mem::take(&mut self.waiting) {
-            if tracked.operation.is_starting_here() {
-                tracked.outdated = true;
-                self.wait(tracked, self.worker.pace.poll_interval);
-            } else {
-                self.worker.bus.forget_driven(id);
-            }
-        }
-        self.busy
-            .values_mut()
-            .for_each(|meanwhile| *meanwhile = Meanwhile::Lapsed);
-    }
-
-    fn recover(&mut self, operation: Box<Operation>) {
+    fn start(&mut self, operation: Operation, credentials: Credentials, trail: &Trail) {
         let id = operation.id;
-        if let Some(meanwhile) = self.busy.get_mut(&id) {
-            *meanwhile = Meanwhile::Recovered(operation);
+        if self.inboxes.contains_key(&id) {
+            // It was taken over before this was heard of, and is settled as after a crash.
+            tracing::warn!(operation.id = %id, "a start was not sent: the operation was taken over");
             return;
         }
-        if let Some((key, _)) = self.waiting.remove(&id) {
-            self.queue.remove(&key);
-        }
+        let trail = trail.branch(span(id, trail.request_id()));
+        let driver = self.driver(operation, Failure::start_lost);
+        let first = Step::Start(Box::new(credentials));
+        self.drivers.spawn(trail.follow(driver.drive(first)));
+    }
+
+    fn recover(&mut self, operation: Operation) {
         self.worker.bus.note_driven(&operation);
-        let trail = Trail::new(span(id, None), None);
-        let lost = Failure::interrupted();
-        let tracked = Tracked::new(*operation, lost, &self.worker.store, trail);
-        // Spread, so that a restart does not end in one burst of polls.
-        let within = self.worker.pace.poll_interval.max(Duration::from_secs(1));
-        let pause = self.worker.store.random.jitter(within / 2, 1.0);
-        self.wait(Box::new(tracked), pause);
+        let trail = Trail::new(span(operation.id, None), None);
+        let driver = self.driver(operation, Failure::interrupted);
+        let first = driver.spread();
+        self.drivers.spawn(trail.follow(driver.drive(first)));
     }
 
-    fn look(&mut self, due: &delay_queue::Expired<Uuid>) {
-        let id = *due.get_ref();
-        let late_by = Instant::now().saturating_duration_since(due.deadline());
-        self.worker.store.metrics.looked(late_by);
-        if let Some((_, tracked)) = self.waiting.remove(&id) {
-            self.work(tracked, Job::Look);
-        }
+    fn driver(&mut self, operation: Operation, lost: fn() -> Failure) -> Box<Driver> {
+        let inbox = Arc::<Inbox>::default();
+        self.inboxes.insert(operation.id, Arc::clone(&inbox));
+        Box::new(Driver {
+            tracked: Tracked::new(operation, lost, &self.worker.store),
+            worker: Arc::clone(&self.worker),
+            looks: Arc::clone(&self.looks),
+            inbox,
+        })
     }
 
-    fn put_back(&mut self, (tracked, next): (Box<Tracked>, Next)) {
-        let id = tracked.operation.id;
-        let meanwhile = self.busy.remove(&id).unwrap_or(Meanwhile::Nothing);
-        match (meanwhile, next) {
-            (Meanwhile::Recovered(operation), _) => self.recover(operation),
-            // Only a start is kept by its owner.
-            (Meanwhile::Lapsed, Some(_)) => self.work(tracked, Job::Reload),
-            (Meanwhile::Nothing, Some(pause)) => self.wait(tracked, pause),
-            (Meanwhile::Changed, Some(pause)) => {
-                self.wait(tracked, pause);
-                self.obey(Command::Changed(id));
+    /// A driver has ended, and may not have heard what it was told last.
+    fn ended(&mut self, ended: Result<Uuid, JoinError>) {
+        let id = match ended {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::error!(%error, "a driver of an operation broke off");
+                return;
             }
-            (Meanwhile::Lapsed, None) => self.worker.bus.forget_driven(id),
-            (Meanwhile::Nothing | Meanwhile::Changed, None) => {}
+        };
+        let inbox = self.inboxes.remove(&id);
+        match inbox.and_then(|inbox| inbox.take()) {
+            Some(Order::Recover(operation)) => self.recover(*operation),
+            _ => self.worker.bus.forget_driven(id),
         }
     }
 
-    fn wait(&mut self, tracked: Box<Tracked>, pause: Duration) {
-        let id = tracked.operation.id;
-        let key = self.queue.insert(id, pause);
-        self.waiting.insert(id, (key, tracked));
-    }
-
-    fn work(&mut self, mut tracked: Box<Tracked>, job: Job) {
-        let id = tracked.operation.id;
-        let worker = Arc::clone(&self.worker);
-        self.busy.insert(id, Meanwhile::Nothing);
-        let jobs = match job {
-            Job::Start(_) => &mut self.starts,
-            Job::Look | Job::Reload => &mut self.jobs,
-        };
-        let trail = tracked.trail.clone();
-        jobs.spawn(trail.follow(async move {
-            let next = AssertUnwindSafe(worker.work(&mut tracked, job))
-                .catch_unwind()
-                .await;
-            // A defect that one operation brings out must not take the others down with it.
-            let next = next.unwrap_or_else(|_| {
-                tracing::error!(operation.id = %id, "a panic while working on an operation");
-                tracked.outdated = true;
-                Some(AFTER_PANIC)
-            });
-            (tracked, next)
-        }));
+    fn tell_all(&self, order: impl Fn() -> Order) {
+        self.inboxes.values().for_each(|inbox| inbox.put(order()));
     }
 
     async fn drain(&mut self) {
-        let deadline = Instant::now() + DRAIN;
+        self.looks.close();
         // Starts that are not begun end, which is written down like everything else.
         self.commands.close();
         while let Some(command) = self.commands.recv().await {
@@ -220,13 +155,10 @@ impl Poller {
                 self.obey(command);
             }
         }
-        let ended = async {
-            while self.jobs.join_next().await.is_some() {}
-            while self.starts.join_next().await.is_some() {}
-        };
-        if timeout_at(deadline, ended).await.is_err() {
-            let left = self.jobs.len() + self.starts.len();
-            tracing::warn!(left, "work was left unfinished");
+        self.tell_all(|| Order::Stop);
+        let ended = async { while self.drivers.join_next().await.is_some() {} };
+        if timeout(DRAIN, ended).await.is_err() {
+            tracing::warn!(left = self.drivers.len(), "work was left unfinished");
         }
     }
 }

@@ -24,7 +24,6 @@ use crate::{
     intuned::{
         AuthSessionStatus, Backoff, CreateAuthSession, CreateResult, IntunedClient, IntunedError,
     },
-    telemetry::Trail,
 };
 
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
@@ -49,17 +48,15 @@ pub(super) struct Tracked {
     missing: u32,
     /// Looks for a session whose creation was never confirmed, and what their failing means.
     looks: u32,
-    lost: Failure,
-    /// An observation that the database could not take yet.
-    unwritten: Option<Observation>,
+    lost: fn() -> Failure,
+    /// An observation that the database could not take yet; seldom there is one.
+    unwritten: Option<Box<Observation>>,
     /// Whether somebody else has written what could not be read yet.
     pub(super) outdated: bool,
-    /// The request that began it, where that is known.
-    pub(super) trail: Trail,
 }
 
 impl Tracked {
-    pub(super) fn new(operation: Operation, lost: Failure, store: &Store, trail: Trail) -> Self {
+    pub(super) fn new(operation: Operation, lost: fn() -> Failure, store: &Store) -> Self {
         let now = Instant::now();
         // However far this machine's clock is behind that of whoever began it.
         let left = (operation.expires_at - store.clock.now()).min(store.timeout);
@@ -73,7 +70,6 @@ impl Tracked {
             lost,
             unwritten: None,
             outdated: false,
-            trail,
         }
     }
 }
@@ -89,7 +85,7 @@ impl Tracked {
 #[derive(Debug)]
 pub(super) enum Job {
     /// Hand these to Intuned.
-    Start(Credentials),
+    Start(Box<Credentials>),
     /// Ask Intuned how far it is.
     Look,
     /// Read what somebody else has written.
@@ -138,7 +134,7 @@ impl Worker {
         // What a look seldom comes to is boxed, here and below: ten thousand looks a second would find room
         // for it, and move it about.
         match job {
-            Job::Start(credentials) => Box::pin(self.start(tracked, credentials)).await,
+            Job::Start(credentials) => Box::pin(self.start(tracked, *credentials)).await,
             Job::Look => self.look(tracked).await,
             Job::Reload => Box::pin(self.reload(tracked)).await,
         }
@@ -280,7 +276,7 @@ impl Worker {
         if let Some(observation) =
             unwritten.filter(|observation| !is_late || tracked.would_end(observation))
         {
-            return self.take(tracked, observation).await;
+            return self.take(tracked, *observation).await;
         }
         if is_late {
             return self.take(tracked, Observation::TimedOut).await;
@@ -357,7 +353,7 @@ impl Worker {
     async fn ask_for_session(&self, tracked: &mut Tracked) -> Next {
         if tracked.operation.kind == Kind::Reconnect {
             // Its old session would answer for itself.
-            let lost = Observation::StartFailed(tracked.lost.clone());
+            let lost = Observation::StartFailed((tracked.lost)());
             return self.take(tracked, lost).await;
         }
         let id = tracked.operation.auth_session_id.clone();
@@ -369,7 +365,7 @@ impl Worker {
                     && tracked.looks > SETTLING_LOOKS
                     && matches!(status, Some(AuthSessionStatus::Expired) | None);
                 let observation = if in_vain {
-                    Observation::StartFailed(tracked.lost.clone())
+                    Observation::StartFailed((tracked.lost)())
                 } else {
                     Observation::Session { id, status }
                 };
@@ -415,7 +411,7 @@ impl Worker {
             Err(error) => {
                 tracing::error!(operation.id = %tracked.operation.id, %error, "a change could not be written; trying again");
                 tracked.faults = tracked.faults.saturating_add(1);
-                tracked.unwritten = Some(observation);
+                tracked.unwritten = Some(Box::new(observation));
                 self.again(tracked, None)
             }
         }

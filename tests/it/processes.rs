@@ -198,12 +198,12 @@ async fn a_change_whose_notification_was_lost_is_found() {
 }
 
 /// A process with a proxy between it and the database.
-async fn behind_proxy(app: &TestApp) -> (Process, Proxy) {
+async fn behind_proxy(app: &TestApp, lease: &str) -> (Process, Proxy) {
     let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
     let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;
     url.set_port(Some(proxy.address.port())).unwrap();
-    let mut settings = settings(app, "5s");
+    let mut settings = settings(app, lease);
     settings.push(("DATABASE_URL", url.to_string()));
     (Process::spawn(&settings), proxy)
 }
@@ -224,7 +224,7 @@ async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
     let mut app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
     app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
     let user = user.at(&gateway.ready().await);
     let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
     let first = user.connect("Admin", "admin123").await;
@@ -250,7 +250,7 @@ async fn a_disconnection_whose_commit_was_not_acknowledged_is_recorded_once() {
     let mut app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
     app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
     let user = user.at(&gateway.ready().await);
     let operation = user.connect("Admin", "admin123").await;
     eventually("connected", async || {
@@ -269,11 +269,53 @@ async fn a_disconnection_whose_commit_was_not_acknowledged_is_recorded_once() {
     app.finish().await;
 }
 
+/// By the time that the acknowledgement of its row arrives, an operation may have been taken up as one that
+/// nobody drives, by the very replica that began it. Then its credentials are not sent any more.
+#[tokio::test]
+async fn an_operation_that_was_taken_up_before_its_acknowledgement_came_is_not_started() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (mut gateway, proxy) = behind_proxy(&app, "1s").await;
+    let user = user.at(&gateway.ready().await);
+    let database = database(&app).await;
+    proxy.hold_commits(true);
+    let taken_up = async {
+        eventually("taken up", async || {
+            let begun = operation::Entity::find().one(&database).await.unwrap();
+            begun.is_some_and(|operation| operation.epoch > 1)
+                && gateway.log().contains("took over operations in flight")
+        })
+        .await;
+        proxy.hold_commits(false);
+    };
+    let (operation, ()) = tokio::join!(user.connect("Admin", "admin123"), taken_up);
+    assert!(proxy.held_up() > 0);
+    let refused = "a start was not sent: the operation was taken over";
+    eventually("refused", async || gateway.log().contains(refused)).await;
+    // Nobody knows whether anything was sent: Intuned is asked, by one that drives it without a break.
+    let asked = app.intuned.calls(Call::One);
+    eventually("driven on", async || {
+        app.intuned.calls(Call::One) > asked + 1
+    })
+    .await;
+    assert_eq!(rows(&database).await.0.epoch, 2);
+    let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
+    socket.follow("1", id(&operation), Some(0)).await;
+    user.cancel(id(&operation)).await;
+    let events = socket.events().await;
+    check_changes(&events);
+    assert_eq!(events.last().unwrap()["status"], "CANCELED", "{events:#?}");
+    assert_eq!(app.intuned.calls(Call::CreateStart), 0);
+    gateway.stop().await;
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_not_started() {
     let app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
-    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
     let there = user.at(&gateway.ready().await);
     let away = async {
         lose_commit(&proxy).await;
@@ -308,7 +350,7 @@ async fn an_operation_that_is_inserted_after_its_connection_broke_is_started_onc
     let mut app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
     app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
     let user = user.at(&gateway.ready().await);
     let database = database(&app).await;
     let lock = database.begin().await.unwrap();
@@ -368,7 +410,7 @@ async fn a_sign_in_that_began_while_the_database_was_away_can_still_ask() {
     let mut app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
     app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
     let user = user.at(&gateway.ready().await);
     let operation = start_while_away(
         &app,
@@ -402,7 +444,7 @@ async fn a_renewal_that_began_while_the_database_was_away_goes_on(#[case] after:
     })
     .await;
     app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app).await;
+    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
     let user = user.at(&gateway.ready().await);
     let renewal = start_while_away(
         &app,

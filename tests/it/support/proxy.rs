@@ -44,6 +44,10 @@ struct Shared {
     away: AtomicBool,
     /// Of a thousand acknowledgements of a COMMIT, or of a write that is one by itself, so many never arrive.
     commits_to_lose: AtomicU32,
+    /// Whether those acknowledgements are held up.
+    held: watch::Sender<bool>,
+    /// How many have been.
+    held_up: AtomicU32,
     broken: AtomicU32,
     lost_commits: AtomicU32,
 }
@@ -57,6 +61,8 @@ impl Proxy {
             resets: watch::Sender::new((0, 0)),
             away: AtomicBool::new(false),
             commits_to_lose: AtomicU32::new(0),
+            held: watch::Sender::new(false),
+            held_up: AtomicU32::new(0),
             broken: AtomicU32::new(0),
             lost_commits: AtomicU32::new(0),
         });
@@ -87,6 +93,16 @@ impl Proxy {
     /// arrive from now on.
     pub(crate) fn lose_commits(&self, share: u32) {
         self.shared.commits_to_lose.store(share, Relaxed);
+    }
+
+    /// Whether acknowledgements of a COMMIT, or of a write that is committed by itself, are held up.
+    pub(crate) fn hold_commits(&self, hold: bool) {
+        self.shared.held.send_replace(hold);
+    }
+
+    /// How many of them have been held up.
+    pub(crate) fn held_up(&self) -> u32 {
+        self.shared.held_up.load(Relaxed)
     }
 
     /// How many connections broke, and how many of them over the acknowledgement of a COMMIT.
@@ -142,6 +158,11 @@ impl Shared {
                 self.broken.fetch_add(1, Relaxed);
                 self.lost_commits.fetch_add(1, Relaxed);
                 return Ok(());
+            }
+            if committed && *self.held.borrow() {
+                self.held_up.fetch_add(1, Relaxed);
+                let mut held = self.held.subscribe();
+                held.wait_for(|held| !held).await.ok();
             }
             to.write_all(&buffer[..length]).await?;
         }
