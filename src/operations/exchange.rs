@@ -35,8 +35,10 @@ use super::{
 
 const CHANNEL: &str = "intuned_gateway_operations";
 /// How often followers of this replica's are made sure of against the table.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The same with one process, where nothing is lost on the way.
+const LOOK_AT_FOLLOWED_EVERY: Duration = Duration::from_secs(1);
+/// How often what is driven here is: nobody waits for it, and a write would find out as well.
+const LOOK_AT_DRIVEN_EVERY: Duration = Duration::from_secs(5);
+/// Both with one process, where nothing is lost on the way.
 const LOOK_ALONE_EVERY: Duration = Duration::from_secs(30);
 /// How often progress goes out.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -109,14 +111,14 @@ impl Exchange {
     /// Works until `shutdown`. With one process there is nobody to exchange anything with.
     pub(super) async fn run(self, url: SecretString, shutdown: CancellationToken) {
         if self.store.database.get_database_backend() != DbBackend::Postgres {
-            let look = self.look(LOOK_ALONE_EVERY);
+            let look = self.look(LOOK_ALONE_EVERY, LOOK_ALONE_EVERY);
             shutdown.run_until_cancelled(Box::pin(look)).await;
             return;
         }
         let all = async {
             tokio::join!(
                 self.listen(&url),
-                self.look(LOOK_EVERY),
+                self.look(LOOK_AT_FOLLOWED_EVERY, LOOK_AT_DRIVEN_EVERY),
                 self.say_what_is_followed(),
                 self.send_progress(),
             )
@@ -216,16 +218,17 @@ impl Exchange {
 
     /// Makes sure, without any notification, that neither the poller nor a follower is behind the
     /// table for long.
-    async fn look(&self, every: Duration) {
-        let mut looks = interval(every);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn look(&self, followed_every: Duration, driven_every: Duration) {
+        let (mut followed, mut driven) = (interval(followed_every), interval(driven_every));
+        followed.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        driven.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
-            if let Err(error) = self.look_at_driven().await {
-                tracing::warn!(%error, "operations driven here could not be looked up");
-            }
-            if let Err(error) = self.look_at_followed().await {
-                tracing::warn!(%error, "followed operations could not be looked up");
+            let looked = tokio::select! {
+                _ = followed.tick() => self.look_at_followed().await,
+                _ = driven.tick() => self.look_at_driven().await,
+            };
+            if let Err(error) = looked {
+                tracing::warn!(%error, "operations could not be looked up");
             }
         }
     }
