@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 use chrono::{DateTime, Utc};
@@ -39,12 +42,30 @@ pub(super) struct Bus {
 }
 
 /// What is known of an operation that is driven here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Driven {
     sequence: i32,
-    /// How often Intuned has been asked.
-    polls: i32,
     status: Status,
+    polls: Polls,
+}
+
+/// How often Intuned has been asked about an operation that is driven here. Clones share the number: who
+/// drives it counts without looking for it among all the others.
+#[derive(Clone, Debug)]
+pub(super) struct Polls(Arc<AtomicI32>);
+
+impl Polls {
+    fn new(number: i32) -> Self {
+        Self(Arc::new(AtomicI32::new(number)))
+    }
+
+    fn get(&self) -> i32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, number: i32) {
+        self.0.store(number, Ordering::Relaxed);
+    }
 }
 
 type Channels = HashMap<Uuid, watch::Sender<Option<Signal>>>;
@@ -162,19 +183,19 @@ impl Bus {
         }
     }
 
-    /// Notes how an operation that is driven here stands: of polls that changed nothing the table
-    /// learns only with the next change.
-    pub(super) fn note_driven(&self, operation: &Operation) {
-        if operation.state.has_ended() {
-            self.forget_driven(operation.id);
-            return;
-        }
-        let driven = Driven {
+    /// Notes how an operation that is driven here stands. Polls that changed nothing are counted in what
+    /// this answers: the table learns of them only with the next change.
+    pub(super) fn note_driven(&self, operation: &Operation) -> Polls {
+        let mut driven = lock(&self.driven);
+        let noted = driven.entry(operation.id).or_insert_with(|| Driven {
             sequence: operation.sequence,
-            polls: operation.polls,
             status: operation.state.status(),
-        };
-        lock(&self.driven).insert(operation.id, driven);
+            polls: Polls::new(operation.polls),
+        });
+        noted.sequence = operation.sequence;
+        noted.status = operation.state.status();
+        noted.polls.set(operation.polls);
+        noted.polls.clone()
     }
 
     /// The operation is not driven here any more.
@@ -202,7 +223,7 @@ impl Bus {
 
     /// How often Intuned has been asked; none when the operation is not driven here.
     pub(super) fn polls(&self, id: Uuid) -> Option<i32> {
-        lock(&self.driven).get(&id).map(|driven| driven.polls)
+        lock(&self.driven).get(&id).map(|driven| driven.polls.get())
     }
 
     /// Whether this replica drives the operation.

@@ -129,8 +129,7 @@ impl Driver {
 
     /// Goes on with the operation as it was taken over anew.
     fn recover(&mut self, operation: Operation) -> Step {
-        self.worker.bus.note_driven(&operation);
-        self.tracked = Tracked::new(operation, Failure::interrupted, &self.worker.store);
+        self.tracked = Tracked::new(operation, Failure::interrupted, &self.worker);
         self.spread()
     }
 }

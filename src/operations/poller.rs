@@ -108,7 +108,6 @@ impl Poller {
     }
 
     fn recover(&mut self, operation: Operation) {
-        self.worker.bus.note_driven(&operation);
         let trail = Trail::new(span(operation.id, None), None);
         let driver = self.driver(operation, Failure::interrupted);
         let first = driver.spread();
@@ -119,7 +118,7 @@ impl Poller {
         let inbox = Arc::<Inbox>::default();
         self.inboxes.insert(operation.id, Arc::clone(&inbox));
         Box::new(Driver {
-            tracked: Tracked::new(operation, lost, &self.worker.store),
+            tracked: Tracked::new(operation, lost, &self.worker),
             worker: Arc::clone(&self.worker),
             looks: Arc::clone(&self.looks),
             inbox,

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bus::Bus,
+    bus::{Bus, Polls},
     counts,
     model::{Credentials, Event, EventKind, Operation},
     pace::{self, FORGOTTEN_POLLS, Pace, SETTLING_LOOKS},
@@ -38,6 +38,8 @@ const JITTER: f64 = 0.1;
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) operation: Operation,
+    /// Where polls are counted for others to see.
+    polls: Polls,
     /// When it is given up.
     deadline: Instant,
     /// When it last changed.
@@ -56,11 +58,14 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    pub(super) fn new(operation: Operation, lost: fn() -> Failure, store: &Store) -> Self {
+    /// Notes that the operation is driven here.
+    pub(super) fn new(operation: Operation, lost: fn() -> Failure, worker: &Worker) -> Self {
         let now = Instant::now();
+        let store = &worker.store;
         // However far this machine's clock is behind that of whoever began it.
         let left = (operation.expires_at - store.clock.now()).min(store.timeout);
         Self {
+            polls: worker.bus.note_driven(&operation),
             operation,
             deadline: now + left.to_std().unwrap_or_default(),
             changed: now,
@@ -285,7 +290,7 @@ impl Worker {
             return self.again(tracked, None);
         }
         tracked.operation.polls += 1;
-        self.bus.note_driven(&tracked.operation);
+        tracked.polls.set(tracked.operation.polls);
         let upstream_id = tracked
             .operation
             .state
@@ -420,13 +425,15 @@ impl Worker {
     /// Tells of a change that was written down, and says when to look again.
     fn changed(&self, tracked: &mut Tracked, operation: Operation, event: Event) -> Next {
         log_change(&operation);
-        counts::ended(&self.store.metrics, &operation);
-        self.bus.note_driven(&operation);
-        self.bus.publish(&operation, event);
         if operation.state.has_ended() {
+            counts::ended(&self.store.metrics, &operation);
+            self.bus.forget_driven(operation.id);
+            self.bus.publish(&operation, event);
             self.remover.noted.notify_one();
             return None;
         }
+        tracked.polls = self.bus.note_driven(&operation);
+        self.bus.publish(&operation, event);
         if operation.lease != tracked.operation.lease {
             // It was written for whoever drives it now.
             self.bus.forget_driven(operation.id);
@@ -451,7 +458,7 @@ impl Worker {
                     self.bus.forget_driven(operation.id);
                     return None;
                 }
-                self.bus.note_driven(&operation);
+                tracked.polls = self.bus.note_driven(&operation);
                 tracked.operation = operation;
                 tracked.outdated = false;
                 self.again(tracked, None)
@@ -479,17 +486,18 @@ impl Worker {
 
     #[expect(clippy::unnecessary_wraps, reason = "what jobs end with")]
     fn again(&self, tracked: &Tracked, retry_after: Option<Duration>) -> Next {
+        let now = Instant::now();
         let state = &tracked.operation.state;
         let mut pause = match state {
             State::Starting => pace::settling_pause(tracked.looks, self.pace.first_look),
-            _ => pace::pause(state, tracked.changed.elapsed(), self.pace.poll_interval),
+            _ => pace::pause(state, now - tracked.changed, self.pace.poll_interval),
         };
         pause = self.store.random.jitter(pause, JITTER);
         if tracked.faults > 0 {
             pause = pause.max(self.backoff(tracked.faults - 1, retry_after));
         }
         pause = pause.max(self.hold());
-        let left = tracked.deadline.saturating_duration_since(Instant::now());
+        let left = tracked.deadline.saturating_duration_since(now);
         // Past the deadline only the database is left to wait for.
         let waits_for_database = tracked.unwritten.is_some() || tracked.outdated;
         if !(left.is_zero() && waits_for_database) {
