@@ -192,9 +192,12 @@ impl Bus {
             status: operation.state.status(),
             polls: Polls::new(operation.polls),
         });
-        noted.sequence = operation.sequence;
-        noted.status = operation.state.status();
-        noted.polls.set(operation.polls);
+        // Else it was overtaken on its way here.
+        if operation.sequence >= noted.sequence {
+            noted.sequence = operation.sequence;
+            noted.status = operation.state.status();
+            noted.polls.set(operation.polls);
+        }
         noted.polls.clone()
     }
 
@@ -326,6 +329,19 @@ mod tests {
         assert_eq!(receiver.next().await.unwrap().operation.sequence, 3);
         bus.wake(&older);
         assert!(!bus.is_behind(older.id, 3));
+    }
+
+    #[test]
+    fn what_is_driven_is_noted_as_it_was_last() {
+        let bus = Bus::default();
+        let (older, newer) = (operation(2), operation(3));
+        let polls = bus.note_driven(&newer);
+        polls.set(7);
+        bus.note_driven(&older).set(8);
+        assert_eq!(bus.driven(), [(newer.id, 3)]);
+        assert_eq!(bus.with_polls(newer).polls, 8);
+        bus.forget_driven(older.id);
+        assert_eq!(bus.with_polls(older).polls, 0);
     }
 
     #[test]

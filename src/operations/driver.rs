@@ -1,6 +1,6 @@
 //! Drives one operation: looks at it from time to time, and heeds what the poller tells.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -19,8 +19,8 @@ use super::{
 /// Pause before an operation is looked at again that a defect was met with.
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 
-/// Drives one operation. There is one for as long as that is in flight, so it is small: what a job needs
-/// is boxed, and takes room only while it is done.
+/// Drives one operation for as long as that is in flight here. There may be very many, so it is small: what
+/// a job needs is boxed, and takes room only while it is done.
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) tracked: Tracked,
@@ -76,12 +76,24 @@ impl Driver {
         Step::Look(due)
     }
 
-    /// Looks at the operation once there is room for one more who does.
+    /// Looks at the operation, once there is room for one more who does and unless something is told first.
     async fn look(&mut self, due: Instant) -> Step {
         let looks = Arc::clone(&self.looks);
-        // Closed once the process shuts down.
-        let Ok(_turn) = looks.acquire().await else {
-            return Step::End;
+        let mut turn = pin!(looks.acquire());
+        let _turn = loop {
+            tokio::select! {
+                biased;
+                turn = &mut turn => match turn {
+                    Ok(turn) => break turn,
+                    // The process shuts down.
+                    Err(_closed) => return Step::End,
+                },
+                () = self.inbox.arrival() => {
+                    if let Some(order) = self.inbox.take() {
+                        return self.obey(order);
+                    }
+                }
+            }
         };
         if let Some(order) = self.inbox.take() {
             return self.obey(order);

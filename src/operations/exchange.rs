@@ -34,9 +34,9 @@ use super::{
 };
 
 const CHANNEL: &str = "intuned_gateway_operations";
-/// How often followers of this replica's are made sure of against the table.
+/// How often what is followed here is compared with the table.
 const LOOK_AT_FOLLOWED_EVERY: Duration = Duration::from_secs(1);
-/// How often what is driven here is: nobody waits for it, and a write would find out as well.
+/// How often what is driven here is, which may be much more, as long as notifications are heard.
 const LOOK_AT_DRIVEN_EVERY: Duration = Duration::from_secs(5);
 /// Both with one process, where nothing is lost on the way.
 const LOOK_ALONE_EVERY: Duration = Duration::from_secs(30);
@@ -224,7 +224,12 @@ impl Exchange {
         driven.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let looked = tokio::select! {
-                _ = followed.tick() => self.look_at_followed().await,
+                _ = followed.tick() => {
+                    if !self.is_listening() {
+                        driven.reset_immediately();
+                    }
+                    self.look_at_followed().await
+                }
                 _ = driven.tick() => self.look_at_driven().await,
             };
             if let Err(error) = looked {

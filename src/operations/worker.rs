@@ -432,13 +432,13 @@ impl Worker {
             self.remover.noted.notify_one();
             return None;
         }
-        tracked.polls = self.bus.note_driven(&operation);
         self.bus.publish(&operation, event);
         if operation.lease != tracked.operation.lease {
             // It was written for whoever drives it now.
             self.bus.forget_driven(operation.id);
             return None;
         }
+        tracked.polls = self.bus.note_driven(&operation);
         tracked.operation = operation;
         tracked.changed = Instant::now();
         tracked.looks = 0;
