@@ -7,7 +7,10 @@ use std::{
 };
 
 use entity::{Millis, webhook_delivery};
-use intuned_gateway::{app::AppError, simulator::PASSCODE};
+use intuned_gateway::{
+    app::AppError,
+    simulator::{Call, Fault, PASSCODE},
+};
 use rstest::rstest;
 use sea_orm::{ColumnTrait, Database, EntityTrait, QueryFilter, sea_query::Expr};
 use secrecy::ExposeSecret;
@@ -55,6 +58,45 @@ impl Reading {
             .filter_map(|line| line.strip_prefix("# HELP "));
         helps.map(|help| help.split_once(' ').unwrap()).collect()
     }
+}
+
+/// However long the queue of those who are to ask Intuned, who gives up is let go of at once.
+#[tokio::test]
+async fn an_operation_that_waits_for_its_turn_is_let_go_of() {
+    let setup = Setup {
+        configure: |config| {
+            config.operations.max_concurrency = 1;
+            config.intuned.request_timeout = Duration::from_mins(2);
+        },
+        ..Setup::default()
+    };
+    let app = TestApp::with(Backend::Sqlite, setup).await;
+    let (first, second) = (
+        app.user("a@example.com").await,
+        app.user("b@example.com").await,
+    );
+    let asked = [
+        app.asked(&first, "passcode").await,
+        app.asked(&second, "passcode").await,
+    ];
+    // One of them has the only turn from now on.
+    let hangs = Fault::delay(Duration::from_secs(100));
+    app.intuned.script(Call::CreateResult, 9, &hangs);
+    let asks = app.intuned.calls(Call::CreateResult);
+    eventually("one asks", async || {
+        app.intuned.calls(Call::CreateResult) > asks
+    })
+    .await;
+    for (user, asked) in [&first, &second].into_iter().zip(&asked) {
+        user.cancel(&asked.id).await;
+    }
+    eventually("the other is let go of", async || {
+        let driven = r#"operations{status="requested_more_info"}"#;
+        (Reading::of(&app).await.value(driven) - 1.0).abs() < 0.1
+    })
+    .await;
+    drop(asked);
+    app.finish().await;
 }
 
 #[rstest]
