@@ -27,6 +27,7 @@ mod postgres;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/process.rs"]
 mod process;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../it/support/proxy.rs"]
 mod proxy;
 mod replicas;
