@@ -208,6 +208,16 @@ async fn behind_proxy(app: &TestApp, lease: &str) -> (Process, Proxy) {
     (Process::spawn(&settings), proxy)
 }
 
+/// The same, with nobody else there to serve its user.
+async fn alone_behind_proxy(lease: &str) -> (TestApp, Api, Process, Proxy) {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    let user = app.user("a@example.com").await;
+    app.stop().await;
+    let (gateway, proxy) = behind_proxy(&app, lease).await;
+    let user = user.at(&gateway.ready().await);
+    (app, user, gateway, proxy)
+}
+
 /// Loses the acknowledgement of the next COMMIT.
 async fn lose_commit(proxy: &Proxy) {
     proxy.lose_commits(1000);
@@ -221,11 +231,7 @@ async fn lose_commit(proxy: &Proxy) {
 /// be left behind all the same.
 #[tokio::test]
 async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
-    let mut app = TestApp::start(Backend::Postgres).await;
-    let user = app.user("a@example.com").await;
-    app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
-    let user = user.at(&gateway.ready().await);
+    let (app, user, mut gateway, proxy) = alone_behind_proxy("5s").await;
     let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
     let first = user.connect("Admin", "admin123").await;
     socket.follow("1", id(&first), Some(0)).await;
@@ -247,11 +253,7 @@ async fn a_cancellation_whose_commit_was_not_acknowledged_is_told() {
 
 #[tokio::test]
 async fn a_disconnection_whose_commit_was_not_acknowledged_is_recorded_once() {
-    let mut app = TestApp::start(Backend::Postgres).await;
-    let user = app.user("a@example.com").await;
-    app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
-    let user = user.at(&gateway.ready().await);
+    let (app, user, mut gateway, proxy) = alone_behind_proxy("5s").await;
     let operation = user.connect("Admin", "admin123").await;
     eventually("connected", async || {
         user.operation(id(&operation)).await["status"] == "DONE"
@@ -273,11 +275,7 @@ async fn a_disconnection_whose_commit_was_not_acknowledged_is_recorded_once() {
 /// nobody drives, by the very replica that began it. Then its credentials are not sent any more.
 #[tokio::test]
 async fn an_operation_that_was_taken_up_before_its_acknowledgement_came_is_not_started() {
-    let mut app = TestApp::start(Backend::Postgres).await;
-    let user = app.user("a@example.com").await;
-    app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app, "1s").await;
-    let user = user.at(&gateway.ready().await);
+    let (app, user, mut gateway, proxy) = alone_behind_proxy("1s").await;
     let database = database(&app).await;
     proxy.hold_commits(true);
     let taken_up = async {
@@ -347,11 +345,7 @@ async fn an_operation_that_ended_before_its_acknowledgement_was_made_up_for_is_n
 async fn an_operation_that_is_inserted_after_its_connection_broke_is_started_once(
     #[values(json!({}), json!({ "idempotencyKey": "k" }))] mut input: Value,
 ) {
-    let mut app = TestApp::start(Backend::Postgres).await;
-    let user = app.user("a@example.com").await;
-    app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
-    let user = user.at(&gateway.ready().await);
+    let (app, user, mut gateway, proxy) = alone_behind_proxy("5s").await;
     let database = database(&app).await;
     let lock = database.begin().await.unwrap();
     let locked = user::Entity::find().lock_exclusive();
@@ -407,11 +401,7 @@ async fn start_while_away(
 
 #[tokio::test]
 async fn a_sign_in_that_began_while_the_database_was_away_can_still_ask() {
-    let mut app = TestApp::start(Backend::Postgres).await;
-    let user = app.user("a@example.com").await;
-    app.stop().await;
-    let (mut gateway, proxy) = behind_proxy(&app, "5s").await;
-    let user = user.at(&gateway.ready().await);
+    let (app, user, mut gateway, proxy) = alone_behind_proxy("5s").await;
     let operation = start_while_away(
         &app,
         &gateway,
