@@ -36,7 +36,7 @@ use super::{
 const CHANNEL: &str = "intuned_gateway_operations";
 /// How often what is followed here is compared with the table.
 const LOOK_AT_FOLLOWED_EVERY: Duration = Duration::from_secs(1);
-/// How often what is driven here is, which may be much more, as long as notifications are heard.
+/// The same for what is driven here, which may be very many, while notifications are heard.
 const LOOK_AT_DRIVEN_EVERY: Duration = Duration::from_secs(5);
 /// Both with one process, where nothing is lost on the way.
 const LOOK_ALONE_EVERY: Duration = Duration::from_secs(30);
