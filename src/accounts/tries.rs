@@ -8,6 +8,7 @@
 //! A stranger who guesses uses up the address's tries and would keep its owner out as well. So an owner
 //! who signs in from where they have signed in before is counted apart.
 
+mod bucket;
 mod connects;
 mod counting;
 
@@ -15,6 +16,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, known_client, tries};
+use futures_util::future::join_all;
 use hmac::Hmac;
 use sea_orm::{
     ActiveValue::Set,
@@ -28,24 +30,29 @@ use uuid::Uuid;
 use super::{AccountError, keyed};
 use crate::{database::Database, metrics::TryMetrics};
 
+pub(super) use self::bucket::{network, site};
 pub use self::connects::ConnectLimits;
-use self::{connects::Connects, counting::Counting};
+use self::{
+    bucket::{Bucket, ClientLimits, Limit},
+    connects::Connects,
+    counting::Counting,
+};
 
 /// For so long a client is known from which an owner has signed in.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
 /// What has settled is deleted in slices of ids, which begin with any bits equally often: by so many bits,
 /// so that no statement reads all of a long table, or blocks it for long.
 const SLICE_BITS: u32 = 6;
-/// A provider gives each of its customers at least this much of the IPv6 space.
-const IPV6_NETWORK: u32 = 64;
 
 /// How much may be tried within a span of time. Tries come back one by one, evenly over the span.
 #[derive(Clone, Copy, Debug)]
 pub struct TryLimits {
     /// Against one e-mail address (setting `SIGN_IN_TRIES`).
     pub for_each_address: u32,
-    /// By one client (setting `SIGN_IN_TRIES_PER_CLIENT`).
+    /// By one client, without success (setting `SIGN_IN_TRIES_PER_CLIENT`).
     pub for_each_client: u32,
+    /// By one client, with success or without (setting `SIGN_INS_PER_CLIENT`).
+    pub sign_ins_for_each_client: u32,
     /// The span (setting `SIGN_IN_WINDOW`).
     pub window: Duration,
 }
@@ -55,6 +62,7 @@ impl Default for TryLimits {
         Self {
             for_each_address: 10,
             for_each_client: 100,
+            sign_ins_for_each_client: 300,
             window: Duration::from_mins(15),
         }
     }
@@ -82,7 +90,8 @@ impl Trying {
 /// A try that was counted.
 #[derive(Debug)]
 pub(super) struct Counted {
-    client: Uuid,
+    /// What its client gets back on success.
+    client: Vec<Bucket>,
     address: Uuid,
     /// The owner of the address at this client.
     pair: Uuid,
@@ -95,39 +104,15 @@ pub(super) struct Tries {
     /// Its key makes ids of addresses that nobody else can make.
     mac: Hmac<Sha256>,
     for_each_address: Limit,
-    for_each_client: Limit,
+    for_each_client: ClientLimits,
+    sign_ins_for_each_client: ClientLimits,
     connects: Connects,
     metrics: TryMetrics,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Limit {
-    /// Whose it is, as it is counted.
-    whose: &'static str,
-    /// All that may be tried at once takes so long to be forgotten.
-    window: TimeDelta,
-    /// One try takes so long.
-    each: TimeDelta,
 }
 
 impl fmt::Debug for Tries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tries").finish_non_exhaustive()
-    }
-}
-
-impl Limit {
-    fn new(whose: &'static str, tries: u32, window: Duration) -> Self {
-        let longest = TimeDelta::days(365);
-        let window = TimeDelta::from_std(window).unwrap_or(longest);
-        let tries = i32::try_from(tries).unwrap_or(i32::MAX).clamp(1, i32::MAX);
-        // The database counts in milliseconds.
-        let each = (window / tries).max(TimeDelta::milliseconds(1));
-        Self {
-            whose,
-            window: window.max(each),
-            each,
-        }
     }
 }
 
@@ -144,7 +129,11 @@ impl Tries {
             database,
             mac: keyed::mac(secret),
             for_each_address: Limit::new("address", limits.for_each_address, limits.window),
-            for_each_client: Limit::new("client", limits.for_each_client, limits.window),
+            for_each_client: ClientLimits::new(limits.for_each_client, limits.window),
+            sign_ins_for_each_client: ClientLimits::new(
+                limits.sign_ins_for_each_client,
+                limits.window,
+            ),
             connects: connects.into(),
             metrics,
         }
@@ -161,46 +150,52 @@ impl Tries {
         client: IpAddr,
         now: DateTime<Utc>,
     ) -> Result<Counted, AccountError> {
-        let network = network(client).to_string();
-        let counted = Counted {
-            client: self.id(&["client", &network]),
-            address: match trying {
-                Trying::Password => self.id(&["address", address]),
-                Trying::SignUp => self.id(&["sign-up", address]),
-            },
-            pair: self.id(&["pair", address, &network]),
-        };
+        let mut client_buckets = self.of_client("client", client, self.for_each_client);
+        let returned = client_buckets.clone();
+        client_buckets.extend(self.of_client(
+            "sign-ins of client",
+            client,
+            self.sign_ins_for_each_client,
+        ));
+        let pair = self.id(&["pair", address, &network(client).to_string()]);
         // First the client's: one that is refused takes nothing from the address.
         let kind = trying.name();
-        self.take(kind, counted.client, self.for_each_client, now)
-            .await?;
-        let known = trying == Trying::Password && self.is_known(counted.pair, now).await?;
-        let id = if known { counted.pair } else { counted.address };
-        self.take(kind, id, self.for_each_address, now).await?;
+        self.take(kind, &client_buckets, now).await?;
+        let id = match trying {
+            Trying::Password if self.is_known(pair, now).await? => pair,
+            Trying::Password => self.id(&["address", address]),
+            Trying::SignUp => self.id(&["sign-up", address]),
+        };
+        let limit = self.for_each_address;
+        self.take(kind, &[Bucket { id, limit }], now).await?;
         Ok(Counted {
+            client: returned,
             address: id,
-            ..counted
+            pair,
         })
     }
 
     /// Forgets what was tried against the address, now that its owner has shown up, and remembers the
     /// client. The client gets the one try back: its others may have been against anyone.
     pub(super) async fn forgive(&self, counted: &Counted, now: DateTime<Utc>) -> Result<(), DbErr> {
-        self.give_back(counted.client, self.for_each_client).await?;
+        self.give_back(&counted.client).await?;
         self.welcome(counted, now).await
     }
 
-    /// Gives one try back.
-    async fn give_back(&self, id: Uuid, limit: Limit) -> Result<(), DbErr> {
-        let each = limit.each.num_milliseconds();
-        tries::Entity::update_many()
-            .col_expr(
-                tries::Column::SettlesAt,
-                Expr::col(tries::Column::SettlesAt).sub(each),
-            )
-            .filter(tries::Column::Id.eq(id))
-            .exec(&self.database)
-            .await?;
+    /// Gives one try back to each bucket, one after the other: two statements that each hold a row of the
+    /// other's would wait in a circle.
+    async fn give_back(&self, buckets: &[Bucket]) -> Result<(), DbErr> {
+        for Bucket { id, limit } in buckets {
+            let each = limit.each.num_milliseconds();
+            tries::Entity::update_many()
+                .col_expr(
+                    tries::Column::SettlesAt,
+                    Expr::col(tries::Column::SettlesAt).sub(each),
+                )
+                .filter(tries::Column::Id.eq(*id))
+                .exec(&self.database)
+                .await?;
+        }
         Ok(())
     }
 
@@ -224,24 +219,41 @@ impl Tries {
         Ok(())
     }
 
+    /// Takes one try from each of the buckets, or from none.
     async fn take(
         &self,
         kind: &'static str,
-        id: Uuid,
-        limit: Limit,
+        buckets: &[Bucket],
         now: DateTime<Utc>,
     ) -> Result<(), AccountError> {
-        if self.counting.take(id, limit, now).await? {
+        let taking = buckets
+            .iter()
+            .map(|bucket| self.counting.take(*bucket, now));
+        let taken: Result<Vec<bool>, DbErr> = join_all(taking).await.into_iter().collect();
+        let of_bucket = buckets.iter().zip(taken?);
+        let (taken, full): (Vec<_>, Vec<_>) = of_bucket.partition(|(_, taken)| *taken);
+        if full.is_empty() {
             return Ok(());
         }
-        self.metrics.refused(kind, limit.whose);
-        let row = tries::Entity::find_by_id(id).one(&self.database).await?;
-        let wait = row.map_or(limit.each, |row| {
-            row.settles_at.0 + limit.each - (now + limit.window)
-        });
+        let taken: Vec<Bucket> = taken.into_iter().map(|(bucket, _)| *bucket).collect();
+        self.give_back(&taken).await?;
+        let mut retry_after = TimeDelta::zero();
+        for (bucket, _) in full {
+            self.metrics.refused(kind, bucket.limit.whose);
+            retry_after = retry_after.max(self.wait(*bucket, now).await?);
+        }
         Err(AccountError::TooManyTries {
-            retry_after: wait.to_std().unwrap_or_default(),
+            retry_after: retry_after.to_std().unwrap_or_default(),
         })
+    }
+
+    /// Time until the bucket, which is full, has room for one more.
+    async fn wait(&self, bucket: Bucket, now: DateTime<Utc>) -> Result<TimeDelta, DbErr> {
+        let row = tries::Entity::find_by_id(bucket.id);
+        let row = row.one(&self.database).await?;
+        let full = now + bucket.limit.window;
+        let settles_at = row.map_or(full, |row| Ord::min(row.settles_at.0, full));
+        Ok(settles_at + bucket.limit.each - full)
     }
 
     async fn is_known(&self, pair: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
@@ -274,47 +286,20 @@ impl Tries {
         &self.mac
     }
 
+    /// The bucket of a client, and that of the site that it is part of, if any.
+    fn of_client(&self, counted: &str, client: IpAddr, limits: ClientLimits) -> Vec<Bucket> {
+        let own = Bucket {
+            id: self.id(&[counted, &network(client).to_string()]),
+            limit: limits.own,
+        };
+        let around = site(client).map(|site| Bucket {
+            id: self.id(&[counted, "site", &site.to_string()]),
+            limit: limits.site,
+        });
+        [own].into_iter().chain(around).collect()
+    }
+
     fn id(&self, parts: &[&str]) -> Uuid {
         keyed::id(&self.mac, parts)
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the IPv6 network that a customer is given.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let mask = u128::MAX << (u128::BITS - IPV6_NETWORK);
-            IpAddr::V6((address.to_bits() & mask).into())
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case("192.0.2.1", "192.0.2.1")]
-    #[case("::ffff:192.0.2.1", "192.0.2.1")]
-    #[case("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]
-    #[case("2001:db8:1:2::", "2001:db8:1:2::")]
-    fn a_client_is_an_address_or_a_network(#[case] client: &str, #[case] expected: &str) {
-        assert_eq!(network(client.parse().unwrap()).to_string(), expected);
-    }
-
-    #[test]
-    fn a_limit_is_spread_over_its_window() {
-        let limit = Limit::new("client", 10, Duration::from_mins(15));
-        assert_eq!(limit.each, TimeDelta::seconds(90));
-        assert_eq!(limit.window, TimeDelta::minutes(15));
-        let absurd = Limit::new("client", u32::MAX, Duration::ZERO);
-        assert!(absurd.each > TimeDelta::zero() && absurd.window >= absurd.each);
-        assert_eq!(
-            Limit::new("client", 0, Duration::from_secs(1)).each,
-            TimeDelta::seconds(1)
-        );
     }
 }

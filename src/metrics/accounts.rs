@@ -86,17 +86,20 @@ impl TryMetrics {
         let metrics = Self::default();
         registry.register(
             "tries_refused",
-            "Tries that were refused because there had been too many, by kind (password, sign_up, connect) and by whose limit it was (address, client, user)",
+            "Tries that were refused because there had been too many, by kind (password, sign_up, connect) and by whose limit it was (address, client, site, user)",
             metrics.refused.clone(),
         );
         // So that the first of each counts as an increase.
         for (kind, limit) in [
             ("password", "address"),
             ("password", "client"),
+            ("password", "site"),
             ("sign_up", "address"),
             ("sign_up", "client"),
+            ("sign_up", "site"),
             ("connect", "user"),
             ("connect", "client"),
+            ("connect", "site"),
         ] {
             drop(
                 metrics

@@ -32,6 +32,7 @@ pub(super) fn accounts(
     let mut tries = |setting, text| reader.number(setting, text, 1..=1_000_000_u32);
     let for_each_address = tries("SIGN_IN_TRIES", &args.sign_in_tries);
     let for_each_client = tries("SIGN_IN_TRIES_PER_CLIENT", &args.sign_in_tries_per_client);
+    let sign_ins = tries("SIGN_INS_PER_CLIENT", &args.sign_ins_per_client);
     let window = reader.duration("SIGN_IN_WINDOW", &args.sign_in_window, SHORTEST_WINDOW);
     let connects = connects(reader, args);
     let allow_sign_up = reader.switch("ALLOW_SIGN_UP", &args.allow_sign_up);
@@ -42,6 +43,7 @@ pub(super) fn accounts(
         tries: TryLimits {
             for_each_address: for_each_address?,
             for_each_client: for_each_client?,
+            sign_ins_for_each_client: sign_ins?,
             window: window?,
         },
         connects: connects?,

@@ -140,6 +140,9 @@ pub(super) struct AccountArgs {
     /// within SIGN_IN_WINDOW; signing in with success does not count
     #[arg(long, env, value_name = "COUNT", default_value = "100")]
     pub(super) sign_in_tries_per_client: String,
+    /// How often one client, as above, may sign in or sign up within SIGN_IN_WINDOW, with success or without
+    #[arg(long, env, value_name = "COUNT", default_value = "300")]
+    pub(super) sign_ins_per_client: String,
     /// The span that tries are counted in; used ones come back evenly over it
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) sign_in_window: String,

@@ -30,6 +30,7 @@ const STRANGER: &str = "198.51.100.1";
 const LIMITS: TryLimits = TryLimits {
     for_each_address: 3,
     for_each_client: 10,
+    sign_ins_for_each_client: 30,
     window: Duration::from_mins(5),
 };
 
@@ -197,6 +198,105 @@ async fn a_client_has_so_many_tries_at_all_addresses(
     }
 }
 
+/// A right password gives the try back, but not the sign-in.
+#[rstest]
+#[case::v4("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2")]
+#[case::v6("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1")]
+#[tokio::test]
+async fn a_client_signs_in_so_often_with_success(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[case] client: &str,
+    #[case] same: &str,
+    #[case] other: &str,
+) {
+    let fixture = Fixture::new(backend).await;
+    fixture.sign_up(ADA, client).await.unwrap();
+    for _ in 1..30 {
+        assert_eq!(fixture.try_it(ADA, RIGHT, client).await, In);
+    }
+    assert_eq!(fixture.try_it(ADA, RIGHT, same).await, Refused(10));
+    let refused = fixture.sign_up("bob@example.com", same).await;
+    assert!(matches!(refused, Err(AccountError::TooManyTries { .. })));
+    assert_eq!(fixture.try_it(ADA, RIGHT, other).await, In);
+    // What was refused was counted nowhere.
+    fixture.advance(10);
+    assert_eq!(fixture.try_it(ADA, WRONG, client).await, Wrong);
+    assert_eq!(fixture.try_it(ADA, RIGHT, client).await, Refused(10));
+}
+
+#[rstest]
+#[tokio::test]
+async fn right_passwords_of_one_client_get_no_further_at_once(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let fixture = Fixture::new(backend).await;
+    fixture.sign_up(ADA, STRANGER).await.unwrap();
+    let outcomes = join_all((0..60).map(|_| fixture.try_it(ADA, RIGHT, HOME))).await;
+    let signed_in = outcomes.iter().filter(|outcome| **outcome == In).count();
+    assert!((1..=30).contains(&signed_in), "{outcomes:?}");
+    let mut more = 0;
+    while fixture.try_it(ADA, RIGHT, HOME).await == In {
+        more += 1;
+    }
+    assert!(signed_in + more <= 30, "{signed_in} and {more}");
+}
+
+/// A site has ten times what one of its networks has.
+#[rstest]
+#[tokio::test]
+async fn networks_of_one_site_are_counted_together(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let fixture = Fixture::new(backend).await;
+    for number in 0..100 {
+        let client = format!("2001:db8:7:{number:x}::1");
+        let email = format!("user-{number}@example.com");
+        assert_eq!(fixture.try_it(&email, WRONG, &client).await, Wrong);
+    }
+    let more = fixture.try_it(ADA, WRONG, "2001:db8:7:ffff::1").await;
+    assert_eq!(more, Refused(3));
+    let refused = fixture.sign_up(ADA, "2001:db8:7:ffff::1").await;
+    assert!(matches!(refused, Err(AccountError::TooManyTries { .. })));
+    let elsewhere = fixture.try_it(ADA, WRONG, "2001:db8:8:ffff::1").await;
+    assert_eq!(elsewhere, Wrong);
+    // What succeeds is given back to the site, too.
+    fixture.advance(3);
+    fixture.sign_up(ADA, HOME).await.unwrap();
+    for number in 0..3 {
+        let client = format!("2001:db8:7:f{number:x}::1");
+        assert_eq!(fixture.try_it(ADA, RIGHT, &client).await, In);
+    }
+}
+
+/// By as much as no limit's window explains.
+#[rstest]
+#[case::ahead(20 * 60)]
+#[case::far_ahead(40 * 24 * 3600)]
+#[case::behind(-20 * 60)]
+#[tokio::test]
+async fn a_clock_that_jumps_locks_nobody_out(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[case] seconds: i64,
+) {
+    let fixture = Fixture::new(backend).await;
+    fixture.sign_up(ADA, HOME).await.unwrap();
+    for client in [HOME, STRANGER] {
+        fixture.advance(seconds);
+        for _ in 0..2 {
+            assert_eq!(fixture.try_it(ADA, WRONG, client).await, Wrong);
+        }
+        assert_eq!(fixture.try_it(ADA, RIGHT, client).await, In);
+        fixture.advance(-seconds);
+        for _ in 0..3 {
+            assert_eq!(fixture.try_it(ADA, WRONG, client).await, Wrong);
+        }
+        let refused = fixture.try_it(ADA, RIGHT, client).await;
+        assert!(matches!(refused, Refused(..=100)), "{refused:?}");
+        fixture.advance(100);
+        assert_eq!(fixture.try_it(ADA, RIGHT, client).await, In);
+    }
+}
+
 #[rstest]
 #[tokio::test]
 async fn signing_up_counts_for_the_client_and_the_address(
@@ -258,7 +358,7 @@ async fn what_is_forgotten_is_deleted_and_the_table_names_nobody(
         let tries = tries::Entity::find().count(database).await.unwrap();
         tries + known_client::Entity::find().count(database).await.unwrap()
     };
-    assert_eq!(count().await, 4);
+    assert_eq!(count().await, 6);
     // The first and the last of all ids.
     let ends = [Uuid::nil(), Uuid::max()].map(|id| tries::ActiveModel {
         id: Set(id),

@@ -182,6 +182,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("SESSION_LIFETIME", "10ms"),
         ("SIGN_IN_TRIES", "0"),
         ("SIGN_IN_TRIES_PER_CLIENT", "many"),
+        ("SIGN_INS_PER_CLIENT", "0"),
         ("SIGN_IN_WINDOW", "1ms"),
         ("CONNECT_TRIES", "-1"),
         ("CONNECT_TRIES_PER_CLIENT", "few"),

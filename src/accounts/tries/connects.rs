@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use super::{Limit, Tries, network};
+use super::{Bucket, ClientLimits, Limit, Tries};
 use crate::accounts::AccountError;
 
 /// As it is counted.
@@ -38,15 +38,17 @@ impl Default for ConnectLimits {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connects {
     for_each_user: Option<Limit>,
-    for_each_client: Option<Limit>,
+    for_each_client: Option<ClientLimits>,
 }
 
 impl From<ConnectLimits> for Connects {
     fn from(limits: ConnectLimits) -> Self {
-        let limit = |whose, tries| (tries > 0).then(|| Limit::new(whose, tries, limits.window));
+        let some = |tries: u32| (tries > 0).then_some(tries);
+        let user = |tries| Limit::new("user", tries, limits.window);
+        let client = |tries| ClientLimits::new(tries, limits.window);
         Self {
-            for_each_user: limit("user", limits.for_each_user),
-            for_each_client: limit("client", limits.for_each_client),
+            for_each_user: some(limits.for_each_user).map(user),
+            for_each_client: some(limits.for_each_client).map(client),
         }
     }
 }
@@ -63,19 +65,13 @@ impl Tries {
         now: DateTime<Utc>,
     ) -> Result<(), AccountError> {
         // First the user's: one that is refused takes nothing from others behind the same address.
-        if let Some(limit) = self.connects.for_each_user {
-            self.take(CONNECT, self.user(user_id), limit, now).await?;
+        let user = self.of_user(user_id);
+        self.take(CONNECT, &user, now).await?;
+        let taken = self.take(CONNECT, &self.of_users(client), now).await;
+        if taken.is_err() {
+            self.give_back(&user).await?;
         }
-        if let Some(limit) = self.connects.for_each_client {
-            let taken = self.take(CONNECT, self.client(client), limit, now).await;
-            if taken.is_err()
-                && let Some(limit) = self.connects.for_each_user
-            {
-                self.give_back(self.user(user_id), limit).await?;
-            }
-            return taken;
-        }
-        Ok(())
+        taken
     }
 
     /// Gives an attempt back that came to nothing here.
@@ -84,20 +80,23 @@ impl Tries {
         user_id: Uuid,
         client: IpAddr,
     ) -> Result<(), DbErr> {
-        if let Some(limit) = self.connects.for_each_user {
-            self.give_back(self.user(user_id), limit).await?;
-        }
-        if let Some(limit) = self.connects.for_each_client {
-            self.give_back(self.client(client), limit).await?;
-        }
-        Ok(())
+        self.give_back(&self.of_user(user_id)).await?;
+        self.give_back(&self.of_users(client)).await
     }
 
-    fn user(&self, user_id: Uuid) -> Uuid {
-        self.id(&["connect", &user_id.to_string()])
+    fn of_user(&self, user_id: Uuid) -> Vec<Bucket> {
+        let id = self.id(&["connect", &user_id.to_string()]);
+        let limit = self.connects.for_each_user;
+        limit
+            .map(|limit| Bucket { id, limit })
+            .into_iter()
+            .collect()
     }
 
-    fn client(&self, client: IpAddr) -> Uuid {
-        self.id(&["connect from", &network(client).to_string()])
+    /// Of all users of a client.
+    fn of_users(&self, client: IpAddr) -> Vec<Bucket> {
+        let limits = self.connects.for_each_client;
+        let buckets = limits.map(|limits| self.of_client("connect from", client, limits));
+        buckets.unwrap_or_default()
     }
 }

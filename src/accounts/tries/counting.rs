@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, tries};
 use sea_orm::{
     ActiveValue::Set,
@@ -15,11 +15,15 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::Limit;
+use super::Bucket;
 use crate::{database::Database, gather::Gather};
 
 /// How many rows one statement changes.
 const MOST_ROWS: usize = 32;
+
+/// What is stored may be so far ahead of what the window allows: replicas' clocks differ by less. What is
+/// further ahead no try can have reached, but one by another clock or with another window.
+const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
 
 /// Counts tries, by ids of those who are counted.
 #[derive(Debug)]
@@ -31,10 +35,16 @@ pub(super) struct Counting {
 /// One try, which is like no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Try {
-    id: Uuid,
-    limit: Limit,
+    bucket: Bucket,
     now: DateTime<Utc>,
     number: u64,
+}
+
+/// So many tries of one who is counted.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    bucket: Bucket,
+    tries: usize,
 }
 
 impl Counting {
@@ -49,17 +59,11 @@ impl Counting {
         }
     }
 
-    /// Whether the limit allows one more try; it is counted if so.
-    pub(super) async fn take(
-        &self,
-        id: Uuid,
-        limit: Limit,
-        now: DateTime<Utc>,
-    ) -> Result<bool, DbErr> {
+    /// Whether the bucket has room for one more try; it is counted if so.
+    pub(super) async fn take(&self, bucket: Bucket, now: DateTime<Utc>) -> Result<bool, DbErr> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let one = Try {
-            id,
-            limit,
+            bucket,
             now,
             number,
         };
@@ -68,24 +72,30 @@ impl Counting {
     }
 }
 
-/// Which of the tries the limits allow.
+/// Which of the tries the limits allow. Those with one window have a statement together.
 async fn count(database: &Database, tries: Vec<Try>) -> Result<HashMap<Try, bool>, DbErr> {
     let mut allowed = HashMap::with_capacity(tries.len());
-    let mut by_limit: HashMap<Limit, BTreeMap<Uuid, Vec<Try>>> = HashMap::new();
+    let mut by_window: HashMap<TimeDelta, BTreeMap<Uuid, Vec<Try>>> = HashMap::new();
     for one in tries {
-        let by_id = by_limit.entry(one.limit).or_default();
-        by_id.entry(one.id).or_default().push(one);
+        let Bucket { id, limit } = one.bucket;
+        let by_id = by_window.entry(limit.window).or_default();
+        by_id.entry(id).or_default().push(one);
     }
-    for (limit, by_id) in by_limit {
+    for by_id in by_window.into_values() {
         let now = by_id.values().flatten().map(|one| one.now).max();
         let now = now.unwrap_or_default();
-        let wanted: Vec<_> = by_id.iter().map(|(id, tries)| (*id, tries.len())).collect();
-        let taken = take(database, limit, now, &wanted).await?;
-        for (id, tries) in by_id {
-            let granted = if taken.contains(&id) {
-                tries.len()
+        let all = |tries: &Vec<Try>| {
+            let bucket = tries.first()?.bucket;
+            let tries = tries.len();
+            Some(Wanted { bucket, tries })
+        };
+        let wanted: Vec<_> = by_id.values().filter_map(all).collect();
+        let taken = take(database, now, &wanted).await?;
+        for (wanted, tries) in wanted.into_iter().zip(by_id.into_values()) {
+            let granted = if taken.contains(&wanted.bucket.id) {
+                wanted.tries
             } else {
-                take_fewer(database, limit, now, (id, tries.len())).await?
+                take_fewer(database, now, wanted).await?
             };
             let numbered = tries.into_iter().enumerate();
             allowed.extend(numbered.map(|(number, one)| (one, number < granted)));
@@ -97,15 +107,18 @@ async fn count(database: &Database, tries: Vec<Try>) -> Result<HashMap<Try, bool
 /// How many tries there is room for, where there was none for all at once. They are taken.
 async fn take_fewer(
     database: &Database,
-    limit: Limit,
     now: DateTime<Utc>,
-    (id, wanted): (Uuid, usize),
+    wanted: Wanted,
 ) -> Result<usize, DbErr> {
     let mut granted = 0;
-    let mut step = wanted.next_power_of_two() / 2;
+    let mut step = wanted.tries.next_power_of_two() / 2;
     while step > 0 {
-        let fits = granted + step < wanted;
-        if fits && !take(database, limit, now, &[(id, step)]).await?.is_empty() {
+        let some = Wanted {
+            tries: step,
+            ..wanted
+        };
+        let fits = granted + step < wanted.tries;
+        if fits && !take(database, now, &[some]).await?.is_empty() {
             granted += step;
         }
         step /= 2;
@@ -113,16 +126,17 @@ async fn take_fewer(
     Ok(granted)
 }
 
-/// Takes so many tries for each id, all of an id's or none. Those that there was room for.
+/// Takes so many tries for each, who have one window: all of one's or none. Those that there was room for.
 async fn take(
     database: &Database,
-    limit: Limit,
     now: DateTime<Utc>,
-    wanted: &[(Uuid, usize)],
+    wanted: &[Wanted],
 ) -> Result<HashSet<Uuid>, DbErr> {
+    let window = wanted.first().map(|one| one.bucket.limit.window);
+    let window = window.unwrap_or_default();
     let rows: Vec<_> = wanted
         .iter()
-        .filter_map(|(id, tries)| row(*id, *tries, limit, now))
+        .filter_map(|wanted| row(*wanted, now))
         .collect();
     let mut taken = HashSet::with_capacity(rows.len());
     let mut rest = &*rows;
@@ -130,7 +144,7 @@ async fn take(
         // Few lengths, so that few statements are to be prepared.
         let length = MOST_ROWS.min(1 << rest.len().ilog2());
         let (rows, others) = rest.split_at(length);
-        for row in database.query_all(&taking(rows, limit, now)).await? {
+        for row in database.query_all(&taking(rows, window, now)).await? {
             taken.insert(row.try_get_by_index(0)?);
         }
         rest = others;
@@ -139,8 +153,9 @@ async fn take(
 }
 
 /// None when there is never room for so many.
-fn row(id: Uuid, tries: usize, limit: Limit, now: DateTime<Utc>) -> Option<tries::ActiveModel> {
-    let all = limit.each.checked_mul(i32::try_from(tries).ok()?)?;
+fn row(wanted: Wanted, now: DateTime<Utc>) -> Option<tries::ActiveModel> {
+    let Bucket { id, limit } = wanted.bucket;
+    let all = limit.each.checked_mul(i32::try_from(wanted.tries).ok()?)?;
     (all <= limit.window).then(|| tries::ActiveModel {
         id: Set(id),
         settles_at: Set(Millis(now + all)),
@@ -149,17 +164,21 @@ fn row(id: Uuid, tries: usize, limit: Limit, now: DateTime<Utc>) -> Option<tries
 
 /// One statement, so that of tries on several replicas none is lost; in the order of the ids, so that
 /// replicas do not wait for each other in a circle.
-fn taking(rows: &[tries::ActiveModel], limit: Limit, now: DateTime<Utc>) -> InsertStatement {
+fn taking(rows: &[tries::ActiveModel], window: TimeDelta, now: DateTime<Utc>) -> InsertStatement {
     let column = tries::Column::SettlesAt;
     let settles_at = || Expr::col((tries::Entity, column));
     let more = || Expr::col(("excluded", column)).sub(now.timestamp_millis());
+    let latest = now + window;
+    let is_to_come = settles_at()
+        .gt(Millis(now))
+        .and(settles_at().lte(Millis(latest + CLOCKS_DIFFER_BY)));
     let unsettled = CaseStatement::new()
-        .case(settles_at().gt(Millis(now)), settles_at())
+        .case(is_to_come, settles_at())
         .finally(Millis(now));
-    let latest = now + limit.window;
+    let with_more = Expr::Case(Box::new(unsettled)).add(more());
     let so_many_more = OnConflict::column(tries::Column::Id)
-        .value(column, Expr::Case(Box::new(unsettled)).add(more()))
-        .action_and_where(settles_at().add(more()).lte(Millis(latest)))
+        .value(column, with_more.clone())
+        .action_and_where(with_more.lte(Millis(latest)))
         .to_owned();
     tries::Entity::insert_many(rows.to_vec())
         .on_conflict(so_many_more)
@@ -175,7 +194,7 @@ mod tests {
     use futures_util::future::join_all;
     use rstest::rstest;
 
-    use super::*;
+    use super::{super::bucket::Limit, *};
     use crate::database;
 
     async fn counting() -> Counting {
@@ -192,7 +211,8 @@ mod tests {
         now: DateTime<Utc>,
     ) -> Vec<bool> {
         let take = |(id, limit): &(u128, Limit)| {
-            let taken = counting.take(Uuid::from_u128(*id), *limit, now);
+            let (id, limit) = (Uuid::from_u128(*id), *limit);
+            let taken = counting.take(Bucket { id, limit }, now);
             async { taken.await.unwrap() }
         };
         join_all(tries.iter().map(take)).await
@@ -234,5 +254,25 @@ mod tests {
         let second = allowed(&counting, &tries, now).await;
         assert_eq!(second[..3], [false, true, false]);
         assert!(!second[3..].contains(&true));
+    }
+
+    #[tokio::test]
+    async fn what_no_try_can_have_reached_counts_for_nothing() {
+        let counting = counting().await;
+        let limit = Limit::new("client", 3, Duration::from_mins(15));
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        let ahead = now + TimeDelta::minutes(20);
+        let tries = [(1, limit); 4];
+        assert_eq!(
+            allowed(&counting, &tries, ahead).await,
+            [true, true, true, false]
+        );
+        assert_eq!(
+            allowed(&counting, &tries, now).await,
+            [true, true, true, false]
+        );
+        // Clocks that differ a little leave a full bucket full.
+        let behind = now - TimeDelta::seconds(50);
+        assert_eq!(allowed(&counting, &[(1, limit)], behind).await, [false]);
     }
 }

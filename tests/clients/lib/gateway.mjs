@@ -73,6 +73,7 @@ export async function startGateway({ env = {} } = {}) {
     WEBHOOK_SECRET,
     // All of a suite's users come from one client.
     SIGN_IN_TRIES_PER_CLIENT: '1000000',
+    SIGN_INS_PER_CLIENT: '1000000',
     CONNECT_TRIES: '0',
     CONNECT_TRIES_PER_CLIENT: '0',
     INTUNED_POLL_INTERVAL: '200ms',

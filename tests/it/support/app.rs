@@ -248,6 +248,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             tries: TryLimits {
                 for_each_address: 1_000_000,
                 for_each_client: 1_000_000,
+                sign_ins_for_each_client: 1_000_000,
                 ..TryLimits::default()
             },
             connects: ConnectLimits {

@@ -35,6 +35,7 @@ pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str
         ("AUTH_SECRET", "a secret for tests, thirty-two bytes"),
         // All of a test's users come from one client.
         ("SIGN_IN_TRIES_PER_CLIENT", "1000000"),
+        ("SIGN_INS_PER_CLIENT", "1000000"),
         ("CONNECT_TRIES", "0"),
         ("CONNECT_TRIES_PER_CLIENT", "0"),
         ("LEASE", "1s"),
