@@ -111,6 +111,8 @@ pub struct Model {
     pub failure_message: Option<String>,
     /// Whether trying again with nothing changed may work.
     pub failure_retryable: Option<bool>,
+    /// Intuned's correlation id of it; none in rows of older releases.
+    pub failure_reference: Option<String>,
     /// What it made; set exactly when the status is `DONE`.
     pub connection_id: Option<Uuid>,
     /// The caller's own key against starting twice; forgotten after a day.

@@ -15,6 +15,7 @@ mod m20261129_000001_mark_connections_on_their_way_out;
 mod m20261129_000002_count_tries_in_place;
 mod m20261129_000003_index_owners;
 mod m20261129_000004_index_operations_of_users;
+mod m20261130_000015_refer_to_intuneds_correlation_id;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000002_count_tries_in_place::Migration),
             Box::new(m20261129_000003_index_owners::Migration),
             Box::new(m20261129_000004_index_operations_of_users::Migration),
+            Box::new(m20261130_000015_refer_to_intuneds_correlation_id::Migration),
         ]
     }
 }

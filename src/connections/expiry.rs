@@ -1,4 +1,5 @@
-//! That a connection has expired is written down, and told, once: by whoever hears of it first.
+//! That a connection has expired is written down, and told, once: by whoever hears of it first. A run that
+//! ends well takes it back.
 
 use entity::{Millis, connection};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
@@ -12,17 +13,22 @@ use crate::{
 };
 
 impl Connections {
-    /// Takes note of what Intuned said of the connection as it was read. It writes only when that is
-    /// news: that it has expired, or that one that had expired is ready again by itself.
+    /// Takes note of what Intuned said of the connection as it was read. It writes only when it is news that
+    /// it has expired.
+    ///
+    /// That its session is ready does not take it back: it was when Intuned looked last, and a run may have
+    /// ended because of it since.
     pub async fn found(&self, connection: &connection::Model, status: AuthSessionStatus) {
-        let written = match (status, connection.expired_at) {
-            (AuthSessionStatus::Expired, None) => self.expire(connection).await,
-            (AuthSessionStatus::Ready, Some(_)) => self.revive(connection).await,
-            _ => return,
-        };
-        if let Err(error) = written {
-            // Whoever reads the status next finds it again.
-            tracing::warn!(connection.id = %connection.id, %error, "what became of a connection was not written");
+        if let (AuthSessionStatus::Expired, None) = (status, connection.expired_at) {
+            unless_failed(connection, self.expire(connection).await);
+        }
+    }
+
+    /// Takes note that a run with the connection as it was read ended well: whatever was heard before, it has
+    /// not expired.
+    pub(super) async fn worked(&self, connection: &connection::Model) {
+        if connection.expired_at.is_some() {
+            unless_failed(connection, self.revive(connection).await);
         }
     }
 
@@ -66,5 +72,12 @@ impl Connections {
             .exec(&self.database)
             .await?;
         Ok(())
+    }
+}
+
+/// Whoever reads next finds it again.
+fn unless_failed(connection: &connection::Model, written: Result<(), DbErr>) {
+    if let Err(error) = written {
+        tracing::warn!(connection.id = %connection.id, %error, "what became of a connection was not written");
     }
 }

@@ -128,8 +128,9 @@ impl Connections {
             Ok(_) => {
                 let read = audit::Event::new(connection.user_id, audit::Kind::ClaimsRead);
                 self.trail.note(read.by(origin));
+                self.worked(connection).await;
             }
-            Err(RunError::SessionExpired) => {
+            Err(RunError::SessionExpired { .. }) => {
                 self.found(connection, AuthSessionStatus::Expired).await;
             }
             Err(_) => {}
@@ -149,7 +150,7 @@ impl Connections {
                 Ok(claims)
             })
             .await
-            .unwrap_or(Err(RunError::Failed))
+            .unwrap_or(Err(IntunedError::Broken.into()))
     }
 
     fn kept(&self, auth_session_id: &str) -> Option<Arc<Value>> {

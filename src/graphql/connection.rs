@@ -51,7 +51,10 @@ impl Connection {
         Ok(Some(status.into()))
     }
 
-    /// What the Intuned project's `get-claims` API returns for this user, run when the field is read.
+    /// What the Intuned project's `get-claims` API returns for this user, run when the field is read. Error
+    /// codes: CONNECTION_EXPIRED (the user must connect again), RESULT_TOO_LARGE, UPSTREAM_ERROR,
+    /// UPSTREAM_TIMEOUT, RATE_LIMITED. `extensions.retryable` tells whether the same, asked again, may work,
+    /// and `extensions.reference`, where Intuned sent one, is its correlation id, for its support.
     async fn claims(&self, context: &Context<'_>) -> Result<Option<Json>, ApiError> {
         let connections = context.data_unchecked::<Connections>();
         let claims = connections.claims(&self.0, &origin(context)).await;

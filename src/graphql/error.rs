@@ -1,5 +1,5 @@
 //! The one table of error codes: what each thing that can go wrong is called in
-//! `extensions.code`, and what its reader is told to do.
+//! `extensions.code`, and what its reader is told to do. Runs have a part of their own, `run_error`.
 
 use async_graphql::{Context, ErrorExtensions};
 use sea_orm::DbErr;
@@ -9,7 +9,7 @@ use crate::{
     attempts::AttemptError,
     database,
     departure::DepartureError,
-    intuned::{IntunedError, RunError},
+    intuned::IntunedError,
     operations::{OperationError, StoreError},
 };
 
@@ -43,6 +43,8 @@ pub enum ErrorCode {
     UpstreamError,
     /// Intuned took too long.
     UpstreamTimeout,
+    /// The result is larger than is passed on.
+    ResultTooLarge,
     /// The gateway cannot write to its database: the operator must act.
     ServiceUnavailable,
     /// The gateway's own failure; the log has the rest under the request's id.
@@ -65,6 +67,7 @@ impl ErrorCode {
             Self::RateLimited => "RATE_LIMITED",
             Self::UpstreamError => "UPSTREAM_ERROR",
             Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
+            Self::ResultTooLarge => "RESULT_TOO_LARGE",
             Self::ServiceUnavailable => "SERVICE_UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }
@@ -77,7 +80,7 @@ impl ErrorCode {
 pub struct ApiError {
     code: ErrorCode,
     message: String,
-    extension: Option<(&'static str, async_graphql::Value)>,
+    extensions: Vec<(&'static str, async_graphql::Value)>,
 }
 
 impl ApiError {
@@ -86,7 +89,7 @@ impl ApiError {
         Self {
             code,
             message: message.into(),
-            extension: None,
+            extensions: Vec::new(),
         }
     }
 
@@ -129,7 +132,7 @@ impl ApiError {
         name: &'static str,
         value: impl Into<async_graphql::Value>,
     ) -> Self {
-        self.extension = Some((name, value.into()));
+        self.extensions.push((name, value.into()));
         self
     }
 }
@@ -138,7 +141,7 @@ impl From<ApiError> for async_graphql::Error {
     fn from(error: ApiError) -> Self {
         Self::new(error.message).extend_with(|_, extensions| {
             extensions.set("code", error.code.as_str());
-            if let Some((name, value)) = error.extension {
+            for (name, value) in error.extensions {
                 extensions.set(name, value);
             }
         })
@@ -246,33 +249,6 @@ impl IntoApiError for IntunedError {
     }
 }
 
-impl IntoApiError for RunError {
-    fn into_api_error(self, _: &str) -> ApiError {
-        match self {
-            Self::SessionExpired => ApiError::new(
-                ErrorCode::ConnectionExpired,
-                "The connection to OrangeHRM has expired. Connect again.",
-            ),
-            Self::Failed => ApiError::new(
-                ErrorCode::UpstreamError,
-                "Intuned could not read the claims. Try again in a while.",
-            ),
-            Self::TimedOut => ApiError::new(
-                ErrorCode::UpstreamTimeout,
-                "Reading the claims took too long. Try again.",
-            ),
-            Self::Intuned(error @ IntunedError::Unreadable { .. }) => upstream(
-                &error,
-                "Intuned's answer with the claims could not be read. If it stays so, tell the operator.",
-            ),
-            Self::Intuned(error) => upstream(
-                &error,
-                "Intuned could not be asked for the claims. Try again in a while.",
-            ),
-        }
-    }
-}
-
 impl IntoApiError for AccountError {
     fn into_api_error(self, request_id: &str) -> ApiError {
         match self {
@@ -348,7 +324,7 @@ fn database_failed(error: &DbErr, request_id: &str) -> ApiError {
     }
 }
 
-fn upstream(error: &IntunedError, message: &str) -> ApiError {
+pub(super) fn upstream(error: &IntunedError, message: &str) -> ApiError {
     match error {
         IntunedError::RateLimited { retry_after } => {
             let seconds = retry_after.map_or(1, |pause| pause.as_secs().max(1));

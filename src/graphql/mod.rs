@@ -14,6 +14,7 @@ mod loaders;
 mod mutation;
 mod operation;
 mod query;
+mod run_error;
 mod scalars;
 pub(crate) mod session_cookie;
 mod subscription;

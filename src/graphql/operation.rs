@@ -110,6 +110,8 @@ pub(super) struct OperationFailure {
     message: String,
     /// Whether connecting again, with nothing changed, may work.
     retryable: bool,
+    /// Intuned's correlation id, for its support.
+    reference: Option<String>,
 }
 
 impl From<state::Failure> for OperationFailure {
@@ -118,6 +120,7 @@ impl From<state::Failure> for OperationFailure {
             code: failure.code.into(),
             message: failure.message,
             retryable: failure.retryable,
+            reference: failure.reference,
         }
     }
 }

@@ -111,14 +111,47 @@ impl IntunedError {
 pub enum RunError {
     /// The run's auth session has expired or is gone; the user must connect again.
     #[error("the auth session has expired")]
-    SessionExpired,
-    /// The run was made and failed, or was canceled.
-    #[error("the run failed at Intuned")]
-    Failed,
+    SessionExpired {
+        /// Intuned's correlation id of it, where sent.
+        reference: Option<String>,
+    },
+    /// The run was made, and Intuned ended it.
+    #[error("Intuned ended the run: {0:?}")]
+    Ended(RunFailure),
     /// The run took longer than it may.
     #[error("the run took too long")]
     TimedOut,
     /// Intuned could not be asked.
     #[error(transparent)]
     Intuned(#[from] IntunedError),
+}
+
+/// An end that brought no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFailure {
+    /// Which kind.
+    pub kind: RunFailureKind,
+    /// Whether running it again, with nothing changed, may work.
+    pub retryable: bool,
+    /// Intuned's correlation id of it, where sent.
+    pub reference: Option<String>,
+}
+
+/// Why Intuned ended a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunFailureKind {
+    /// The project did not accept what it was asked for.
+    ParametersRejected,
+    /// The project's own code failed, or gave nothing that can be used.
+    ApiFailed,
+    /// The result is larger than Intuned passes on.
+    ResultTooLarge,
+    /// Intuned refuses the operator's account: quota, billing, access.
+    NotAllowed,
+    /// Intuned failed by itself.
+    Upstream,
+    /// It took longer than Intuned lets it.
+    TimedOut,
+    /// Ended by Intuned for another reason.
+    Canceled,
 }

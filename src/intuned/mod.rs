@@ -3,6 +3,7 @@
 
 mod backoff;
 mod client;
+mod ends;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
@@ -13,7 +14,7 @@ mod wire;
 
 pub use backoff::Backoff;
 pub use client::IntunedClient;
-pub use error::{IntunedError, RunError};
+pub use error::{IntunedError, RunError, RunFailure, RunFailureKind};
 pub use model::{
     ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, InfoRequest, IntunedConfig,
     Question, UpstreamFailure,

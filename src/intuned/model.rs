@@ -105,8 +105,11 @@ pub struct UpstreamFailure {
     pub code: Option<String>,
     /// The later generations' `error.category`, where sent.
     pub category: Option<String>,
-    /// The later generations' `error.retirable` (their spelling), where sent.
+    /// What the later generations say of trying again, where they do. They spell it `retirable` and
+    /// `retriable`; of two that differ, the one that says no counts.
     pub retryable: Option<bool>,
+    /// The later generations' correlation id, for Intuned's support: where sent, and of the shape of one.
+    pub reference: Option<String>,
     /// Intuned's words. They may repeat what the user typed: for a decision, never for a log or a client.
     pub message: String,
 }
@@ -140,6 +143,7 @@ impl fmt::Debug for UpstreamFailure {
             .field("code", &self.loggable_code())
             .field("category", &self.loggable_category())
             .field("retryable", &self.retryable)
+            .field("reference", &self.reference)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use serde_json::Value;
 
 use super::{
-    ApiGeneration, AuthSessionStatus, Backoff, IntunedClient, IntunedError, RunError,
+    ApiGeneration, AuthSessionStatus, Backoff, IntunedClient, IntunedError, RunError, ends,
     transport::{Call, RESULT_LIMIT},
     wire::{self, NoParameters, Retry, RunBody, RunEnd, SessionRef},
 };
@@ -14,17 +14,21 @@ use super::{
 /// the claims themselves, and stays so.
 const UNREADABLE_ANSWERS: u32 = 3;
 
+/// The status code of a run of the first generation whose session, or else whose key, was refused.
+const UNAUTHORIZED: u16 = 401;
+
 impl IntunedClient {
     /// Runs the project's API `api` with no parameters within the auth session and waits for the
     /// result, at most `timeout`. Transient faults are retried with back-off, but a start that may
     /// have been acted on is not sent again.
     ///
-    /// Intuned answers a run with 401 both when the API key is wrong and when the session has
-    /// expired, and the later generations say the latter by a failure of category `auth`. Then the
-    /// session's status decides: expired or unknown is [`RunError::SessionExpired`]. While Intuned
-    /// calls the session good, nobody is told to sign in again: a 401 stays
-    /// [`IntunedError::Unauthorized`] and a failed run stays [`RunError::Failed`]. A run that is
-    /// answered with 404 is settled the same way, since its session may be what is unknown.
+    /// Intuned answers a run with 401 both when the API key is wrong and when the session has expired.
+    /// Then the session's status decides: expired or unknown is [`RunError::SessionExpired`], and else a
+    /// 401 stays [`IntunedError::Unauthorized`] and a failed run [`RunError::Ended`]. A run that is answered
+    /// with 404 is settled the same way, since its session may be what is unknown.
+    ///
+    /// The later generations say plainly that a run ended because of its session. Nothing is asked then: that
+    /// Intuned calls a session good means that it was when it looked last, and the run looked later.
     ///
     /// # Errors
     ///
@@ -53,11 +57,11 @@ impl IntunedClient {
         match end {
             Ok(RunEnd::Completed(result)) => Ok(result),
             Ok(RunEnd::Failed {
-                session_refused: false,
-            }) => Err(RunError::Failed),
-            Ok(RunEnd::Failed {
-                session_refused: true,
-            }) => Err(self.expired_or(session, RunError::Failed).await),
+                failure,
+                status_code: Some(UNAUTHORIZED),
+            }) => Err(self.expired_or(session, ends::failed(&failure)).await),
+            Ok(RunEnd::Failed { failure, .. }) => Err(ends::failed(&failure)),
+            Ok(RunEnd::Canceled(reason)) => Err(ends::canceled(&reason)),
             Err(error @ (IntunedError::Unauthorized | IntunedError::NotFound)) => {
                 Err(self.expired_or(session, error.into()).await)
             }
@@ -119,7 +123,9 @@ impl IntunedClient {
     async fn expired_or(&self, session: &str, otherwise: RunError) -> RunError {
         let ask = || self.auth_session_status(session);
         match self.persist(IntunedError::is_transient, ask).await {
-            Ok(Some(AuthSessionStatus::Expired) | None) => RunError::SessionExpired,
+            Ok(Some(AuthSessionStatus::Expired) | None) => {
+                RunError::SessionExpired { reference: None }
+            }
             Ok(Some(AuthSessionStatus::Ready | AuthSessionStatus::Pending)) => otherwise,
             Err(error) => error.into(),
         }

@@ -26,6 +26,7 @@ mod rows;
 mod service;
 pub mod state;
 mod store;
+mod verdict;
 mod worker;
 
 pub use error::OperationError;

@@ -102,6 +102,7 @@ fn state_of(row: operation::Model) -> Result<State, InconsistentRow> {
             code: code.into(),
             message: row.failure_message.unwrap_or_default(),
             retryable: row.failure_retryable.unwrap_or_default(),
+            reference: row.failure_reference,
         })
     };
     Ok(match status {
@@ -171,6 +172,7 @@ pub(super) fn changed_columns(operation: &Operation) -> operation::ActiveModel {
         failure_code: Set(failure.map(|failure| failure.code.into())),
         failure_message: Set(failure.map(|failure| failure.message.clone())),
         failure_retryable: Set(failure.map(|failure| failure.retryable)),
+        failure_reference: Set(failure.and_then(|failure| failure.reference.clone())),
         connection_id: Set(operation.connection_id),
         polls: Set(operation.polls),
         // Who drives it is not for a change to say; nobody does once it has ended.

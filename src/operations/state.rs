@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use crate::intuned::{AuthSessionStatus, CreateResult, InfoRequest, UpstreamFailure};
+use super::verdict;
+use crate::intuned::{AuthSessionStatus, CreateResult, InfoRequest};
 
 /// What an operation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Failure {
     pub message: String,
     /// Whether connecting again, with nothing changed, may work.
     pub retryable: bool,
+    /// Intuned's correlation id, for its support: where Intuned ended it and sent one.
+    pub reference: Option<String>,
 }
 
 impl Failure {
@@ -72,6 +75,7 @@ impl Failure {
             code,
             message: message.to_owned(),
             retryable,
+            reference: None,
         }
     }
 
@@ -106,14 +110,6 @@ impl Failure {
             FailureCode::CanceledByUser,
             true,
             "You gave up this sign-in.",
-        )
-    }
-
-    fn canceled_upstream() -> Self {
-        Self::new(
-            FailureCode::CanceledUpstream,
-            true,
-            "Intuned ended this sign-in. Connect again.",
         )
     }
 
@@ -358,8 +354,8 @@ fn polled(state: &State, result: CreateResult) -> State {
             request,
         },
         CreateResult::Done { auth_session_id } => State::Done { auth_session_id },
-        CreateResult::Failed(failure) => State::Failed(rejection(&failure)),
-        CreateResult::Canceled(_) => State::Canceled(Failure::canceled_upstream()),
+        CreateResult::Failed(failure) => State::Failed(verdict::of_failed(&failure)),
+        CreateResult::Canceled(reason) => State::Canceled(verdict::of_canceled(&reason)),
         CreateResult::Unknown { .. } => state.clone(),
     }
 }
@@ -371,56 +367,6 @@ fn watched(state: &State, id: String, status: Option<AuthSessionStatus>) -> Stat
             auth_session_id: id,
         },
         Some(AuthSessionStatus::Expired) | None => State::Failed(Failure::start_lost()),
-    }
-}
-
-const SIGN_IN_CODES: [&str; 7] = [
-    "all-attempts-failed",
-    "api-attempts-failed",
-    "auth-check-failed",
-    "check-attempts-failed",
-    "create-attempts-failed",
-    "post-create-check-attempts-failed",
-    "script-execution-exception",
-];
-
-const OWN_CODES: [&str; 9] = [
-    "internal-server-error",
-    "job-run-terminated",
-    "onepassword-integration-error",
-    "result-too-big-error",
-    "script-no-valid-output-received",
-    "script-process-crashed",
-    "script-timeout",
-    "script-unexpected-error",
-    "unexpected",
-];
-
-/// Tells a sign-in that OrangeHRM did not accept from Intuned's own trouble, by the categories and
-/// codes of Intuned's errors. Its words are not passed on: they may repeat what the user typed.
-fn rejection(failure: &UpstreamFailure) -> Failure {
-    let code = failure.code.as_deref();
-    let own_trouble = match failure.category.as_deref() {
-        Some("auth" | "user") => false,
-        // A failure of the project's script: most often what it makes of a refused sign-in.
-        Some("execution") => !code.is_none_or(|code| SIGN_IN_CODES.contains(&code)),
-        Some(_) => true,
-        // The first generation has no categories, and whatever text it likes for a code.
-        None => code.is_some_and(|code| OWN_CODES.contains(&code)),
-    };
-    if own_trouble {
-        let billing = failure.category.as_deref() == Some("billing");
-        Failure::new(
-            FailureCode::UpstreamError,
-            failure.retryable.unwrap_or(!billing),
-            "Intuned could not carry out the sign-in. Connect again in a while.",
-        )
-    } else {
-        Failure::new(
-            FailureCode::SignInRejected,
-            failure.retryable.unwrap_or(false),
-            "OrangeHRM did not accept the sign-in. Check what you typed and connect again.",
-        )
     }
 }
 

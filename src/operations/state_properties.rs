@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::intuned::Question;
+use crate::intuned::{Question, UpstreamFailure};
 
 /// Stands for what the user typed, or for any other of Intuned's own words.
 const CANARY: &str = "canary-words";
@@ -39,6 +39,7 @@ fn failure() -> impl Strategy<Value = UpstreamFailure> {
             code: code.map(str::to_owned),
             category: category.map(str::to_owned),
             retryable,
+            reference: None,
             message: CANARY.into(),
         }
     })

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::intuned::Question;
+use crate::intuned::{Question, UpstreamFailure};
 
 fn watch(answered: Option<&str>) -> Watch {
     Watch {
@@ -43,6 +43,7 @@ fn upstream_failure(category: Option<&str>, code: Option<&str>) -> UpstreamFailu
         code: code.map(str::to_owned),
         category: category.map(str::to_owned),
         retryable: None,
+        reference: Some("the-reference".into()),
         message: "hunter2 was typed".into(),
     }
 }
@@ -272,7 +273,7 @@ fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
 #[case::ended(
     asked("q1"),
     polled(CreateResult::Canceled(upstream_failure(None, None))),
-    Some(State::Canceled(Failure::canceled_upstream()))
+    Some(State::Canceled(verdict::of_canceled(&upstream_failure(None, None))))
 )]
 fn one_step(
     #[case] state: State,
@@ -317,15 +318,64 @@ fn only_the_open_request_can_be_answered() {
 #[case(Some("a-new-one"), Some("a-new-one"), FailureCode::UpstreamError, true)]
 #[case(Some("execution"), Some("a-new-one"), FailureCode::UpstreamError, true)]
 #[case(None, Some("a-new-one"), FailureCode::SignInRejected, false)]
+#[case(
+    Some("infrastructure"),
+    Some("api-access-disabled"),
+    FailureCode::UpstreamError,
+    false
+)]
 fn a_rejection_is_told_from_intuneds_own_trouble(
     #[case] category: Option<&str>,
     #[case] code: Option<&str>,
     #[case] expected: FailureCode,
     #[case] retryable: bool,
 ) {
-    let failed = polled(CreateResult::Failed(upstream_failure(category, code)));
+    let failure = upstream_failure(category, code);
+    let told = failed(failure.clone());
+    assert_eq!((told.code, told.retryable), (expected, retryable));
+    assert_eq!(told.reference.as_deref(), Some("the-reference"));
+    for said in [true, false] {
+        let told = failed(UpstreamFailure {
+            retryable: Some(said),
+            ..failure.clone()
+        });
+        assert_eq!((told.code, told.retryable), (expected, said));
+        let discourages = told.message.contains("does not help");
+        assert_eq!(
+            discourages,
+            told.code == FailureCode::UpstreamError && !said
+        );
+    }
+}
+
+fn failed(failure: UpstreamFailure) -> Failure {
+    let failed = polled(CreateResult::Failed(failure));
     let Ok(Some(State::Failed(failure))) = observe(&State::InProgress(watch(None)), failed) else {
         panic!("not failed")
     };
-    assert_eq!((failure.code, failure.retryable), (expected, retryable));
+    failure
+}
+
+#[rstest]
+#[case("terminated", None, true)]
+#[case("a-new-one", None, true)]
+#[case("api-access-disabled", None, false)]
+#[case("terminated", Some(false), false)]
+#[case("api-access-disabled", Some(true), true)]
+fn a_cancellation_tells_whether_to_connect_again(
+    #[case] code: &str,
+    #[case] said: Option<bool>,
+    #[case] retryable: bool,
+) {
+    let canceled = polled(CreateResult::Canceled(UpstreamFailure {
+        retryable: said,
+        ..upstream_failure(None, Some(code))
+    }));
+    let Ok(Some(State::Canceled(told))) = observe(&asked("q1"), canceled) else {
+        panic!("not canceled")
+    };
+    assert_eq!(told.code, FailureCode::CanceledUpstream);
+    assert_eq!(told.retryable, retryable);
+    assert_eq!(told.message.contains("does not help"), !retryable);
+    assert_eq!(told.reference.as_deref(), Some("the-reference"));
 }

@@ -548,10 +548,13 @@ fn start_failure(error: &IntunedError) -> Failure {
 }
 
 fn log_change(operation: &Operation) {
+    let failure = operation.state.failure();
     tracing::info!(
         operation.id = %operation.id,
         operation.status = ?operation.state.status(),
         operation.sequence,
+        failure.code = failure.map(|failure| tracing::field::debug(failure.code)),
+        failure.reference = failure.and_then(|failure| failure.reference.as_deref()),
         "an operation changed"
     );
 }

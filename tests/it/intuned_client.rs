@@ -98,6 +98,7 @@ fn failure(
         code: code.map(ToOwned::to_owned),
         category: category.map(ToOwned::to_owned),
         retryable,
+        reference: None,
         message: message.to_owned(),
     }
 }
@@ -146,7 +147,10 @@ fn unknown(status: &str) -> CreateResult {
 #[case::failed_g2(
     json!({"status": "failed", "message": "no", "error": {"message": "inner", "category": "auth",
         "code": "auth-check-failed", "retirable": false, "doc_url": "u", "correlation_id": "c"}}),
-    CreateResult::Failed(failure(Some("auth-check-failed"), Some("auth"), Some(false), "no"))
+    CreateResult::Failed(UpstreamFailure {
+        reference: Some("c".to_owned()),
+        ..failure(Some("auth-check-failed"), Some("auth"), Some(false), "no")
+    })
 )]
 #[case::failed_g2_sparse(
     json!({"status": "failed", "error": {"message": "inner", "category": "brand-new"}}),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use intuned_gateway::intuned::{ApiGeneration, IntunedError, RunError};
+use intuned_gateway::intuned::{ApiGeneration, IntunedError, RunError, RunFailure, RunFailureKind};
 use rstest::rstest;
 use serde_json::{Value, json};
 use wiremock::{
@@ -116,17 +116,30 @@ async fn generation_1_runs_in_one_request() {
 #[case::text(json!({"status": "completed", "result": "x"}), Ok(json!("x")))]
 #[case::failed_g1(
     json!({"status": "failed", "runId": "r", "error": "RunError", "message": "m", "statusCode": 500}),
-    Err(RunError::Failed)
+    ended(RunFailureKind::Upstream, true, None)
 )]
 #[case::failed_g2(
     json!({"status": "failed", "runId": "r", "error": {"message": "m", "category": "execution"}}),
-    Err(RunError::Failed)
+    ended(RunFailureKind::ApiFailed, false, None)
 )]
-#[case::failed_bare(json!({"status": "failed"}), Err(RunError::Failed))]
+#[case::failed_g2_for_now(
+    json!({"status": "failed", "error": {"category": "execution", "retirable": true, "correlation_id": "c-1"}}),
+    ended(RunFailureKind::ApiFailed, true, Some("c-1"))
+)]
+#[case::failed_bare(json!({"status": "failed"}), ended(RunFailureKind::Upstream, true, None))]
+#[case::too_large(
+    json!({"status": "failed", "error": {"category": "execution", "code": "result-too-big-error"}}),
+    ended(RunFailureKind::ResultTooLarge, false, None)
+)]
 #[case::canceled(
     json!({"status": "canceled", "runId": "r", "reason": {"type": "terminated", "message": "m"}}),
-    Err(RunError::Failed)
+    ended(RunFailureKind::Canceled, false, None)
 )]
+#[case::canceled_without_access(
+    json!({"status": "canceled", "reason": {"type": "api-access-disabled", "correlation_id": "c-1"}}),
+    ended(RunFailureKind::NotAllowed, false, Some("c-1"))
+)]
+#[case::canceled_bare(json!({"status": "canceled"}), ended(RunFailureKind::Canceled, false, None))]
 #[tokio::test]
 async fn the_end_of_a_run_is_read(
     #[case] body: Value,
@@ -148,27 +161,70 @@ async fn the_end_of_a_run_is_read(
     assert_eq!(client.run("get-claims", "s", LONG).await, expected);
 }
 
+fn ended(
+    kind: RunFailureKind,
+    retryable: bool,
+    reference: Option<&str>,
+) -> Result<Value, RunError> {
+    Err(RunError::Ended(RunFailure {
+        kind,
+        retryable,
+        reference: reference.map(ToOwned::to_owned),
+    }))
+}
+
+fn expired() -> RunError {
+    RunError::SessionExpired { reference: None }
+}
+
+/// A run's own word that its session is no good needs no other: what Intuned says of the session may be of
+/// before.
+#[rstest]
+#[case::category(
+    json!({"status": "failed", "error": {"category": "auth", "code": "auth-check-failed", "correlation_id": "c-1"}})
+)]
+#[case::validation(
+    json!({"status": "canceled", "reason": {"type": "auth-session-validate-dependency-failed", "correlation_id": "c-1"}})
+)]
+#[case::gone(
+    json!({"status": "canceled", "reason": {"type": "auth-session-not-found", "correlation_id": "c-1"}})
+)]
+#[case::in_the_middle(
+    json!({"status": "canceled", "reason": {"type": "auth-session-invalid-mid-job", "correlation_id": "c-1"}})
+)]
+#[tokio::test]
+async fn a_run_that_ends_because_of_its_session_has_expired_although_intuned_calls_it_ready(
+    #[case] body: Value,
+) {
+    let server = running(&[answer(200, &body)]).await;
+    session_is(&server, 200, &json!({"id": "s", "status": "READY"})).await;
+    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    let reference = Some("c-1".to_owned());
+    assert_eq!(ended, Err(RunError::SessionExpired { reference }));
+}
+
 /// How the answer of a run may say that the session, or the key, was refused.
 fn refusals() -> Vec<(&'static str, ResponseTemplate, RunError)> {
     let unauthorized = RunError::Intuned(IntunedError::Unauthorized);
     let g1 =
         json!({"status": "failed", "runId": "r", "error": "e", "message": "m", "statusCode": 401});
-    let g2 =
-        json!({"status": "failed", "runId": "r", "error": {"message": "m", "category": "auth"}});
     vec![
         (
             "HTTP 401",
             answer(401, &json!({"message": "m"})),
             unauthorized,
         ),
-        ("statusCode 401", answer(200, &g1), RunError::Failed),
-        ("category auth", answer(200, &g2), RunError::Failed),
+        (
+            "statusCode 401",
+            answer(200, &g1),
+            self::ended(RunFailureKind::Upstream, true, None).unwrap_err(),
+        ),
     ]
 }
 
 #[rstest]
-#[case::expired(200, json!({"id": "s", "status": "EXPIRED"}), Some(RunError::SessionExpired))]
-#[case::unknown(404, json!({}), Some(RunError::SessionExpired))]
+#[case::expired(200, json!({"id": "s", "status": "EXPIRED"}), Some(expired()))]
+#[case::unknown(404, json!({}), Some(expired()))]
 #[case::wrong_key(401, json!({}), Some(RunError::Intuned(IntunedError::Unauthorized)))]
 #[case::ready(200, json!({"id": "s", "status": "READY"}), None)]
 #[case::pending(200, json!({"id": "s", "status": "PENDING"}), None)]
@@ -199,8 +255,8 @@ async fn the_session_says_whether_it_was_refused(
 }
 
 #[rstest]
-#[case::session_expired(401, 200, json!({"status": "EXPIRED"}), RunError::SessionExpired)]
-#[case::session_gone(404, 404, json!({}), RunError::SessionExpired)]
+#[case::session_expired(401, 200, json!({"status": "EXPIRED"}), expired())]
+#[case::session_gone(404, 404, json!({}), expired())]
 #[case::api_unknown(404, 200, json!({"status": "READY"}), RunError::Intuned(IntunedError::NotFound))]
 #[case::wrong_key(401, 401, json!({}), RunError::Intuned(IntunedError::Unauthorized))]
 #[tokio::test]

@@ -15,6 +15,7 @@ mod connect_limits;
 mod connections;
 mod database_lanes;
 mod deletion;
+mod ends;
 mod faults;
 mod health;
 mod http_batches;

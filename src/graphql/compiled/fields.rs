@@ -140,6 +140,7 @@ impl Object for FailureType {
             }
             "message" => held(|failure: &state::Failure| &failure.message),
             "retryable" => leaf(|failure: &state::Failure| failure.retryable),
+            "reference" => held(|failure: &state::Failure| &failure.reference),
             _ => return None,
         })
     }

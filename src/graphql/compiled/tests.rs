@@ -87,7 +87,10 @@ fn states() -> Vec<State> {
             auth_session_id: "session".to_owned(),
         },
         State::Failed(failure.clone()),
-        State::Canceled(failure),
+        State::Canceled(Failure {
+            reference: Some("the-reference".to_owned()),
+            ..failure
+        }),
     ]
 }
 
@@ -172,7 +175,7 @@ async fn both(selection: &str, fragments: &str, update: Update) -> (String, Stri
 #[case::all_of_an_operation(
     "{ operation {
         infoRequest { __typename id message ... on ChoiceRequest { choices } ... on OtpRequest { otp: message } }
-        failure { code message retryable __typename }
+        failure { code message retryable reference __typename }
         connection { id createdAt connectedAt __typename }
     } }",
     ""

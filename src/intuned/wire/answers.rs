@@ -8,6 +8,7 @@ use serde::{
 };
 use serde_json::Value;
 
+use super::failures::Failure;
 use crate::intuned::{
     AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
 };
@@ -84,100 +85,38 @@ enum RunAnswer {
         result: Value,
     },
     Failed(Failure),
-    Canceled,
+    Canceled(Failure),
     /// `pending`, `started`, and whatever else may come before an end.
     #[serde(other)]
     Unfinished,
 }
 
-/// The fields of `failed` and `canceled`, of both generations.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Failure {
-    #[serde(default, deserialize_with = "lenient")]
-    message: Option<String>,
-    #[serde(default, deserialize_with = "error_of_either")]
-    error: Option<ErrorObject>,
-    #[serde(default, deserialize_with = "lenient")]
-    reason: Option<Reason>,
-    #[serde(default, deserialize_with = "lenient")]
-    status_code: Option<u16>,
-}
-
-/// `error` is a text in generation 1, which takes the code's place, and this object later.
-#[derive(Default, Deserialize)]
-struct ErrorObject {
-    #[serde(default, deserialize_with = "lenient")]
-    message: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    code: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    category: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    retirable: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-struct Reason {
-    #[serde(default, rename = "type", deserialize_with = "lenient")]
-    kind: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    message: Option<String>,
-}
-
 /// JSON as it is. A `Value` that reads itself takes what stands under one certain key for JSON in a text
 /// and reads it anew, so that an answer could be nested without bounds.
-fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+pub(super) fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     let value = ConstValue::deserialize(deserializer)?;
     value.into_json().map_err(D::Error::custom)
 }
 
 /// None for a field of another shape than the one that is known: a detail that makes no sense must
 /// not hide the status that it came with.
-fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     let value = plain(deserializer)?;
     Ok(serde_json::from_value(value).ok())
 }
 
-fn error_of_either<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<ErrorObject>, D::Error> {
-    Ok(match plain(deserializer)? {
-        Value::String(code) => Some(ErrorObject {
-            code: Some(code),
-            ..ErrorObject::default()
-        }),
-        value => serde_json::from_value(value).ok(),
-    })
-}
-
 /// How a run ended.
 #[derive(Debug, PartialEq)]
 pub(in crate::intuned) enum RunEnd {
     Completed(Value),
-    /// `session_refused`: by its own words because of the auth session.
+    /// `status_code`: of the first generation alone.
     Failed {
-        session_refused: bool,
+        failure: UpstreamFailure,
+        status_code: Option<u16>,
     },
-}
-
-impl From<Failure> for UpstreamFailure {
-    fn from(failure: Failure) -> Self {
-        let error = failure.error.unwrap_or_default();
-        let reason = failure.reason.unwrap_or_default();
-        Self {
-            code: error.code.or(reason.kind),
-            category: error.category,
-            retryable: error.retirable,
-            message: failure
-                .message
-                .or(error.message)
-                .or(reason.message)
-                .unwrap_or_default(),
-        }
-    }
+    Canceled(UpstreamFailure),
 }
 
 /// Reads the answer of `create.start`.
@@ -290,19 +229,12 @@ pub(in crate::intuned) fn read_run(body: &[u8]) -> Result<Option<RunEnd>, Intune
     Ok(match fields(body, "a run that makes no sense")? {
         RunAnswer::Completed { result } => Some(RunEnd::Completed(result)),
         RunAnswer::Failed(failure) => Some(RunEnd::Failed {
-            session_refused: session_refused(&failure),
+            status_code: failure.status_code,
+            failure: failure.into(),
         }),
-        RunAnswer::Canceled => Some(RunEnd::Failed {
-            session_refused: false,
-        }),
+        RunAnswer::Canceled(failure) => Some(RunEnd::Canceled(failure.into())),
         RunAnswer::Unfinished => None,
     })
-}
-
-fn session_refused(failure: &Failure) -> bool {
-    let error = failure.error.as_ref();
-    failure.status_code == Some(401)
-        || error.and_then(|error| error.category.as_deref()) == Some("auth")
 }
 
 /// Checks that the body is JSON, whatever it says.

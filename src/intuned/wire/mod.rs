@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod failures;
 
 pub(super) use answers::{
     RunEnd, is_usable_id, json, read_create_result, read_create_started, read_run,
@@ -57,6 +58,8 @@ mod tests {
             "code",
             "category",
             "retirable",
+            "retriable",
+            "correlation_id",
             "statusCode",
             "result",
             "runId",

@@ -15,7 +15,7 @@ pub(crate) struct Api {
 /// What `connectOrangeHrm` and the like are asked for.
 pub(crate) const OPERATION_FIELDS: &str = "id kind status sequence createdAt updatedAt expiresAt \
      infoRequest { __typename id message ... on ChoiceRequest { choices } } \
-     failure { code message retryable } connection { id }";
+     failure { code message retryable reference } connection { id }";
 
 impl Api {
     pub(crate) fn new(url: &str) -> Self {

@@ -16,7 +16,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const EVENTS: &str = "subscription($id: ID!, $after: Int) { \
      operationStatus(operationId: $id, afterSequence: $after) { \
      kind sequence status message polls elapsedMs occurredAt \
-     operation { id status sequence infoRequest { id ... on ChoiceRequest { choices } } failure { code } connection { id } } } }";
+     operation { id status sequence infoRequest { id ... on ChoiceRequest { choices } } failure { code message retryable reference } connection { id } } } }";
 
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 

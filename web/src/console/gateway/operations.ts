@@ -128,6 +128,7 @@ export const FollowOperation = graphql(`
           code
           message
           retryable
+          reference
         }
       }
     }

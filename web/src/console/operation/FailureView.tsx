@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Stack, Text } from '@mantine/core';
+import { Alert, Button, Code, Group, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconBan } from '@tabler/icons-react';
 import type { OperationEvent } from './useOperation';
 
@@ -15,6 +15,11 @@ export function FailureView({ failure, leave }: { failure: Failure; leave: () =>
     >
       <Stack>
         <Text fz="sm">{failure.message}</Text>
+        {failure.reference && (
+          <Text fz="xs" c="dimmed">
+            For Intuned's support: <Code>{failure.reference}</Code>
+          </Text>
+        )}
         <Group>
           <Button onClick={leave} autoFocus>
             {failure.retryable || isWanted ? 'Try again' : 'Change the sign-in'}
