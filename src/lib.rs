@@ -22,6 +22,7 @@ mod gather;
 pub mod graphql;
 pub mod http;
 pub mod intuned;
+pub mod json;
 pub mod metrics;
 pub mod operations;
 pub mod settings;

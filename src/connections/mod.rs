@@ -7,7 +7,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use entity::{connection, connection::Service};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
     database::Database,
     gather::padded,
     intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
+    json::WrittenJson,
     webhooks::Outbox,
 };
 use single_flight::SingleFlight;
@@ -23,7 +23,7 @@ use single_flight::SingleFlight;
 /// The project's API that lists a user's expense claims.
 const GET_CLAIMS: &str = "get-claims";
 
-/// Bytes of claims that are kept to be shown again, about.
+/// Bytes of claims that are kept to be shown again.
 const KEPT_CLAIMS_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How claims are read.
@@ -36,7 +36,7 @@ pub struct ConnectionsConfig {
 }
 
 /// What a run of `get-claims` brought.
-pub type Claims = Result<Arc<Value>, RunError>;
+pub type Claims = Result<WrittenJson, RunError>;
 
 /// Reads connections, their status and their claims. Clones share everything.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct Connections {
     trail: Trail,
     outbox: Outbox,
     claims_timeout: Duration,
-    kept_claims: Option<moka::sync::Cache<String, Arc<Value>>>,
+    kept_claims: Option<moka::sync::Cache<String, WrittenJson>>,
     claims: SingleFlight<String, Claims>,
     statuses: SingleFlight<String, Result<AuthSessionStatus, IntunedError>>,
 }
@@ -64,8 +64,8 @@ impl Connections {
         let kept_claims = (!config.claims_cache.is_zero()).then(|| {
             moka::sync::Cache::builder()
                 .max_capacity(KEPT_CLAIMS_BYTES)
-                .weigher(|id: &String, claims: &Arc<Value>| {
-                    u32::try_from(id.len() + bytes(claims)).unwrap_or(u32::MAX)
+                .weigher(|id: &String, claims: &WrittenJson| {
+                    u32::try_from(id.len() + claims.len()).unwrap_or(u32::MAX)
                 })
                 .time_to_live(config.claims_cache)
                 .build()
@@ -143,7 +143,7 @@ impl Connections {
         self.claims
             .share(auth_session_id.to_owned(), async move {
                 let timeout = this.claims_timeout;
-                let claims = Arc::new(this.intuned.run(GET_CLAIMS, &id, timeout).await?);
+                let claims = this.intuned.run(GET_CLAIMS, &id, timeout).await?;
                 if let Some(kept) = &this.kept_claims {
                     kept.insert(id, claims.clone());
                 }
@@ -153,37 +153,7 @@ impl Connections {
             .unwrap_or(Err(IntunedError::Broken.into()))
     }
 
-    fn kept(&self, auth_session_id: &str) -> Option<Arc<Value>> {
+    fn kept(&self, auth_session_id: &str) -> Option<WrittenJson> {
         self.kept_claims.as_ref()?.get(auth_session_id)
-    }
-}
-
-/// What a value takes in memory, about: its texts, and as much again for each value as itself.
-fn bytes(value: &Value) -> usize {
-    let held = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(bytes).sum(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| size_of::<String>() + name.len() + bytes(value))
-            .sum(),
-    };
-    2 * size_of::<Value>() + held
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn claims_are_weighed_by_what_they_hold() {
-        let text = "x".repeat(1000);
-        assert!((1000..1200).contains(&bytes(&json!(text))));
-        let list: Vec<_> = (0..1000).collect();
-        assert!(bytes(&json!(list)) > 1000 * size_of::<Value>());
-        assert!(bytes(&json!({ text.as_str(): text })) > 2000);
     }
 }

@@ -58,9 +58,7 @@ impl Connection {
     async fn claims(&self, context: &Context<'_>) -> Result<Option<Json>, ApiError> {
         let connections = context.data_unchecked::<Connections>();
         let claims = connections.claims(&self.0, &origin(context)).await;
-        let claims = (*claims.or_fail(context)?).clone();
-        let claims = async_graphql::Value::from_json(claims).or_fail(context)?;
-        Ok(Some(Json(claims)))
+        Ok(Some(Json(claims.or_fail(context)?)))
     }
 
     async fn created_at(&self) -> Timestamp {

@@ -19,6 +19,11 @@ impl IntoApiError for RunError {
                 referring(expired.with(RETRYABLE, false), reference)
             }
             Self::Ended(failure) => ended(failure),
+            Self::TooLarge { limit } => ApiError::new(
+                ErrorCode::ResultTooLarge,
+                format!("The claims are larger than {limit} bytes, the most that this gateway passes on. Trying again does not help: ask whoever runs it to raise MAX_RESULT_BYTES."),
+            )
+            .with(RETRYABLE, false),
             Self::TimedOut => ApiError::new(
                 ErrorCode::UpstreamTimeout,
                 "Reading the claims took too long. Try again.",
@@ -41,7 +46,7 @@ fn ended(failure: RunFailure) -> ApiError {
         ),
         RunFailureKind::ResultTooLarge => (
             ErrorCode::ResultTooLarge,
-            "The claims are larger than Intuned passes on.",
+            "The claims are larger than Intuned passes on, whatever MAX_RESULT_BYTES is.",
         ),
         RunFailureKind::NotAllowed => (
             ErrorCode::UpstreamError,
@@ -71,7 +76,7 @@ fn ended(failure: RunFailure) -> ApiError {
 
 fn not_asked(error: &IntunedError) -> ApiError {
     let message = match error {
-        IntunedError::Unreadable { .. } => {
+        IntunedError::Unreadable { .. } | IntunedError::TooLong => {
             "Intuned's answer with the claims could not be read. If it stays so, tell the operator."
         }
         error if error.is_transient() => {

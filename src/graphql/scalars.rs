@@ -4,6 +4,8 @@ use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value
 use chrono::{DateTime, SecondsFormat, Utc};
 use entity::Millis;
 
+use crate::json::WrittenJson;
+
 /// An instant in UTC, as RFC 3339 text with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timestamp(pub DateTime<Utc>);
@@ -43,17 +45,17 @@ impl From<Millis> for Timestamp {
 
 /// Any JSON value, passed through as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Json(pub Value);
+pub(super) struct Json(pub WrittenJson);
 
 /// Any JSON value, passed through as it is.
 #[Scalar(name = "JSON")]
 impl ScalarType for Json {
     fn parse(value: Value) -> InputValueResult<Self> {
-        Ok(Self(value))
+        Ok(Self(WrittenJson::of(value)?))
     }
 
     fn to_value(&self) -> Value {
-        self.0.clone()
+        self.0.clone().into()
     }
 }
 

@@ -1,15 +1,12 @@
 //! What is answered to an operation, the same on every transport.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 use axum::http::HeaderMap;
-use bytes::Bytes;
-use serde::{Serialize, Serializer, ser::Error as _};
-use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use crate::graphql::completion::is_request_error;
+use crate::{graphql::completion::is_request_error, json};
 
 /// Errors in one answer; the rest is dropped.
 const MAX_ERRORS: usize = 10;
@@ -21,68 +18,63 @@ const MAX_MESSAGE: usize = 400;
 const QUOTES: [&str; 2] = [", found ", " does not contain the value "];
 
 /// An execution result: `data` is absent where nothing was executed.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Answer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<Selected>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// What was selected; in it, or in its place, what is written already.
+    data: Option<Value>,
     pub(crate) errors: Vec<ServerError>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extensions: BTreeMap<String, Value>,
     /// What resolvers asked to send along.
-    #[serde(skip)]
     pub(crate) headers: HeaderMap,
-}
-
-/// What an operation selected.
-#[derive(Debug)]
-pub(crate) enum Selected {
-    /// Values, as they were resolved.
-    Values(Value),
-    /// JSON, as it was written for one or for several at once.
-    Written(Bytes),
-}
-
-impl From<Value> for Selected {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Binary(json) => Self::Written(json),
-            value => Self::Values(value),
-        }
-    }
-}
-
-impl Serialize for Selected {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Values(value) => value.serialize(serializer),
-            Self::Written(json) => {
-                let json: &RawValue = serde_json::from_slice(json).map_err(S::Error::custom)?;
-                json.serialize(serializer)
-            }
-        }
-    }
 }
 
 impl Answer {
     /// As it goes over the wire.
-    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
-        match self.written() {
-            Some(data) => Ok(format!(r#"{{"data":{data}}}"#)),
-            None => serde_json::to_string(self),
-        }
+    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        self.within("", "")
     }
 
-    /// The JSON of what was selected, where that was written and nothing else is to be said.
-    pub(crate) fn written(&self) -> Option<&str> {
-        match &self.data {
-            Some(Selected::Written(json))
-                if self.errors.is_empty() && self.extensions.is_empty() =>
-            {
-                str::from_utf8(json).ok()
+    /// The same with what a transport puts around it.
+    pub(crate) fn within(&self, before: &str, after: &str) -> serde_json::Result<Vec<u8>> {
+        let mut text = Vec::with_capacity(before.len() + self.room() + after.len());
+        text.extend_from_slice(before.as_bytes());
+        self.write(&mut text)?;
+        text.extend_from_slice(after.as_bytes());
+        Ok(text)
+    }
+
+    /// Adds it to a text.
+    pub(crate) fn write(&self, text: &mut Vec<u8>) -> serde_json::Result<()> {
+        text.reserve(self.room());
+        let mut opening = r#"{""#;
+        let mut member = |text: &mut Vec<u8>, name: &str| {
+            for part in [mem::replace(&mut opening, r#",""#), name, r#"":"#] {
+                text.extend_from_slice(part.as_bytes());
             }
-            _ => None,
+        };
+        if let Some(data) = &self.data {
+            member(text, "data");
+            json::write(data, text)?;
         }
+        // An answer without data has errors.
+        if !self.errors.is_empty() || self.data.is_none() {
+            member(text, "errors");
+            serde_json::to_writer(&mut *text, &self.errors)?;
+        }
+        if !self.extensions.is_empty() {
+            member(text, "extensions");
+            serde_json::to_writer(&mut *text, &self.extensions)?;
+        }
+        text.push(b'}');
+        Ok(())
+    }
+
+    /// Bytes that it takes, about; to the byte where there is nothing but what was written already.
+    fn room(&self) -> usize {
+        const AROUND_DATA: usize = r#"{"data":}"#.len();
+        const ERROR: usize = 512;
+        let data = self.data.as_ref().map_or(0, json::room);
+        AROUND_DATA + data + ERROR * self.errors.len()
     }
 
     /// Whether the operation was not executed at all.
@@ -121,7 +113,7 @@ impl From<Response> for Answer {
         };
         let errors = response.errors.into_iter().take(MAX_ERRORS);
         Self {
-            data: executed.then(|| Selected::from(response.data)),
+            data: executed.then_some(response.data),
             errors: errors.map(|error| complete(error, code)).collect(),
             extensions: response.extensions,
             headers: response.http_headers,

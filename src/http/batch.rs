@@ -62,19 +62,21 @@ async fn run<E: Executor>(
         began: Instant::now(),
         secret_checked: false,
     };
-    let mut texts = Vec::with_capacity(entries.len());
+    let mut text = Vec::new();
     let mut headers = HeaderMap::new();
     for entry in entries {
         let executed = batch.execute(entry.get().as_bytes()).await;
         let answer = executed.unwrap_or_else(|refusal| Answer::from(&refusal));
-        let text = answer.to_json();
-        texts.push(text.map_err(|_| Refusal::Internal(call.origin.request_id.to_string()))?);
+        text.push(if text.is_empty() { b'[' } else { b',' });
+        let written = answer.write(&mut text);
+        written.map_err(|_| Refusal::Internal(call.origin.request_id.to_string()))?;
         for (name, value) in &answer.headers {
             headers.append(name, value.clone());
         }
     }
+    text.push(b']');
     headers.insert(header::CONTENT_TYPE, call.accepted.json().header());
-    let mut response = Response::new(Body::from(format!("[{}]", texts.join(","))));
+    let mut response = Response::new(Body::from(text));
     *response.headers_mut() = headers;
     Ok(response)
 }

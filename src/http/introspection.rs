@@ -4,11 +4,13 @@
 use std::{future::poll_fn, mem, pin::pin, task::Poll};
 
 use async_graphql::{Response, Value};
-use bytes::Bytes;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-use crate::graphql::documents::{DocumentHash, Introspection};
+use crate::{
+    graphql::documents::{DocumentHash, Introspection},
+    json::WrittenJson,
+};
 
 /// Bytes of answers that are kept, about.
 const KEPT_BYTES: u64 = 4 * 1024 * 1024;
@@ -20,13 +22,13 @@ const OVERHEAD: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Introspections {
     /// JSON by the document that asks for it.
-    kept: Cache<DocumentHash, Bytes>,
+    kept: Cache<DocumentHash, WrittenJson>,
     turn: Semaphore,
 }
 
 impl Default for Introspections {
     fn default() -> Self {
-        let weigh = |hash: &DocumentHash, answer: &Bytes| {
+        let weigh = |hash: &DocumentHash, answer: &WrittenJson| {
             u32::try_from(hash.len() + answer.len() + OVERHEAD).unwrap_or(u32::MAX)
         };
         Self {
@@ -71,18 +73,17 @@ impl Introspections {
         let Some(Introspection::Alone(hash)) = introspection else {
             return None;
         };
-        Some(Response::new(Value::Binary(self.kept.get(hash)?)))
+        Some(Response::new(self.kept.get(hash)?))
     }
 
     fn keep(&self, introspection: &Introspection, mut response: Response) -> Response {
         if let Introspection::Alone(hash) = introspection
             && matches!(response.data, Value::Object(_))
             && response.errors.is_empty()
-            && let Ok(json) = serde_json::to_vec(&response.data)
+            && let Ok(json) = WrittenJson::of(mem::take(&mut response.data))
         {
-            let json = Bytes::from(json);
             self.kept.insert(*hash, json.clone());
-            response.data = Value::Binary(json);
+            response.data = json.into();
         }
         response
     }
@@ -121,10 +122,8 @@ mod tests {
     }
 
     fn json(response: Response) -> String {
-        match response.data {
-            Value::Binary(json) => String::from_utf8(json.into()).expect("text"),
-            other => other.to_string(),
-        }
+        let json = WrittenJson::of(response.data).expect("JSON");
+        json.as_str().to_owned()
     }
 
     #[tokio::test]

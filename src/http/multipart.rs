@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Executor, ServerError};
+use async_graphql::Executor;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde_json::json;
 
 use super::{
     answer::Answer,
@@ -24,14 +24,6 @@ const START: Bytes = Bytes::from_static(b"\r\n--graphql");
 const HEARTBEAT: Bytes =
     Bytes::from_static(b"\r\ncontent-type: application/json\r\n\r\n{}\r\n--graphql");
 const END: Bytes = Bytes::from_static(b"--\r\n");
-
-/// A part; `errors` are those that end the stream.
-#[derive(Serialize)]
-struct Part<'a> {
-    payload: Option<&'a Answer>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [ServerError],
-}
 
 /// Answers the subscription part by part.
 ///
@@ -59,17 +51,16 @@ pub(crate) fn stream<E: Executor>(
 
 /// An operation that was not executed has no payload, only what is wrong with it.
 fn part(answer: &Answer) -> Bytes {
+    const BEFORE: &str = "\r\ncontent-type: application/json\r\n\r\n";
+    const AFTER: &str = "\r\n--graphql";
     let part = if answer.is_request_error() {
-        Part {
-            payload: None,
-            errors: &answer.errors,
-        }
+        let errors = &answer.errors;
+        let payload = json!({ "payload": null, "errors": errors });
+        format!("{BEFORE}{payload}{AFTER}").into_bytes()
     } else {
-        Part {
-            payload: Some(answer),
-            errors: &[],
-        }
+        let before = format!("{BEFORE}{{\"payload\":");
+        let after = format!("}}{AFTER}");
+        answer.within(&before, &after).unwrap_or_default()
     };
-    let json = serde_json::to_string(&part).unwrap_or_default();
-    format!("\r\ncontent-type: application/json\r\n\r\n{json}\r\n--graphql").into()
+    part.into()
 }

@@ -46,8 +46,32 @@ pub(crate) fn stream<E: Executor>(
     Ok(streams::respond(start.chain(texts), Media::EventStream))
 }
 
-/// JSON has no line breaks, so one `data` line holds it.
+/// One `data` line holds it: line breaks in JSON stand between its values, and are blanks there.
 fn next(answer: &Answer) -> Bytes {
-    let data = answer.to_json().unwrap_or_default();
-    format!("event: next\ndata: {data}\n\n").into()
+    const BEFORE: &str = "event: next\ndata: ";
+    const AFTER: &str = "\n\n";
+    let mut event = answer.within(BEFORE, AFTER).unwrap_or_default();
+    let end = event.len().saturating_sub(AFTER.len());
+    for byte in event.get_mut(BEFORE.len()..end).unwrap_or_default() {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    event.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Response;
+
+    use super::*;
+    use crate::json::WrittenJson;
+
+    #[test]
+    fn an_event_has_one_line_of_data() {
+        let claims = WrittenJson::check(b"[\r\n1.10,\r\"a\\nb\"\n]".to_vec()).unwrap();
+        let event = next(&Answer::from(Response::new(claims)));
+        let expected = "event: next\ndata: {\"data\":[  1.10, \"a\\nb\" ]}\n\n";
+        assert_eq!(event, expected);
+    }
 }

@@ -24,6 +24,7 @@ pub struct IntunedClient {
     pub(super) transport: Arc<Transport>,
     pub(super) api: ApiGeneration,
     pub(super) run_poll_interval: std::time::Duration,
+    pub(super) result_limit: usize,
     pub(super) random: Random,
 }
 
@@ -55,6 +56,7 @@ impl IntunedClient {
         Ok(Self {
             api: config.api,
             run_poll_interval: config.run_poll_interval,
+            result_limit: config.result_limit,
             random,
             transport: Arc::new(Transport::new(config, clock, metrics)?),
         })
@@ -80,7 +82,7 @@ impl IntunedClient {
         })?;
         let path = ["auth-sessions", "create"];
         let call = Call::post("create.start", &path, body);
-        wire::read_create_started(&self.transport.send(call).await?)
+        wire::read_create_started(&self.transport.ask(call).await?)
     }
 
     /// `create.result`, sent once.
@@ -91,7 +93,7 @@ impl IntunedClient {
     pub async fn create_result(&self, operation_id: &str) -> Result<CreateResult, IntunedError> {
         let path = ["auth-sessions", "create", operation_id, "result"];
         let call = Call::get("create.result", &path);
-        wire::read_create_result(&self.transport.send(call).await?)
+        wire::read_create_result(&self.transport.ask(call).await?)
     }
 
     /// `create.resume`, sent exactly once.
@@ -112,8 +114,7 @@ impl IntunedClient {
         })?;
         let path = ["auth-sessions", "create", operation_id, "resume"];
         let call = Call::post("create.resume", &path, body);
-        wire::json(&self.transport.send(call).await?)?;
-        Ok(())
+        self.transport.ask(call).await.map(drop)
     }
 
     /// `one`, sent once; none when Intuned does not know the session.
@@ -126,7 +127,7 @@ impl IntunedClient {
         id: &str,
     ) -> Result<Option<AuthSessionStatus>, IntunedError> {
         let path = ["auth-sessions", id];
-        match self.transport.send(Call::get("one", &path)).await {
+        match self.transport.ask(Call::get("one", &path)).await {
             Ok(body) => wire::read_session(&body).map(Some),
             Err(IntunedError::NotFound) => Ok(None),
             Err(error) => Err(error),

@@ -46,7 +46,10 @@ pub enum IntunedError {
         /// What `Retry-After` said, at most 60 s.
         retry_after: Option<Duration>,
     },
-    /// A success whose body is no JSON, too long, or lacks what it must have; Intuned has acted.
+    /// A success whose body is longer than it may be; Intuned has acted.
+    #[error("Intuned's answer is longer than it may be")]
+    TooLong,
+    /// A success whose body is no JSON, or lacks what it must have; Intuned has acted.
     #[error("Intuned's answer could not be read: {reason}")]
     Unreadable {
         /// What is wrong with it, in fixed words.
@@ -68,7 +71,7 @@ impl IntunedError {
             Self::Conflict => "conflict",
             Self::Refused { .. } => "refused",
             Self::Server { .. } => "server_error",
-            Self::Unreadable { .. } => "unreadable",
+            Self::TooLong | Self::Unreadable { .. } => "unreadable",
         }
     }
 
@@ -80,6 +83,7 @@ impl IntunedError {
             | Self::Broken
             | Self::RateLimited { .. }
             | Self::Server { .. }
+            | Self::TooLong
             | Self::Unreadable { .. } => true,
             Self::Unauthorized
             | Self::Forbidden
@@ -93,7 +97,11 @@ impl IntunedError {
     pub fn may_have_acted(&self) -> bool {
         matches!(
             self,
-            Self::TimedOut | Self::Broken | Self::Server { .. } | Self::Unreadable { .. }
+            Self::TimedOut
+                | Self::Broken
+                | Self::Server { .. }
+                | Self::TooLong
+                | Self::Unreadable { .. }
         )
     }
 
@@ -118,6 +126,12 @@ pub enum RunError {
     /// The run was made, and Intuned ended it.
     #[error("Intuned ended the run: {0:?}")]
     Ended(RunFailure),
+    /// The run brought more than this many bytes, the most that is passed on. It would bring the same again.
+    #[error("the run's result is larger than {limit} bytes (MAX_RESULT_BYTES)")]
+    TooLarge {
+        /// The most that is passed on.
+        limit: usize,
+    },
     /// The run took longer than it may.
     #[error("the run took too long")]
     TimedOut,

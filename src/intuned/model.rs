@@ -38,6 +38,8 @@ pub struct IntunedConfig {
     pub request_timeout: Duration,
     /// Pause between two looks at a run's result.
     pub run_poll_interval: Duration,
+    /// The longest text of a run's result that is passed on, in bytes.
+    pub result_limit: usize,
 }
 
 /// The body of `create.start`.

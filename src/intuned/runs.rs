@@ -2,13 +2,12 @@
 
 use std::{future::Future, time::Duration};
 
-use serde_json::Value;
-
 use super::{
     ApiGeneration, AuthSessionStatus, Backoff, IntunedClient, IntunedError, RunError, ends,
-    transport::{Call, RESULT_LIMIT},
+    transport::{ANSWER_LIMIT, Call},
     wire::{self, NoParameters, Retry, RunBody, RunEnd, SessionRef},
 };
+use crate::json::WrittenJson;
 
 /// An answer that cannot be read may be another's than Intuned's, in passing. After so many it is
 /// the claims themselves, and stays so.
@@ -38,7 +37,7 @@ impl IntunedClient {
         api: &str,
         auth_session_id: &str,
         timeout: Duration,
-    ) -> Result<Value, RunError> {
+    ) -> Result<WrittenJson, RunError> {
         tokio::time::timeout(timeout, self.run_to_its_end(api, auth_session_id, timeout))
             .await
             .unwrap_or(Err(RunError::TimedOut))
@@ -49,13 +48,22 @@ impl IntunedClient {
         api: &str,
         session: &str,
         timeout: Duration,
-    ) -> Result<Value, RunError> {
+    ) -> Result<WrittenJson, RunError> {
         let end = match self.api {
             ApiGeneration::V0_3 => self.run_sync(api, session, timeout).await,
             ApiGeneration::Auto | ApiGeneration::V1 => self.start_and_watch(api, session).await,
         };
         match end {
             Ok(RunEnd::Completed(result)) => Ok(result),
+            Ok(RunEnd::TooLarge) => {
+                let limit = self.result_limit;
+                tracing::warn!(
+                    api,
+                    limit,
+                    "a run's result is too large to be passed on; see MAX_RESULT_BYTES"
+                );
+                Err(RunError::TooLarge { limit })
+            }
             Ok(RunEnd::Failed {
                 failure,
                 status_code: Some(UNAUTHORIZED),
@@ -79,14 +87,13 @@ impl IntunedClient {
     ) -> Result<RunEnd, IntunedError> {
         let body = self.run_body(api, session)?;
         let send = || {
-            self.transport.send(Call {
-                limit: RESULT_LIMIT,
+            self.end_of_run(Call {
                 timeout: Some(timeout),
                 ..Call::post("run.sync", &["run"], body.clone())
             })
         };
-        let answer = self.persist(certainly_not_acted_on, send).await?;
-        wire::read_run(&answer)?.ok_or(IntunedError::Unreadable {
+        let end = self.persist(certainly_not_acted_on, send).await?;
+        end.ok_or(IntunedError::Unreadable {
             reason: "a run that has not ended",
         })
     }
@@ -96,10 +103,11 @@ impl IntunedClient {
         let body = self.run_body(api, session)?;
         let start = async || {
             let call = Call::post("run.start", &["run", "start"], body.clone());
-            wire::read_run_started(&self.transport.send(call).await?)
+            wire::read_run_started(&self.transport.ask(call).await?)
         };
         let run_id = self.persist(certainly_not_acted_on, start).await?;
-        let look = || self.run_result(&run_id);
+        let path = ["run", &run_id, "result"];
+        let look = || self.end_of_run(Call::get("run.result", &path));
         loop {
             tokio::time::sleep(self.random.jitter(self.run_poll_interval, 0.2)).await;
             if let Some(end) = self.persist(IntunedError::is_transient, look).await? {
@@ -108,15 +116,23 @@ impl IntunedClient {
         }
     }
 
-    async fn run_result(&self, run_id: &str) -> Result<Option<RunEnd>, IntunedError> {
-        let answer = self
-            .transport
-            .send(Call {
-                limit: RESULT_LIMIT,
-                ..Call::get("run.result", &["run", run_id, "result"])
-            })
-            .await?;
-        wire::read_run(&answer)
+    /// What the call tells of the run's end; none while it goes on. No more is read of an answer than a
+    /// result may be long, and what stands around it.
+    async fn end_of_run(&self, call: Call<'_>) -> Result<Option<RunEnd>, IntunedError> {
+        let limit = self.result_limit;
+        let call = Call {
+            limit: limit.saturating_add(ANSWER_LIMIT),
+            ..call
+        };
+        match self.transport.ask(call).await {
+            Err(IntunedError::TooLong) => Ok(Some(RunEnd::TooLarge)),
+            answer => match wire::read_run(&answer?)? {
+                Some(RunEnd::Completed(result)) if result.len() > limit => {
+                    Ok(Some(RunEnd::TooLarge))
+                }
+                end => Ok(end),
+            },
+        }
     }
 
     /// [`RunError::SessionExpired`] if Intuned says so of the session, or else `otherwise`.

@@ -18,17 +18,15 @@ use tokio::time::Instant;
 use tracing::{Instrument, field::Empty};
 
 use super::{IntunedConfig, IntunedError, backoff::MAX_DELAY, wire::is_usable_id};
-use crate::{ambient::Clock, metrics::IntunedMetrics, telemetry};
+use crate::{ambient::Clock, json::WrittenJson, metrics::IntunedMetrics, telemetry};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
-/// The longest body of most answers, in bytes.
+/// The longest body of an answer, in bytes, apart from a run's result.
 pub(super) const ANSWER_LIMIT: usize = 1 << 20;
-/// The longest body of an answer that may carry a run's result, in bytes.
-pub(super) const RESULT_LIMIT: usize = 16 << 20;
 
 /// One call of the API.
 pub(super) struct Call<'a> {
@@ -111,6 +109,15 @@ impl Transport {
             clock,
             metrics,
             held_until: Mutex::new(None),
+        })
+    }
+
+    /// The body of a success, which is JSON.
+    pub(super) async fn ask(&self, call: Call<'_>) -> Result<WrittenJson, IntunedError> {
+        let name = call.name;
+        WrittenJson::check(self.send(call).await?).map_err(|cause| {
+            tracing::warn!(call = name, %cause, "Intuned's answer is no JSON");
+            IntunedError::Unreadable { reason: "no JSON" }
         })
     }
 
@@ -255,17 +262,13 @@ fn no_answer(error: &reqwest::Error) -> IntunedError {
 
 /// Reads the body, and no further than `limit`.
 async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, IntunedError> {
-    const TOO_LONG: IntunedError = IntunedError::Unreadable {
-        reason: "longer than it may be",
-    };
-    let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |length| length > limit) {
-        return Err(TOO_LONG);
-    }
-    let mut body = Vec::new();
+    let announced = usize::try_from(response.content_length().unwrap_or(0));
+    let announced = announced.ok().filter(|length| *length <= limit);
+    // Found room for at once, it is not moved as it grows.
+    let mut body = Vec::with_capacity(announced.ok_or(IntunedError::TooLong)?);
     while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
         if body.len() + chunk.len() > limit {
-            return Err(TOO_LONG);
+            return Err(IntunedError::TooLong);
         }
         body.extend_from_slice(&chunk);
     }

@@ -543,6 +543,7 @@ fn start_failure(error: &IntunedError) -> Failure {
         IntunedError::TimedOut
         | IntunedError::Broken
         | IntunedError::Server { .. }
+        | IntunedError::TooLong
         | IntunedError::Unreadable { .. } => Failure::start_lost(),
     }
 }

@@ -212,6 +212,9 @@ pub(super) struct OperationArgs {
     /// How long claims that were read are answered again; 0s for never
     #[arg(long, env, value_name = "DURATION", default_value = "0s")]
     pub(super) claims_cache: String,
+    /// The longest claims that are passed on, in bytes; Intuned itself passes on 2 MB
+    #[arg(long, env, value_name = "BYTES", default_value = "2097152")]
+    pub(super) max_result_bytes: String,
     /// Proxy for the traffic of everyone's OrangeHRM sessions, http://USER:PASSWORD@HOST:PORT
     #[arg(long, env, value_name = "URL")]
     pub(super) intuned_proxy: Option<SecretString>,

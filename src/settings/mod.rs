@@ -106,6 +106,8 @@ pub struct DemoSettings {
     pub request_timeout: Duration,
     /// Pause between two looks at a run's result.
     pub run_poll_interval: Duration,
+    /// The longest text of a run's result that is passed on, in bytes.
+    pub result_limit: usize,
 }
 
 impl DemoSettings {
@@ -119,6 +121,7 @@ impl DemoSettings {
             api: self.api,
             request_timeout: self.request_timeout,
             run_poll_interval: self.run_poll_interval,
+            result_limit: self.result_limit,
         }
     }
 }

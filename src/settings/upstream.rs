@@ -23,6 +23,8 @@ pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upst
         "SIMULATOR_DELAY_SCALE",
         &args.demo.simulator_delay_scale,
     );
+    let longest = &args.operations.max_result_bytes;
+    let result_limit = reader.number("MAX_RESULT_BYTES", longest, 1024..=1 << 30);
     // `operations` notes it where it is wrong.
     let run_poll_interval = humantime::parse_duration(&args.operations.intuned_poll_interval).ok();
     let Some(api_key) = &intuned.intuned_api_key else {
@@ -31,6 +33,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upst
             api: api?,
             request_timeout: request_timeout?,
             run_poll_interval: run_poll_interval?,
+            result_limit: result_limit?,
         }));
     };
     let api_key = reader.secret("INTUNED_API_KEY", api_key, "an API key", |key| {
@@ -57,6 +60,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upst
         api: api?,
         request_timeout: request_timeout?,
         run_poll_interval: run_poll_interval?,
+        result_limit: result_limit?,
     }))
 }
 

@@ -18,9 +18,7 @@ use crate::{
 };
 
 const NO_JSON: IntunedError = IntunedError::Unreadable { reason: "no JSON" };
-const TOO_LONG: IntunedError = IntunedError::Unreadable {
-    reason: "longer than it may be",
-};
+const TOO_LONG: IntunedError = IntunedError::TooLong;
 
 fn server_error(status: u16, retry_after: Option<u64>) -> IntunedError {
     IntunedError::Server {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use intuned_gateway::intuned::{ApiGeneration, IntunedError, RunError, RunFailure, RunFailureKind};
+use intuned_gateway::intuned::{
+    ApiGeneration, IntunedClient, IntunedConfig, IntunedError, RunError, RunFailure, RunFailureKind,
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 use wiremock::{
@@ -10,9 +12,24 @@ use wiremock::{
     matchers::{body_json, header, method, path},
 };
 
-use crate::intuned_support::{API_KEY, PROJECT, client, client_with, config};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::{
+    intuned_support::{API_KEY, PROJECT, Then, client, client_with, config, raw_server},
+    support::Log,
+};
 
 const LONG: Duration = Duration::from_secs(30);
+
+/// Runs `get-claims` to its end; what it brought is told as text.
+async fn run(client: &IntunedClient) -> Result<String, RunError> {
+    run_within(client, LONG).await
+}
+
+async fn run_within(client: &IntunedClient, time: Duration) -> Result<String, RunError> {
+    let result = client.run("get-claims", "s", time).await?;
+    Ok(result.as_str().to_owned())
+}
 
 fn call(verb: &str, rest: &str) -> MockBuilder {
     Mock::given(method(verb))
@@ -87,7 +104,7 @@ async fn a_run_is_started_and_watched(#[case] api: ApiGeneration) {
         .mount(&server)
         .await;
     let client = client_with(config(&server.uri(), api));
-    assert_eq!(client.run("get-claims", "s", LONG).await, Ok(claims));
+    assert_eq!(run(&client).await, Ok(claims.to_string()));
 }
 
 #[tokio::test]
@@ -107,7 +124,7 @@ async fn generation_1_runs_in_one_request() {
         .mount(&server)
         .await;
     let client = client_with(config(&server.uri(), ApiGeneration::V0_3));
-    assert_eq!(client.run("get-claims", "s", LONG).await, Ok(claims));
+    assert_eq!(run(&client).await, Ok(claims.to_string()));
 }
 
 #[rstest]
@@ -158,7 +175,8 @@ async fn the_end_of_a_run_is_read(
             .await;
     }
     let client = client_with(config(&server.uri(), api));
-    assert_eq!(client.run("get-claims", "s", LONG).await, expected);
+    let expected = expected.map(|result| result.to_string());
+    assert_eq!(run(&client).await, expected);
 }
 
 fn ended(
@@ -198,7 +216,7 @@ async fn a_run_that_ends_because_of_its_session_has_expired_although_intuned_cal
 ) {
     let server = running(&[answer(200, &body)]).await;
     session_is(&server, 200, &json!({"id": "s", "status": "READY"})).await;
-    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    let ended = run(&client(&server.uri())).await;
     let reference = Some("c-1".to_owned());
     assert_eq!(ended, Err(RunError::SessionExpired { reference }));
 }
@@ -239,7 +257,7 @@ async fn the_session_says_whether_it_was_refused(
 
         let server = running(std::slice::from_ref(&refusal)).await;
         session_is(&server, status, &session).await;
-        let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+        let ended = run(&client(&server.uri())).await;
         assert_eq!(ended, Err(expected.clone()), "{name} from run.result");
 
         let server = MockServer::start().await;
@@ -249,7 +267,7 @@ async fn the_session_says_whether_it_was_refused(
             .await;
         session_is(&server, status, &session).await;
         let client = client_with(config(&server.uri(), ApiGeneration::V0_3));
-        let ended = client.run("get-claims", "s", LONG).await;
+        let ended = run(&client).await;
         assert_eq!(ended, Err(expected), "{name} from run.sync");
     }
 }
@@ -272,7 +290,7 @@ async fn a_start_that_is_refused_is_settled_too(
         .mount(&server)
         .await;
     session_is(&server, status, &session).await;
-    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    let ended = run(&client(&server.uri())).await;
     assert_eq!(ended, Err(expected));
 }
 
@@ -285,8 +303,8 @@ async fn faults_of_the_result_are_waited_out() {
         answer(200, &done),
     ])
     .await;
-    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
-    assert_eq!(ended, Ok(json!([1])));
+    let ended = run(&client(&server.uri())).await;
+    assert_eq!(ended, Ok("[1]".into()));
 }
 
 #[tokio::test]
@@ -295,7 +313,7 @@ async fn a_hold_is_waited_out() {
     let held = ResponseTemplate::new(429).insert_header("retry-after", "1");
     let server = running(&[held, answer(200, &done)]).await;
     let client = client(&server.uri());
-    assert_eq!(client.run("get-claims", "s", LONG).await, Ok(json!([1])));
+    assert_eq!(run(&client).await, Ok("[1]".into()));
     assert_eq!(client.held_until(), None);
 }
 
@@ -313,7 +331,7 @@ async fn a_start_is_repeated_only_if_it_was_not_acted_on() {
         .expect(1)
         .mount(&server)
         .await;
-    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    let ended = run(&client(&server.uri())).await;
     let fault = IntunedError::Server {
         status: 502,
         retry_after: None,
@@ -346,48 +364,153 @@ async fn a_run_that_takes_too_long_is_given_up(#[case] api: ApiGeneration) {
     assert_eq!(ended, Err(RunError::TimedOut));
 }
 
-#[rstest]
-#[case::of_15_mebibytes(15 << 20, true)]
-#[case::of_17_mebibytes(17 << 20, false)]
-#[tokio::test]
-async fn a_result_may_be_long_but_not_endless(#[case] length: usize, #[case] is_read: bool) {
+/// A client that passes on so many bytes, of either way to run.
+fn limited(server: &MockServer, api: ApiGeneration, result_limit: usize) -> IntunedClient {
+    client_with(IntunedConfig {
+        result_limit,
+        ..config(&server.uri(), api)
+    })
+}
+
+/// A server whose run, started and watched or at once, ends with this answer.
+async fn ending(answer: &ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
-    call("POST", "run")
-        .respond_with(answer(
-            200,
-            &json!({"status": "completed", "result": "x".repeat(length)}),
-        ))
+    call("POST", "run/start")
+        .respond_with(self::answer(201, &json!({"runId": "r"})))
         .mount(&server)
         .await;
-    let client = client_with(config(&server.uri(), ApiGeneration::V0_3));
-    let ended = client.run("get-claims", "s", LONG).await;
-    let too_long = IntunedError::Unreadable {
-        reason: "longer than it may be",
-    };
-    match ended {
-        Ok(result) => assert!(is_read && result.as_str().map(str::len) == Some(length)),
-        Err(error) => assert!(!is_read && error == RunError::Intuned(too_long)),
+    for (verb, rest) in [("POST", "run"), ("GET", "run/r/result")] {
+        call(verb, rest)
+            .respond_with(answer.clone())
+            .expect(0..=1)
+            .mount(&server)
+            .await;
     }
-}
-
-#[tokio::test]
-async fn a_result_keeps_the_order_of_its_members() {
-    let body = r#"{"status":"completed","result":{"z":1,"a":{"y":2,"b":3},"m":4}}"#;
-    let server = running(&[ResponseTemplate::new(200).set_body_string(body)]).await;
-    let client = client_with(config(&server.uri(), ApiGeneration::V1));
-    let result = client.run("get-claims", "s", LONG).await.unwrap();
-    assert_eq!(result.to_string(), r#"{"z":1,"a":{"y":2,"b":3},"m":4}"#);
+    server
 }
 
 #[rstest]
-#[case::of_a_number_too_large(r#"{"status":"completed","result":1e400}"#)]
-#[case::of_half_a_character(r#"{"status":"completed","result":"\ud83d"}"#)]
+#[case::that_fits(1000, true)]
+#[case::a_byte_too_long(1001, false)]
+#[case::longer_than_an_answer_may_be(3 << 20, false)]
 #[tokio::test]
-async fn a_result_that_stays_unreadable_is_given_up_long_before_time_is_up(#[case] body: &str) {
+async fn a_result_is_passed_on_up_to_the_limit(
+    #[case] length: usize,
+    #[case] is_passed_on: bool,
+    #[values(ApiGeneration::Auto, ApiGeneration::V0_3)] api: ApiGeneration,
+) {
+    let result = format!("\"{}\"", "x".repeat(length - 2));
+    // What stands around it does not count.
+    let body = format!(
+        r#"{{"more": "{}", "status": "completed", "result" : {result} }}"#,
+        "y".repeat(2000)
+    );
+    let server = ending(&ResponseTemplate::new(200).set_body_string(body)).await;
+    let ended = run(&limited(&server, api, 1000)).await;
+    let too_large = RunError::TooLarge { limit: 1000 };
+    assert_eq!(
+        ended,
+        if is_passed_on {
+            Ok(result)
+        } else {
+            Err(too_large)
+        }
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_cut_off_while_it_comes() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let begun = "{\"status\":\"completed\",\"result\":\"".to_owned() + &"x".repeat(3 << 20);
+    let answer = format!("{head}{:x}\r\n{begun}\r\n", begun.len());
+    // The rest never comes, and nobody waits for it.
+    let origin = raw_server(answer, Then::Hang).await;
+    let client = client_with(config(&origin, ApiGeneration::V0_3));
+    let too_large = RunError::TooLarge { limit: 2 << 20 };
+    assert_eq!(run(&client).await, Err(too_large));
+}
+
+#[rstest]
+#[case::order(r#"{"z":1,"a":{"y":2,"b":3},"m":4}"#)]
+#[case::more_digits_than_a_number_has("12345678901234567890123")]
+#[case::a_zero_at_the_end("[1.10, 1e2, -0.0]")]
+#[case::a_number_too_large("1e400")]
+#[case::blanks("{ \"a\" :\n\t[ 1 ]\r\n}")]
+#[case::names_that_come_twice(r#"{"a":1,"a":2}"#)]
+#[case::escapes(r#""\u0041\/\ud83d\ude00\\ud83d""#)]
+#[tokio::test]
+async fn a_result_is_passed_on_as_it_came(
+    #[case] result: &str,
+    #[values(
+        r#"{"status":"completed","result":RESULT}"#,
+        r#" {"result":1, "\u0072esul\u0074":RESULT,"more":[1e999],"status":7,"status":"complete\u0064"} "#
+    )]
+    body: &str,
+) {
+    let body = body.replace("RESULT", result);
+    let server = ending(&ResponseTemplate::new(200).set_body_string(body)).await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V1));
+    assert_eq!(run(&client).await, Ok(result.to_owned()));
+}
+
+#[rstest]
+#[case::cut(r#"{"a":"Taxi \ud83d"}"#, r#"{"a":"Taxi \ufffd"}"#)]
+#[case::in_a_name(r#"{"\uDE00":1}"#, r#"{"\ufffd":1}"#)]
+#[case::the_wrong_way_round(r#""\uDC00\uD800""#, r#""\ufffd\ufffd""#)]
+#[tokio::test]
+async fn half_a_character_is_a_character_that_is_missing(
+    #[case] result: &str,
+    #[case] expected: &str,
+) {
+    let body = format!(r#"{{"status":"completed","more":"\ud83d","result":{result}}}"#);
+    let server = ending(&ResponseTemplate::new(200).set_body_string(body)).await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V1));
+    assert_eq!(run(&client).await, Ok(expected.to_owned()));
+}
+
+#[rstest]
+#[case::lists("[", "]")]
+#[case::objects(r#"{"a":"#, "}")]
+#[tokio::test]
+async fn a_result_may_be_nested_deeply(#[case] open: &str, #[case] close: &str) {
+    let result = format!("{}1{}", open.repeat(5_000), close.repeat(5_000));
+    let body = format!(r#"{{"other":{result},"result":{result},"status":"completed"}}"#);
+    let server = ending(&ResponseTemplate::new(200).set_body_string(body)).await;
+    let client = client_with(config(&server.uri(), ApiGeneration::V1));
+    assert_eq!(run(&client).await, Ok(result));
+}
+
+#[rstest]
+#[case::cut_off(
+    r#"{"status":"completed","result":["secret""#,
+    "EOF while parsing a list at line 1 column 40"
+)]
+#[case::a_page("<html>secret</html>", "expected value at line 1 column 1")]
+#[case::no_number(
+    r#"{"status":"completed","result":NaN}"#,
+    "expected value at line 1 column 32"
+)]
+#[tokio::test]
+async fn what_is_no_json_is_given_up_soon_and_logged_with_the_cause(
+    #[case] body: &str,
+    #[case] cause: &str,
+) {
+    let log = Log::new();
+    let logging = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .set_default();
     let unreadable = ResponseTemplate::new(200).set_body_string(body);
     let server = running(&[unreadable]).await;
     let client = client_with(config(&server.uri(), ApiGeneration::V1));
-    let ended = client.run("get-claims", "s", Duration::from_hours(1)).await;
+    let ended = run_within(&client, Duration::from_hours(1)).await;
+    drop(logging);
     let error = IntunedError::Unreadable { reason: "no JSON" };
     assert_eq!(ended, Err(RunError::Intuned(error)));
+    let log = log.text();
+    assert!(
+        log.contains("WARN") && log.contains("Intuned's answer is no JSON"),
+        "{log}"
+    );
+    assert!(log.contains("run.result") && log.contains(cause), "{log}");
+    assert!(!log.contains("secret"), "{log}");
 }

@@ -223,6 +223,7 @@ async fn claims_are_read_while_the_session_lasts(
     let client = client_with(config(&origin, api));
     assert_eq!(connect(&client, "s", "Admin").await, done("s"));
     let claims = client.run("get-claims", "s", LONG).await.unwrap();
+    let claims: Value = serde_json::from_str(claims.as_str()).unwrap();
     let first = &claims.as_array().unwrap()[0];
     assert_eq!(first["referenceId"], json!("202611200000007"));
     assert_eq!(first["submittedDate"], json!("2026-11-20"));

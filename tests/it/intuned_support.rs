@@ -45,6 +45,7 @@ pub(crate) fn config(origin: &str, api: ApiGeneration) -> IntunedConfig {
         api,
         request_timeout: Duration::from_secs(30),
         run_poll_interval: Duration::from_millis(1),
+        result_limit: 2 << 20,
     }
 }
 

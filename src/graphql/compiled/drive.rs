@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use async_graphql::{Executor, PathSegment, Request, Response, Value};
+use async_graphql::{Executor, PathSegment, Request, Response};
 use entity::connection;
 use futures_util::{
     StreamExt,
@@ -105,7 +105,7 @@ impl Subscription {
             .as_ref()
             .and_then(|made| made.get(self.events.way))
         {
-            return Ok(Response::new(Value::Binary(made)));
+            return Ok(Response::new(made));
         }
         let connection = if self.events.reads_connection && update.operation.connection_id.is_some()
         {
@@ -122,7 +122,7 @@ impl Subscription {
         if let Some(renderings) = renderings {
             renderings.put(self.events.way, made.clone());
         }
-        Ok(Response::new(Value::Binary(made)))
+        Ok(Response::new(made))
     }
 
     /// What the operation has made, if it still stands.

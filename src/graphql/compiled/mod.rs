@@ -18,7 +18,6 @@ use async_graphql::{
     Name, Pos,
     parser::types::{ExecutableDocument, OperationType, Selection as Selected},
 };
-use bytes::Bytes;
 use entity::connection;
 
 pub(super) use drive::{Handover, drive};
@@ -27,7 +26,10 @@ use self::{
     fields::EventType,
     selection::{Selection, SelectionSets},
 };
-use crate::operations::{Event, Operation, Update};
+use crate::{
+    json::WrittenJson,
+    operations::{Event, Operation, Update},
+};
 
 /// The subscription that can be compiled.
 const OPERATION_STATUS: &str = "operationStatus";
@@ -102,11 +104,11 @@ impl CompiledEvents {
     }
 
     /// `data` as it is answered for the event.
-    fn write(&self, shown: &Shown) -> serde_json::Result<Bytes> {
+    fn write(&self, shown: &Shown) -> serde_json::Result<WrittenJson> {
         let mut json = Vec::with_capacity(256);
         json.extend_from_slice(&self.opening);
         self.event.write(shown, &mut json)?;
         json.push(b'}');
-        Ok(json.into())
+        Ok(WrittenJson::written(json))
     }
 }

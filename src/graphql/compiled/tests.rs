@@ -160,7 +160,7 @@ async fn both(selection: &str, fragments: &str, update: Update) -> (String, Stri
     let response = asked.complete(&Types::from(&registry), schema.execute(request).await);
     assert!(response.errors.is_empty(), "{:?}", response.errors);
     let resolved = serde_json::to_string(&response.data).expect("JSON");
-    (String::from_utf8(written.to_vec()).expect("text"), resolved)
+    (written.as_str().to_owned(), resolved)
 }
 
 #[rstest]
@@ -245,6 +245,6 @@ fn the_subscription_may_have_any_name() {
         connection: None,
     };
     let written = compiled.expect("compiled").write(&shown).expect("JSON");
-    let written: Value = serde_json::from_slice(&written).expect("JSON");
+    let written: Value = serde_json::from_str(written.as_str()).expect("JSON");
     assert_eq!(written, json!({ "mine": { "polls": 17 } }));
 }

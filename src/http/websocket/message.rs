@@ -2,7 +2,7 @@
 
 use async_graphql::{ServerError, Value};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, ser::Error as _};
 
 use crate::http::{
     answer::Answer,
@@ -87,7 +87,7 @@ fn credentials(mut payload: Object) -> Credentials {
     }
 }
 
-/// What the gateway says.
+/// What the gateway says, but for answers.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -95,10 +95,6 @@ pub(super) enum ServerMessage<'a> {
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Object>,
-    },
-    Next {
-        id: &'a str,
-        payload: &'a Answer,
     },
     Error {
         id: &'a str,
@@ -112,22 +108,16 @@ pub(super) enum ServerMessage<'a> {
 impl ServerMessage<'_> {
     /// As it goes over the wire.
     pub(super) fn to_text(&self) -> serde_json::Result<String> {
-        if let Self::Next { id, payload } = self
-            && let Some(data) = payload.written()
-        {
-            let id = serde_json::to_string(id)?;
-            // A text that fits exactly is not copied again.
-            return Ok([
-                r#"{"type":"next","id":"#,
-                &id,
-                r#","payload":{"data":"#,
-                data,
-                "}}",
-            ]
-            .concat());
-        }
         serde_json::to_string(self)
     }
+}
+
+/// One answer of the operation, as it goes over the wire.
+pub(super) fn next(id: &str, answer: &Answer) -> serde_json::Result<String> {
+    let id = serde_json::to_string(id)?;
+    let before = format!(r#"{{"type":"next","id":{id},"payload":"#);
+    let text = answer.within(&before, "}")?;
+    String::from_utf8(text).map_err(serde_json::Error::custom)
 }
 
 #[cfg(test)]
@@ -136,6 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::json::WrittenJson;
 
     #[test]
     fn ids_are_bounded() {
@@ -156,21 +147,14 @@ mod tests {
         let data = json!({ "status": { "kind": "PROGRESS", "message": "a \"quote\"" } });
         let message = |value| {
             let payload = Answer::from(Response::new(value));
-            let id = "one \"two\"";
-            let payload = &payload;
-            ServerMessage::Next { id, payload }.to_text().expect("text")
+            next("one \"two\"", &payload).expect("text")
         };
-        let resolved = message(Value::from_json(data.clone()).expect("a value"));
-        let written = message(Value::Binary(data.to_string().into()));
-        assert_eq!(written, resolved);
-        let by_another_transport =
-            Answer::from(Response::new(Value::Binary(data.to_string().into())));
-        let expected = json!({ "data": data });
-        assert_eq!(
-            serde_json::to_value(&by_another_transport).expect("JSON"),
-            expected
-        );
-        let text = by_another_transport.to_json().expect("JSON");
+        let resolved = Value::from_json(data.clone()).expect("a value");
+        let written = WrittenJson::check(data.to_string().into()).expect("JSON");
+        let text = message(written.into());
+        assert_eq!(text, message(resolved));
+        let expected = json!({ "type": "next", "id": "one \"two\"", "payload": { "data": data } });
         assert_eq!(text, expected.to_string());
+        assert_eq!(text.len(), text.capacity(), "it is not moved again");
     }
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{
     close::{self, Close},
     interruptions::{Interruption, Interruptions},
-    message::{ClientMessage, Credentials, ServerMessage},
+    message::{self, ClientMessage, Credentials, ServerMessage},
 };
 use crate::{
     accounts::Caller,
@@ -306,8 +306,7 @@ impl<E: Executor> Session<E> {
             let payload = &answer.errors;
             rendered(&ServerMessage::Error { id, payload })
         } else {
-            let payload = answer;
-            rendered(&ServerMessage::Next { id, payload })
+            text(message::next(id, answer))
         }
     }
 
@@ -332,7 +331,11 @@ impl<E: Executor> Session<E> {
 }
 
 fn rendered(message: &ServerMessage<'_>) -> Result<Message, End> {
-    let text = message.to_text().map_err(|_| End::Gone)?;
+    text(message.to_text())
+}
+
+fn text(text: serde_json::Result<String>) -> Result<Message, End> {
+    let text = text.map_err(|_| End::Gone)?;
     Ok(Message::Text(text.into()))
 }
 

@@ -1,16 +1,15 @@
 //! What is heard, read leniently: fields that are not known are passed over, and odd optional ones
 //! count as absent.
 
-use async_graphql_value::ConstValue;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
-};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::failures::Failure;
-use crate::intuned::{
-    AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
+use crate::{
+    intuned::{
+        AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
+    },
+    json::{WrittenJson, lenient},
 };
 
 /// The answer of `create.start`.
@@ -41,76 +40,59 @@ enum SessionStatus {
     Expired,
 }
 
-/// The answer of `create.result`.
+/// What each answer about something under way has.
 #[derive(Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-enum CreateAnswer {
-    Pending,
-    InProgress,
-    RequestedMoreInfo {
-        id: String,
-        details: Details,
-    },
-    #[serde(rename_all = "camelCase")]
-    Done {
-        auth_session_id: String,
-    },
-    Failed(Failure),
-    Canceled(Failure),
+struct Progress {
+    #[serde(default, deserialize_with = "lenient")]
+    status: Option<String>,
+}
+
+/// The fields of `requested_more_info`.
+#[derive(Deserialize)]
+struct MoreInfo {
+    id: String,
+    details: Details,
 }
 
 /// What `requested_more_info` asks for.
 #[derive(Deserialize)]
-#[serde(tag = "requestType", rename_all = "snake_case")]
-enum Details {
-    #[serde(rename_all = "camelCase")]
-    Otp {
-        #[serde(default, deserialize_with = "lenient")]
-        message_to_user: Option<String>,
-    },
-    #[serde(rename_all = "camelCase")]
-    MultipleChoice {
-        #[serde(default, deserialize_with = "lenient")]
-        message_to_user: Option<String>,
-        choices: Vec<String>,
-    },
+#[serde(rename_all = "camelCase")]
+struct Details {
+    request_type: RequestType,
+    #[serde(default, deserialize_with = "lenient")]
+    message_to_user: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    choices: Option<Vec<String>>,
 }
 
-/// The answer of `run.sync` and `run.result`.
 #[derive(Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-enum RunAnswer {
-    Completed {
-        #[serde(default, deserialize_with = "plain")]
-        result: Value,
-    },
-    Failed(Failure),
-    Canceled(Failure),
-    /// `pending`, `started`, and whatever else may come before an end.
-    #[serde(other)]
-    Unfinished,
+#[serde(rename_all = "snake_case")]
+enum RequestType {
+    Otp,
+    MultipleChoice,
 }
 
-/// JSON as it is. A `Value` that reads itself takes what stands under one certain key for JSON in a text
-/// and reads it anew, so that an answer could be nested without bounds.
-pub(super) fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    let value = ConstValue::deserialize(deserializer)?;
-    value.into_json().map_err(D::Error::custom)
+/// The fields of a creation that is `done`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    auth_session_id: String,
 }
 
-/// None for a field of another shape than the one that is known: a detail that makes no sense must
-/// not hide the status that it came with.
-pub(super) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    let value = plain(deserializer)?;
-    Ok(serde_json::from_value(value).ok())
+/// The fields of a run that is `completed`.
+#[derive(Deserialize)]
+struct Completed<'a> {
+    /// Any JSON at all, of any depth.
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
 }
 
 /// How a run ended.
 #[derive(Debug, PartialEq)]
 pub(in crate::intuned) enum RunEnd {
-    Completed(Value),
+    Completed(WrittenJson),
+    /// Larger than a result may be.
+    TooLarge,
     /// `status_code`: of the first generation alone.
     Failed {
         failure: UpstreamFailure,
@@ -120,20 +102,22 @@ pub(in crate::intuned) enum RunEnd {
 }
 
 /// Reads the answer of `create.start`.
-pub(in crate::intuned) fn read_create_started(body: &[u8]) -> Result<String, IntunedError> {
-    let answer: CreateStarted = fields(json(body)?, "no operation id")?;
+pub(in crate::intuned) fn read_create_started(body: &WrittenJson) -> Result<String, IntunedError> {
+    let answer: CreateStarted = fields(body, "no operation id")?;
     usable_id(answer.operation_id, "no operation id")
 }
 
 /// Reads the answer of `run.start`.
-pub(in crate::intuned) fn read_run_started(body: &[u8]) -> Result<String, IntunedError> {
-    let answer: RunStarted = fields(json(body)?, "no run id")?;
+pub(in crate::intuned) fn read_run_started(body: &WrittenJson) -> Result<String, IntunedError> {
+    let answer: RunStarted = fields(body, "no run id")?;
     usable_id(answer.run_id, "no run id")
 }
 
 /// Reads the answer of `one`.
-pub(in crate::intuned) fn read_session(body: &[u8]) -> Result<AuthSessionStatus, IntunedError> {
-    let answer: AuthSession = fields(json(body)?, "no known session status")?;
+pub(in crate::intuned) fn read_session(
+    body: &WrittenJson,
+) -> Result<AuthSessionStatus, IntunedError> {
+    let answer: AuthSession = fields(body, "no known session status")?;
     Ok(match answer.status {
         SessionStatus::Pending => AuthSessionStatus::Pending,
         SessionStatus::Ready => AuthSessionStatus::Ready,
@@ -142,33 +126,38 @@ pub(in crate::intuned) fn read_session(body: &[u8]) -> Result<AuthSessionStatus,
 }
 
 /// Reads the answer of `create.result`.
-pub(in crate::intuned) fn read_create_result(body: &[u8]) -> Result<CreateResult, IntunedError> {
-    // What is in order is read at once: there may be ten thousand a second. A list would do for serde.
-    if body.starts_with(b"{")
-        && let Some(result) = serde_json::from_slice(body).ok().and_then(known_result)
-    {
-        return Ok(result);
-    }
-    let body = json(body)?;
-    let status = status_word(&body)?;
-    let result = serde_json::from_value(body).ok().and_then(known_result);
-    Ok(result.unwrap_or(CreateResult::Unknown { status }))
+pub(in crate::intuned) fn read_create_result(
+    body: &WrittenJson,
+) -> Result<CreateResult, IntunedError> {
+    let status = status_word(body)?;
+    Ok(
+        known_result(&status, body).unwrap_or(CreateResult::Unknown {
+            status: loggable(&status),
+        }),
+    )
 }
 
 /// None for one that makes no sense.
-fn known_result(answer: CreateAnswer) -> Option<CreateResult> {
-    match answer {
-        CreateAnswer::Pending => Some(CreateResult::Pending),
-        CreateAnswer::InProgress => Some(CreateResult::InProgress),
-        CreateAnswer::RequestedMoreInfo { id, details } => {
+fn known_result(status: &str, body: &WrittenJson) -> Option<CreateResult> {
+    match status {
+        "pending" => Some(CreateResult::Pending),
+        "in_progress" => Some(CreateResult::InProgress),
+        "requested_more_info" => {
+            let MoreInfo { id, details } = body.read().ok()?;
             info_request(id, details).map(CreateResult::RequestedMoreInfo)
         }
-        CreateAnswer::Done { auth_session_id } => {
+        "done" => {
+            let Done { auth_session_id } = body.read().ok()?;
             is_usable_id(&auth_session_id).then_some(CreateResult::Done { auth_session_id })
         }
-        CreateAnswer::Failed(failure) => Some(CreateResult::Failed(failure.into())),
-        CreateAnswer::Canceled(failure) => Some(CreateResult::Canceled(failure.into())),
+        "failed" => Some(CreateResult::Failed(failure(body)?.into())),
+        "canceled" => Some(CreateResult::Canceled(failure(body)?.into())),
+        _ => None,
     }
+}
+
+fn failure(body: &WrittenJson) -> Option<Failure> {
+    body.read().ok()
 }
 
 /// Postgres stores texts of every character but this one.
@@ -182,12 +171,9 @@ const MAX_CHOICES: usize = 100;
 const MAX_CHOICE: usize = 1024;
 
 fn info_request(id: String, details: Details) -> Option<InfoRequest> {
-    let (message, question) = match details {
-        Details::Otp { message_to_user } => (message_to_user, Question::Otp),
-        Details::MultipleChoice {
-            message_to_user,
-            choices,
-        } => (message_to_user, Question::Choice(choices)),
+    let question = match details.request_type {
+        RequestType::Otp => Question::Otp,
+        RequestType::MultipleChoice => Question::Choice(details.choices?),
     };
     let answerable = match &question {
         Question::Otp => true,
@@ -200,7 +186,7 @@ fn info_request(id: String, details: Details) -> Option<InfoRequest> {
     };
     (answerable && is_usable_id(&id)).then(|| InfoRequest {
         id,
-        message: shown(&message.unwrap_or_default()),
+        message: shown(&details.message_to_user.unwrap_or_default()),
         question,
     })
 }
@@ -223,45 +209,50 @@ fn shown(message: &str) -> String {
 }
 
 /// Reads the answer of `run.sync` or `run.result`; none while the run goes on.
-pub(in crate::intuned) fn read_run(body: &[u8]) -> Result<Option<RunEnd>, IntunedError> {
-    let body = json(body)?;
-    status_word(&body)?;
-    Ok(match fields(body, "a run that makes no sense")? {
-        RunAnswer::Completed { result } => Some(RunEnd::Completed(result)),
-        RunAnswer::Failed(failure) => Some(RunEnd::Failed {
-            status_code: failure.status_code,
-            failure: failure.into(),
-        }),
-        RunAnswer::Canceled(failure) => Some(RunEnd::Canceled(failure.into())),
-        RunAnswer::Unfinished => None,
+pub(in crate::intuned) fn read_run(body: &WrittenJson) -> Result<Option<RunEnd>, IntunedError> {
+    const NO_SENSE: &str = "a run that makes no sense";
+    Ok(match status_word(body)?.as_str() {
+        "completed" => {
+            let Completed { result } = fields(body, NO_SENSE)?;
+            let result = result.map_or_else(WrittenJson::null, WrittenJson::apart);
+            Some(RunEnd::Completed(result))
+        }
+        "failed" => {
+            let failure: Failure = fields(body, NO_SENSE)?;
+            Some(RunEnd::Failed {
+                status_code: failure.status_code,
+                failure: failure.into(),
+            })
+        }
+        "canceled" => {
+            let reason: Failure = fields(body, NO_SENSE)?;
+            Some(RunEnd::Canceled(reason.into()))
+        }
+        // `pending`, `started`, and whatever else may come before an end.
+        _ => None,
     })
 }
 
-/// Checks that the body is JSON, whatever it says.
-pub(in crate::intuned) fn json(body: &[u8]) -> Result<Value, IntunedError> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    plain(&mut reader)
-        .and_then(|value| reader.end().map(|()| value))
-        .map_err(|_| IntunedError::Unreadable { reason: "no JSON" })
+fn fields<'a, T: Deserialize<'a>>(
+    body: &'a WrittenJson,
+    missing: &'static str,
+) -> Result<T, IntunedError> {
+    let unreadable = IntunedError::Unreadable { reason: missing };
+    body.read().map_err(|_| unreadable)
 }
 
-fn fields<T: DeserializeOwned>(body: Value, missing: &'static str) -> Result<T, IntunedError> {
-    serde_json::from_value(body).map_err(|_| IntunedError::Unreadable { reason: missing })
+fn status_word(body: &WrittenJson) -> Result<String, IntunedError> {
+    const NO_STATUS: IntunedError = IntunedError::Unreadable {
+        reason: "no status",
+    };
+    let Progress { status } = body.read().map_err(|_| NO_STATUS)?;
+    status.ok_or(NO_STATUS)
 }
 
 /// The status word, cut and cleaned until it is fit for a log.
-fn status_word(body: &Value) -> Result<String, IntunedError> {
-    let status = body
-        .get("status")
-        .and_then(Value::as_str)
-        .ok_or(IntunedError::Unreadable {
-            reason: "no status",
-        })?;
-    Ok(status
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(64)
-        .collect())
+fn loggable(status: &str) -> String {
+    let letters = status.chars().filter(char::is_ascii_graphic);
+    letters.take(64).collect()
 }
 
 fn usable_id(id: String, missing: &'static str) -> Result<String, IntunedError> {

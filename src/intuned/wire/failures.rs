@@ -1,10 +1,12 @@
 //! Why something came to nothing, in the words of either generation, read leniently.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::answers::{lenient, plain};
-use crate::intuned::UpstreamFailure;
+use crate::{
+    intuned::UpstreamFailure,
+    json::{lenient, read},
+};
 
 /// The longest correlation id that is passed on, in bytes.
 const MAX_REFERENCE: usize = 128;
@@ -43,12 +45,13 @@ struct Cause {
 }
 
 fn error_of_either<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cause>, D::Error> {
-    Ok(match plain(deserializer)? {
-        Value::String(code) => Some(Cause {
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(match read(text) {
+        Ok(code) => Some(Cause {
             code: Some(code),
             ..Cause::default()
         }),
-        value => serde_json::from_value(value).ok(),
+        Err(_) => read(text).ok(),
     })
 }
 
@@ -94,12 +97,13 @@ fn is_reference(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn read(failure: Value) -> UpstreamFailure {
-        serde_json::from_value::<Failure>(failure).unwrap().into()
+    fn failure(failure: &Value) -> UpstreamFailure {
+        let failure: Failure = read(&failure.to_string()).unwrap();
+        failure.into()
     }
 
     #[rstest]
@@ -115,7 +119,7 @@ mod tests {
         #[case] expected: Option<bool>,
         #[values("error", "reason")] field: &str,
     ) {
-        assert_eq!(read(json!({ field: cause })).retryable, expected);
+        assert_eq!(failure(&json!({ field: cause })).retryable, expected);
     }
 
     #[rstest]
@@ -133,7 +137,7 @@ mod tests {
         #[case] is_one: bool,
         #[values("error", "reason")] field: &str,
     ) {
-        let read = read(json!({ field: { "correlation_id": id } }));
-        assert_eq!(read.reference, is_one.then(|| id.to_owned()));
+        let failure = failure(&json!({ field: { "correlation_id": id } }));
+        assert_eq!(failure.reference, is_one.then(|| id.to_owned()));
     }
 }

@@ -283,6 +283,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             api: ApiGeneration::Auto,
             request_timeout: Duration::from_secs(5),
             run_poll_interval: Duration::from_millis(20),
+            result_limit: 2 << 20,
         },
         http: HttpSettings::default(),
         trusted_documents: None,

@@ -1,0 +1,95 @@
+//! Writes values, and in them what is written already.
+
+use async_graphql::Value;
+
+/// Adds the value's JSON. What is written already is copied, once and as it is.
+///
+/// # Errors
+/// None that a value is known to lead to.
+pub(crate) fn write(value: &Value, json: &mut Vec<u8>) -> serde_json::Result<()> {
+    match value {
+        Value::Binary(written) => json.extend_from_slice(written),
+        Value::List(items) => {
+            json.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    json.push(b',');
+                }
+                write(item, json)?;
+            }
+            json.push(b']');
+        }
+        Value::Object(fields) => {
+            json.push(b'{');
+            for (index, (name, field)) in fields.iter().enumerate() {
+                if index > 0 {
+                    json.push(b',');
+                }
+                serde_json::to_writer(&mut *json, name.as_str())?;
+                json.push(b':');
+                write(field, json)?;
+            }
+            json.push(b'}');
+        }
+        leaf => serde_json::to_writer(json, leaf)?,
+    }
+    Ok(())
+}
+
+/// Bytes that the value's JSON takes, about: what is long is counted to the byte, so that a buffer of this
+/// size does not grow by half of itself again.
+pub(crate) fn room(value: &Value) -> usize {
+    const BRACKETS: usize = 2;
+    const PUNCTUATION: usize = 4;
+    const LEAF: usize = 8;
+    match value {
+        Value::Binary(written) => written.len(),
+        Value::String(text) => BRACKETS + text.len(),
+        Value::List(items) => {
+            let items = items.iter().map(|item| 1 + room(item));
+            BRACKETS + items.sum::<usize>()
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let fields = fields.map(|(name, field)| PUNCTUATION + name.len() + room(field));
+            BRACKETS + fields.sum::<usize>()
+        }
+        Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => LEAF,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{Name, value};
+
+    use super::*;
+    use crate::json::WrittenJson;
+
+    fn written(value: &Value) -> String {
+        let mut json = Vec::new();
+        write(value, &mut json).unwrap();
+        assert!(json.len() <= room(value), "{value}");
+        String::from_utf8(json).unwrap()
+    }
+
+    #[test]
+    fn values_are_written_as_serde_writes_them() {
+        let value = value!({
+            "text": "a \"quote\"\n", "none": null, "yes": true, "list": [], "object": {},
+            "numbers": [1, 1.5], "nested": [[{ "a": [1, 2] }], {}],
+        });
+        assert_eq!(written(&value), serde_json::to_string(&value).unwrap());
+        let word = Value::Enum(Name::new("READY"));
+        assert_eq!(written(&word), "\"READY\"");
+    }
+
+    #[test]
+    fn what_is_written_already_stands_wherever_it_is_put() {
+        let text = "[1.10, -0.0 , 1e400,\n12345678901234567890123, \"\u{1F600}\"]";
+        let json = WrittenJson::check(text.into()).unwrap();
+        let carried = Value::from(json);
+        assert_eq!(written(&carried), text);
+        let within = Value::List(vec![value!({ "a": 1 }), carried.clone(), carried]);
+        assert_eq!(written(&within), format!(r#"[{{"a":1}},{text},{text}]"#));
+    }
+}
