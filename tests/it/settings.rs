@@ -207,6 +207,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("GRAPHIQL", "2"),
         ("MAX_DEPTH", "0"),
         ("MAX_BODY_BYTES", "1MiB"),
+        ("MAX_RESULT_BYTES", "2MB"),
         ("MAX_BATCH_OPERATIONS", "-1"),
         ("SIMULATOR_DELAY_SCALE", "NaN"),
         ("LOG_FORMAT", "xml"),
