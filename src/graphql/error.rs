@@ -1,6 +1,8 @@
 //! The one table of error codes: what each thing that can go wrong is called in
 //! `extensions.code`, and what its reader is told to do. Runs have a part of their own, `run_error`.
 
+use std::time::Duration;
+
 use async_graphql::{Context, ErrorExtensions};
 use sea_orm::DbErr;
 
@@ -116,6 +118,13 @@ impl ApiError {
             "The gateway is busy. Try again in a moment.",
         )
         .with(RETRY_AFTER, 1)
+    }
+
+    /// Too much at once: in whole seconds, and not too early.
+    fn rate_limited(message: &'static str, retry_after: Duration) -> Self {
+        let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        Self::new(ErrorCode::RateLimited, message).with(RETRY_AFTER, seconds)
     }
 
     fn internal(error: &dyn std::error::Error, request_id: &str) -> Self {
@@ -271,12 +280,7 @@ impl IntoApiError for AccountError {
             ),
             Self::InvalidToken => ApiError::unauthenticated(),
             Self::TooManyTries { retry_after } => {
-                let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-                ApiError::new(
-                    ErrorCode::RateLimited,
-                    "Too many tries. Wait a while before the next.",
-                )
-                .with(RETRY_AFTER, u64::try_from(seconds).unwrap_or(u64::MAX))
+                ApiError::rate_limited("Too many tries. Wait a while before the next.", retry_after)
             }
             Self::SignUpClosed => ApiError::new(
                 ErrorCode::SignUpClosed,
@@ -324,11 +328,10 @@ fn database_failed(error: &DbErr, request_id: &str) -> ApiError {
     }
 }
 
-pub(super) fn upstream(error: &IntunedError, message: &str) -> ApiError {
+pub(super) fn upstream(error: &IntunedError, message: &'static str) -> ApiError {
     match error {
         IntunedError::RateLimited { retry_after } => {
-            let seconds = retry_after.map_or(1, |pause| pause.as_secs().max(1));
-            ApiError::new(ErrorCode::RateLimited, message).with(RETRY_AFTER, seconds)
+            ApiError::rate_limited(message, retry_after.unwrap_or_default())
         }
         IntunedError::TimedOut => ApiError::new(ErrorCode::UpstreamTimeout, message),
         IntunedError::Unauthorized | IntunedError::Forbidden => {

@@ -29,7 +29,9 @@ impl IntoApiError for RunError {
                 "Reading the claims took too long. Try again.",
             )
             .with(RETRYABLE, true),
-            Self::Intuned(error) => not_asked(&error).with(RETRYABLE, error.is_transient()),
+            Self::NotBegun(error) | Self::Intuned(error) => {
+                not_asked(&error).with(RETRYABLE, error.is_transient())
+            }
         }
     }
 }

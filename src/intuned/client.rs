@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, IntunedConfig, IntunedError,
+    shares::Purpose,
     transport::{Call, Transport},
     wire::{self, CreateBody, Credentials, Exposed, ResumeBody},
 };
@@ -117,7 +118,8 @@ impl IntunedClient {
         self.transport.ask(call).await.map(drop)
     }
 
-    /// `one`, sent once; none when Intuned does not know the session.
+    /// `one` for somebody who reads the status, sent at most once; none when Intuned does not know the
+    /// session. While Intuned asks to be left alone, and when too much is read already, nothing is sent.
     ///
     /// # Errors
     ///
@@ -126,31 +128,68 @@ impl IntunedClient {
         &self,
         id: &str,
     ) -> Result<Option<AuthSessionStatus>, IntunedError> {
+        self.one(Purpose::Read, id).await
+    }
+
+    /// `one` for a sign-in that is to make the session, sent once whoever reads.
+    ///
+    /// # Errors
+    ///
+    /// Any [`IntunedError`] but [`IntunedError::NotFound`].
+    pub async fn session_in_making(
+        &self,
+        id: &str,
+    ) -> Result<Option<AuthSessionStatus>, IntunedError> {
+        self.one(Purpose::SignIn, id).await
+    }
+
+    async fn one(
+        &self,
+        purpose: Purpose,
+        id: &str,
+    ) -> Result<Option<AuthSessionStatus>, IntunedError> {
         let path = ["auth-sessions", id];
-        match self.transport.ask(Call::get("one", &path)).await {
+        let call = Call::get("one", &path).to(purpose);
+        match self.transport.ask(call).await {
             Ok(body) => wire::read_session(&body).map(Some),
             Err(IntunedError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// `delete`, sent once; a session that Intuned does not know counts as deleted.
+    /// `delete`, sent at most once; a session that Intuned does not know counts as deleted. While
+    /// Intuned asks removals or sign-ins to leave it alone, nothing is sent.
     ///
     /// # Errors
     ///
     /// Any [`IntunedError`] but [`IntunedError::NotFound`].
     pub async fn delete_auth_session(&self, id: &str) -> Result<(), IntunedError> {
         let path = ["auth-sessions", id];
-        match self.transport.send(Call::delete("delete", &path)).await {
+        let call = Call::delete("delete", &path).to(Purpose::Removal);
+        match self.transport.send(call).await {
             Ok(_) | Err(IntunedError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Until when Intuned asked, by a 429 with `Retry-After`, to be left alone by everything that
-    /// uses this key. [`IntunedClient::run`] waits for it by itself, the other calls do not.
+    /// Until when Intuned asked, by a 429 to what makes sessions, to be left alone by everything that
+    /// uses this key. Whoever starts, polls and answers sign-ins must wait for it.
     pub fn held_until(&self) -> Option<Instant> {
-        self.transport.held_until()
+        self.transport.held_until(Purpose::SignIn)
+    }
+
+    /// Whether what makes sessions may be sent, as of now.
+    ///
+    /// # Errors
+    ///
+    /// [`IntunedError::RateLimited`] during a hold.
+    pub fn check_hold(&self) -> Result<(), IntunedError> {
+        Ok(self.transport.check_hold(Purpose::SignIn)?)
+    }
+
+    /// Until when removals are not sent.
+    pub fn removals_held_until(&self) -> Option<Instant> {
+        self.transport.held_until(Purpose::Removal)
     }
 
     /// Whether fields that only the later generations have are sent.

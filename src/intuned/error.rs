@@ -14,10 +14,10 @@ pub enum IntunedError {
     /// The connection broke before the answer was whole; Intuned may have acted.
     #[error("the connection to Intuned broke off")]
     Broken,
-    /// 429: not acted on.
+    /// 429, or not sent because of one: not acted on.
     #[error("Intuned asks for fewer requests")]
     RateLimited {
-        /// What `Retry-After` said, at most 60 s.
+        /// What `Retry-After` said, at most 60 s, or what is left of it.
         retry_after: Option<Duration>,
     },
     /// 401: the API key is wrong or missing.
@@ -135,6 +135,9 @@ pub enum RunError {
     /// The run took longer than it may.
     #[error("the run took too long")]
     TimedOut,
+    /// Nothing was begun: Intuned could not be reached, or asks for fewer requests.
+    #[error(transparent)]
+    NotBegun(IntunedError),
     /// Intuned could not be asked.
     #[error(transparent)]
     Intuned(#[from] IntunedError),

@@ -9,6 +9,7 @@ mod error;
 pub(crate) mod fuzz;
 mod model;
 mod runs;
+mod shares;
 mod transport;
 mod wire;
 

@@ -2,8 +2,11 @@
 
 use std::{future::Future, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     ApiGeneration, AuthSessionStatus, Backoff, IntunedClient, IntunedError, RunError, ends,
+    shares::Purpose,
     transport::{ANSWER_LIMIT, Call},
     wire::{self, NoParameters, Retry, RunBody, RunEnd, SessionRef},
 };
@@ -19,7 +22,8 @@ const UNAUTHORIZED: u16 = 401;
 impl IntunedClient {
     /// Runs the project's API `api` with no parameters within the auth session and waits for the
     /// result, at most `timeout`. Transient faults are retried with back-off, but a start that may
-    /// have been acted on is not sent again.
+    /// have been acted on is not sent again. While Intuned asks to be left alone, no run is begun; one
+    /// that has begun is waited for.
     ///
     /// Intuned answers a run with 401 both when the API key is wrong and when the session has expired.
     /// Then the session's status decides: expired or unknown is [`RunError::SessionExpired`], and else a
@@ -49,13 +53,20 @@ impl IntunedClient {
         session: &str,
         timeout: Duration,
     ) -> Result<WrittenJson, RunError> {
+        let run = Run {
+            client: self,
+            api,
+            session,
+            timeout,
+            deadline: Instant::now() + timeout,
+        };
         let end = match self.api {
-            ApiGeneration::V0_3 => self.run_sync(api, session, timeout).await,
-            ApiGeneration::Auto | ApiGeneration::V1 => self.start_and_watch(api, session).await,
+            ApiGeneration::V0_3 => run.in_one_request().await?,
+            ApiGeneration::Auto | ApiGeneration::V1 => run.start_and_watch().await?,
         };
         match end {
-            Ok(RunEnd::Completed(result)) => Ok(result),
-            Ok(RunEnd::TooLarge) => {
+            RunEnd::Completed(result) => Ok(result),
+            RunEnd::TooLarge => {
                 let limit = self.result_limit;
                 tracing::warn!(
                     api,
@@ -64,67 +75,74 @@ impl IntunedClient {
                 );
                 Err(RunError::TooLarge { limit })
             }
-            Ok(RunEnd::Failed {
+            RunEnd::Failed {
                 failure,
                 status_code: Some(UNAUTHORIZED),
-            }) => Err(self.expired_or(session, ends::failed(&failure)).await),
-            Ok(RunEnd::Failed { failure, .. }) => Err(ends::failed(&failure)),
-            Ok(RunEnd::Canceled(reason)) => Err(ends::canceled(&reason)),
-            Err(error @ (IntunedError::Unauthorized | IntunedError::NotFound)) => {
-                Err(self.expired_or(session, error.into()).await)
-            }
-            Err(IntunedError::TimedOut) => Err(RunError::TimedOut),
-            Err(error) => Err(error.into()),
+            } => Err(run
+                .expired_or(ends::failed(&failure), IntunedError::is_transient)
+                .await),
+            RunEnd::Failed { failure, .. } => Err(ends::failed(&failure)),
+            RunEnd::Canceled(reason) => Err(ends::canceled(&reason)),
         }
     }
+}
 
+/// A run, and when it must have ended.
+struct Run<'a> {
+    client: &'a IntunedClient,
+    api: &'a str,
+    session: &'a str,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Run<'_> {
     /// Generation 1: one request that lasts as long as the run.
-    async fn run_sync(
-        &self,
-        api: &str,
-        session: &str,
-        timeout: Duration,
-    ) -> Result<RunEnd, IntunedError> {
-        let body = self.run_body(api, session)?;
+    async fn in_one_request(&self) -> Result<RunEnd, RunError> {
+        let body = self.body()?;
         let send = || {
-            self.end_of_run(Call {
-                timeout: Some(timeout),
-                ..Call::post("run.sync", &["run"], body.clone())
+            let call = Call::post("run.sync", &["run"], body.clone()).to(Purpose::LongRead);
+            self.end(Call {
+                timeout: Some(self.timeout),
+                ..call
             })
         };
-        let end = self.persist(certainly_not_acted_on, send).await?;
-        end.ok_or(IntunedError::Unreadable {
+        let end = self.begin(send).await?;
+        Ok(end.ok_or(IntunedError::Unreadable {
             reason: "a run that has not ended",
-        })
+        })?)
     }
 
     /// What both generations take: a start, then looks at the result until there is one.
-    async fn start_and_watch(&self, api: &str, session: &str) -> Result<RunEnd, IntunedError> {
-        let body = self.run_body(api, session)?;
+    async fn start_and_watch(&self) -> Result<RunEnd, RunError> {
+        let body = self.body()?;
         let start = async || {
-            let call = Call::post("run.start", &["run", "start"], body.clone());
-            wire::read_run_started(&self.transport.ask(call).await?)
+            let call = Call::post("run.start", &["run", "start"], body.clone()).to(Purpose::Read);
+            wire::read_run_started(&self.client.transport.ask(call).await?)
         };
-        let run_id = self.persist(certainly_not_acted_on, start).await?;
+        let run_id = self.begin(start).await?;
         let path = ["run", &run_id, "result"];
-        let look = || self.end_of_run(Call::get("run.result", &path));
+        let look = || self.end(Call::get("run.result", &path).to(Purpose::Read));
+        let interval = self.client.run_poll_interval;
         loop {
-            tokio::time::sleep(self.random.jitter(self.run_poll_interval, 0.2)).await;
-            if let Some(end) = self.persist(IntunedError::is_transient, look).await? {
-                return Ok(end);
+            tokio::time::sleep(self.client.random.jitter(interval, 0.2)).await;
+            match self.persist(IntunedError::is_transient, look).await {
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => {}
+                Err(error) => return Err(self.refused(error, IntunedError::is_transient).await),
             }
         }
     }
 
     /// What the call tells of the run's end; none while it goes on. No more is read of an answer than a
     /// result may be long, and what stands around it.
-    async fn end_of_run(&self, call: Call<'_>) -> Result<Option<RunEnd>, IntunedError> {
-        let limit = self.result_limit;
+    async fn end(&self, call: Call<'_>) -> Result<Option<RunEnd>, IntunedError> {
+        let limit = self.client.result_limit;
         let call = Call {
             limit: limit.saturating_add(ANSWER_LIMIT),
             ..call
         };
-        match self.transport.ask(call).await {
+        match self.client.transport.ask(call).await {
             Err(IntunedError::TooLong) => Ok(Some(RunEnd::TooLarge)),
             answer => match wire::read_run(&answer?)? {
                 Some(RunEnd::Completed(result)) if result.len() > limit => {
@@ -135,10 +153,46 @@ impl IntunedClient {
         }
     }
 
+    /// Begins the run, as soon as Intuned can be reached: what it has certainly not heard is sent again.
+    /// While it asks to be left alone nothing is waited for.
+    async fn begin<T, F>(&self, send: impl Fn() -> F) -> Result<T, RunError>
+    where
+        F: Future<Output = Result<T, IntunedError>>,
+    {
+        let mut failures = 0;
+        loop {
+            let error = match send().await {
+                Ok(begun) => return Ok(begun),
+                Err(error @ IntunedError::Unreachable) => error,
+                Err(error @ IntunedError::RateLimited { .. }) => {
+                    return Err(RunError::NotBegun(error));
+                }
+                Err(error) => return Err(self.refused(error, is_passing_fault).await),
+            };
+            let delay = Backoff::new().delay(failures, None, &self.client.random);
+            if Instant::now() + delay >= self.deadline {
+                return Err(RunError::NotBegun(error));
+            }
+            failures += 1;
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// What it means that Intuned answered with this error. Its session may be what is refused, or unknown.
+    async fn refused(&self, error: IntunedError, worth_another_try: Worth) -> RunError {
+        match error {
+            IntunedError::Unauthorized | IntunedError::NotFound => {
+                self.expired_or(error.into(), worth_another_try).await
+            }
+            IntunedError::TimedOut => RunError::TimedOut,
+            error => error.into(),
+        }
+    }
+
     /// [`RunError::SessionExpired`] if Intuned says so of the session, or else `otherwise`.
-    async fn expired_or(&self, session: &str, otherwise: RunError) -> RunError {
-        let ask = || self.auth_session_status(session);
-        match self.persist(IntunedError::is_transient, ask).await {
+    async fn expired_or(&self, otherwise: RunError, worth_another_try: Worth) -> RunError {
+        let ask = || self.client.auth_session_status(self.session);
+        match self.persist(worth_another_try, ask).await {
             Ok(Some(AuthSessionStatus::Expired) | None) => {
                 RunError::SessionExpired { reference: None }
             }
@@ -147,11 +201,11 @@ impl IntunedClient {
         }
     }
 
-    /// Calls again, with back-off, while the error is worth it; never while the key is held. Answers
-    /// that cannot be read are given up after a few.
+    /// Calls again, with back-off, while the error is worth it. Answers that cannot be read are given up
+    /// after a few.
     async fn persist<T, F>(
         &self,
-        worth_another_try: impl Fn(&IntunedError) -> bool,
+        worth_another_try: Worth,
         call: impl Fn() -> F,
     ) -> Result<T, IntunedError>
     where
@@ -159,16 +213,14 @@ impl IntunedClient {
     {
         let (mut failures, mut unreadable) = (0, 0);
         loop {
-            while let Some(until) = self.held_until() {
-                tokio::time::sleep_until(until).await;
-            }
             match call().await {
                 Err(error) if worth_another_try(&error) => {
                     unreadable += u32::from(matches!(error, IntunedError::Unreadable { .. }));
                     if unreadable == UNREADABLE_ANSWERS {
                         return Err(error);
                     }
-                    let delay = Backoff::new().delay(failures, error.retry_after(), &self.random);
+                    let random = &self.client.random;
+                    let delay = Backoff::new().delay(failures, error.retry_after(), random);
                     failures += 1;
                     tokio::time::sleep(delay).await;
                 }
@@ -177,19 +229,24 @@ impl IntunedClient {
         }
     }
 
-    fn run_body(&self, api: &str, session: &str) -> Result<bytes::Bytes, IntunedError> {
+    fn body(&self) -> Result<bytes::Bytes, IntunedError> {
         wire::sealed(&RunBody {
-            api,
+            api: self.api,
             parameters: NoParameters {},
             retry: Retry {
                 maximum_attempts: 2,
             },
-            auth_session: SessionRef { id: session },
-            save_trace: self.later_generation().then_some(false),
+            auth_session: SessionRef { id: self.session },
+            save_trace: self.client.later_generation().then_some(false),
         })
     }
 }
 
-fn certainly_not_acted_on(error: &IntunedError) -> bool {
-    error.is_transient() && !error.may_have_acted()
+/// Whether an error is worth another try. What a run that is under way needs to know waits for the end of
+/// a hold, too: it has been paid for.
+type Worth = fn(&IntunedError) -> bool;
+
+/// Worth another try where nothing is under way.
+fn is_passing_fault(error: &IntunedError) -> bool {
+    error.is_transient() && !matches!(error, IntunedError::RateLimited { .. })
 }

@@ -1,15 +1,11 @@
 //! One HTTP exchange with Intuned, and what its outcome means.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::{
-    Client, Method, Response, StatusCode, Url,
+    Client, Method, Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -17,7 +13,12 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use tracing::{Instrument, field::Empty};
 
-use super::{IntunedConfig, IntunedError, backoff::MAX_DELAY, wire::is_usable_id};
+use super::{
+    IntunedConfig, IntunedError,
+    backoff::MAX_DELAY,
+    shares::{Purpose, Refusal, Shares},
+    wire::is_usable_id,
+};
 use crate::{ambient::Clock, json::WrittenJson, metrics::IntunedMetrics, telemetry};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -32,6 +33,7 @@ pub(super) const ANSWER_LIMIT: usize = 1 << 20;
 pub(super) struct Call<'a> {
     /// Its name, for the log.
     pub(super) name: &'static str,
+    pub(super) purpose: Purpose,
     pub(super) method: Method,
     /// What follows the project's name, segment by segment.
     pub(super) path: &'a [&'a str],
@@ -46,6 +48,7 @@ impl<'a> Call<'a> {
     pub(super) fn get(name: &'static str, path: &'a [&'a str]) -> Self {
         Self {
             name,
+            purpose: Purpose::SignIn,
             method: Method::GET,
             path,
             body: None,
@@ -68,16 +71,23 @@ impl<'a> Call<'a> {
             ..Self::get(name, path)
         }
     }
+
+    pub(super) fn to(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
 }
 
-/// Sends calls, each exactly once.
+/// Sends calls, each at most once.
 pub(super) struct Transport {
+    /// For what makes and deletes sessions.
     http: Client,
+    /// For reads, which must not take the places on the others' connections.
+    reading_http: Client,
     project_url: Result<Url, IntunedError>,
     api_key: HeaderValue,
     clock: Arc<dyn Clock>,
     metrics: IntunedMetrics,
-    held_until: Mutex<Option<Instant>>,
+    shares: Shares,
 }
 
 impl Transport {
@@ -86,29 +96,15 @@ impl Transport {
         clock: Arc<dyn Clock>,
         metrics: IntunedMetrics,
     ) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .no_proxy()
-            // Shorter than the whole, so that it is this one that ends a connect that hangs.
-            .connect_timeout(LONGEST_CONNECT.min(config.request_timeout / 2))
-            .timeout(config.request_timeout)
-            // Shorter than servers keep theirs: a call on a connection that is being closed could not
-            // tell whether it was heard.
-            .pool_idle_timeout(LONGEST_IDLE)
-            .build()?;
+        let http = http_client(&config)?;
         Ok(Self {
             api_key: api_key_header(&http, &config)?,
             http,
+            reading_http: http_client(&config)?,
             project_url: project_url(config),
             clock,
             metrics,
-            held_until: Mutex::new(None),
+            shares: Shares::new(),
         })
     }
 
@@ -121,9 +117,17 @@ impl Transport {
         })
     }
 
-    /// The body of a success.
+    /// The body of a success. What is not to be sent now is answered as if Intuned had done so.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
         let name = call.name;
+        let _seat = self
+            .shares
+            .admit(call.purpose)
+            .await
+            .inspect_err(|refusal| {
+                self.metrics.refused(call.purpose.name(), refusal.name());
+                tracing::debug!(call = name, ?refusal, "a call to Intuned was not sent");
+            })?;
         let started = Instant::now();
         let span = tracing::debug_span!(
             "upstream call",
@@ -142,18 +146,22 @@ impl Transport {
         outcome
     }
 
-    /// Until when Intuned asked to be left alone; none once that is over.
-    pub(super) fn held_until(&self) -> Option<Instant> {
-        let held = *self
-            .held_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        held.filter(|until| *until > Instant::now())
+    /// Until when Intuned asked to be left alone by such calls; none once that is over.
+    pub(super) fn held_until(&self, purpose: Purpose) -> Option<Instant> {
+        self.shares.held_until(purpose)
+    }
+
+    /// Whether such calls may be sent, as of now.
+    pub(super) fn check_hold(&self, purpose: Purpose) -> Result<(), Refusal> {
+        self.shares.check_hold(purpose)
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
-        let mut request = self
-            .http
+        let http = match call.purpose {
+            Purpose::SignIn | Purpose::Removal => &self.http,
+            Purpose::Read | Purpose::LongRead => &self.reading_http,
+        };
+        let mut request = http
             .request(call.method, self.url(call.path)?)
             .header(API_KEY, self.api_key.clone())
             .header(ACCEPT, JSON)
@@ -165,7 +173,7 @@ impl Transport {
             request = request.timeout(timeout);
         }
         let response = request.send().await.map_err(|error| no_answer(&error))?;
-        self.check(response.status(), response.headers())?;
+        self.check(call.purpose, &response)?;
         read(response, call.limit).await
     }
 
@@ -181,9 +189,9 @@ impl Transport {
         Ok(url)
     }
 
-    fn check(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), IntunedError> {
-        let retry_after = || retry_after(headers, self.clock.now());
-        Err(match status.as_u16() {
+    fn check(&self, purpose: Purpose, response: &Response) -> Result<(), IntunedError> {
+        let retry_after = || retry_after(response.headers(), self.clock.now());
+        Err(match response.status().as_u16() {
             200..=299 => return Ok(()),
             401 => IntunedError::Unauthorized,
             403 => IntunedError::Forbidden,
@@ -191,7 +199,7 @@ impl Transport {
             409 => IntunedError::Conflict,
             429 => {
                 let retry_after = retry_after();
-                self.hold(retry_after);
+                self.shares.turned_away(purpose, retry_after);
                 IntunedError::RateLimited { retry_after }
             }
             status @ 500..=599 => IntunedError::Server {
@@ -201,22 +209,31 @@ impl Transport {
             status => IntunedError::Refused { status },
         })
     }
-
-    /// A later end wins over an earlier one.
-    fn hold(&self, retry_after: Option<Duration>) {
-        let until = retry_after.map(|wait| Instant::now() + wait);
-        let mut held = self
-            .held_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *held = until.max(*held);
-    }
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").finish_non_exhaustive()
     }
+}
+
+fn http_client(config: &IntunedConfig) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(concat!(
+            env!("CARGO_PKG_NAME"),
+            "/",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never().max_retries_per_request(0))
+        .no_proxy()
+        // Shorter than the whole, so that it is this one that ends a connect that hangs.
+        .connect_timeout(LONGEST_CONNECT.min(config.request_timeout / 2))
+        .timeout(config.request_timeout)
+        // Shorter than servers keep theirs: a call on a connection that is being closed could not
+        // tell whether it was heard.
+        .pool_idle_timeout(LONGEST_IDLE)
+        .build()
 }
 
 /// Where all of the project's calls begin.

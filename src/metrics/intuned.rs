@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
     registry::{Registry, Unit},
 };
 
@@ -13,6 +14,7 @@ use super::{Durations, wide};
 #[derive(Clone, Debug)]
 pub struct IntunedMetrics {
     calls: Durations<CallLabels>,
+    refused: Family<RefusalLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,10 +23,17 @@ struct CallLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    purpose: &'static str,
+    reason: &'static str,
+}
+
 impl Default for IntunedMetrics {
     fn default() -> Self {
         Self {
             calls: Durations::new_with_constructor(wide),
+            refused: Family::default(),
         }
     }
 }
@@ -38,12 +47,29 @@ impl IntunedMetrics {
             Unit::Seconds,
             metrics.calls.clone(),
         );
+        registry.register(
+            "upstream_calls_refused",
+            "Calls to Intuned that were not sent, by purpose (read, run, removal) and reason: held, because Intuned asks to be left alone, or busy, because too many were under way",
+            metrics.refused.clone(),
+        );
         // So that the first of each counts as an increase.
+        for purpose in ["read", "run", "removal"] {
+            for reason in ["held", "busy"] {
+                let labels = RefusalLabels { purpose, reason };
+                drop(metrics.refused.get_or_create(&labels));
+            }
+        }
         for call in ["create.start", "create.result"] {
             let result = "ok";
             drop(metrics.calls.get_or_create(&CallLabels { call, result }));
         }
         metrics
+    }
+
+    /// Notes a call that was not sent.
+    pub fn refused(&self, purpose: &'static str, reason: &'static str) {
+        let labels = RefusalLabels { purpose, reason };
+        self.refused.get_or_create(&labels).inc();
     }
 
     /// Notes a call that has ended.

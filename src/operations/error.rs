@@ -34,7 +34,7 @@ pub enum OperationError {
         /// Its last.
         last: i32,
     },
-    /// The user's answer certainly did not reach Intuned; it is asked for again.
+    /// The user's answer certainly did not reach Intuned; it is asked for again, or still is.
     #[error("the answer could not be passed on")]
     AnswerUndelivered(#[source] IntunedError),
     /// Intuned could not delete the auth session; it is tried again by itself.

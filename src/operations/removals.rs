@@ -193,6 +193,15 @@ pub(super) enum RemovalError {
     Database(#[from] DbErr),
 }
 
+impl RemovalError {
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Intuned(error) => error.retry_after(),
+            Self::Database(_) => None,
+        }
+    }
+}
+
 impl Remover {
     /// Works until `shutdown`.
     pub(super) async fn run(self, shutdown: CancellationToken) {
@@ -215,12 +224,15 @@ impl Remover {
             .all(&self.store.database)
             .await?;
         for removal in due {
+            if self.intuned.removals_held_until().is_some() {
+                break;
+            }
             if !self.claim(&removal).await? {
                 continue;
             }
             if let Err(error) = self.remove(removal.user_id, &removal.auth_session_id).await {
                 tracing::warn!(%error, attempts = removal.attempts + 1, "an auth session could not be removed yet");
-                self.postpone(&removal).await?;
+                self.postpone(&removal, error.retry_after()).await?;
             }
         }
         Ok(())
@@ -308,9 +320,13 @@ impl Remover {
         Ok(claimed.rows_affected == 1)
     }
 
-    async fn postpone(&self, removal: &session_removal::Model) -> Result<(), DbErr> {
+    async fn postpone(
+        &self,
+        removal: &session_removal::Model,
+        retry_after: Option<Duration>,
+    ) -> Result<(), DbErr> {
         let attempt = u32::try_from(removal.attempts).unwrap_or_default();
-        let pause = Backoff::new().delay(attempt, None, &self.store.random);
+        let pause = Backoff::new().delay(attempt, retry_after, &self.store.random);
         let due_at = self.store.clock.now() + TimeDelta::from_std(pause).unwrap_or(CLAIM);
         session_removal::Entity::update_many()
             .col_expr(session_removal::Column::DueAt, Expr::value(Millis(due_at)))

@@ -290,6 +290,9 @@ impl Operations {
             return Err(OperationError::InfoRequestStale);
         };
         check_answer(request, &input)?;
+        // Nothing is written down that would have to be asked for once more.
+        let held = self.intuned.check_hold();
+        held.map_err(OperationError::AnswerUndelivered)?;
         let begun = Instant::now();
         // Written down before it is sent: after a crash in between nobody would know whether it was.
         let request_id = request.id.clone();

@@ -362,7 +362,7 @@ impl Worker {
             return self.take(tracked, lost).await;
         }
         let id = tracked.operation.auth_session_id.clone();
-        match self.intuned.auth_session_status(&id).await {
+        match self.intuned.session_in_making(&id).await {
             Ok(status) => {
                 tracked.faults = 0;
                 tracked.looks += 1;

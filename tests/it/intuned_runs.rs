@@ -9,13 +9,13 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use wiremock::{
     Mock, MockBuilder, MockServer, ResponseTemplate,
-    matchers::{body_json, header, method, path},
+    matchers::{any, body_json, header, method, path},
 };
 
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::{
-    intuned_support::{API_KEY, PROJECT, Then, client, client_with, config, raw_server},
+    intuned_support::{API_KEY, PROJECT, Then, client, client_with, config, nobody, raw_server},
     support::Log,
 };
 
@@ -318,14 +318,8 @@ async fn a_hold_is_waited_out() {
 }
 
 #[tokio::test]
-async fn a_start_is_repeated_only_if_it_was_not_acted_on() {
+async fn a_start_that_may_have_been_acted_on_is_not_repeated() {
     let server = MockServer::start().await;
-    call("POST", "run/start")
-        .respond_with(ResponseTemplate::new(429))
-        .up_to_n_times(1)
-        .expect(1)
-        .mount(&server)
-        .await;
     call("POST", "run/start")
         .respond_with(ResponseTemplate::new(502))
         .expect(1)
@@ -337,6 +331,79 @@ async fn a_start_is_repeated_only_if_it_was_not_acted_on() {
         retry_after: None,
     };
     assert_eq!(ended, Err(RunError::Intuned(fault)));
+}
+
+#[rstest]
+#[case::auto(ApiGeneration::Auto)]
+#[case::v0_3(ApiGeneration::V0_3)]
+#[tokio::test]
+async fn a_run_that_is_turned_away_is_refused_at_once_and_so_is_the_next(
+    #[case] api: ApiGeneration,
+    #[values(None, Some(20))] retry_after: Option<u64>,
+) {
+    let server = MockServer::start().await;
+    let mut busy = ResponseTemplate::new(429);
+    if let Some(seconds) = retry_after {
+        busy = busy.insert_header("retry-after", seconds.to_string());
+    }
+    Mock::given(any())
+        .respond_with(busy)
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = client_with(config(&server.uri(), api));
+    let first = client.run("get-claims", "s", LONG).await;
+    let retry_after = retry_after.map(Duration::from_secs);
+    let turned_away = IntunedError::RateLimited { retry_after };
+    assert_eq!(first, Err(RunError::NotBegun(turned_away)));
+    let next = client.run("get-claims", "s", LONG).await;
+    let Err(RunError::NotBegun(IntunedError::RateLimited { retry_after: left })) = next else {
+        panic!("{next:?}");
+    };
+    assert!(left <= retry_after.or(Some(Duration::from_secs(1))));
+    assert!(left > Some(Duration::ZERO));
+    assert_eq!(client.held_until(), None);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_reach_intuned_has_not_begun() {
+    let client = client(&nobody().await);
+    let ended = client.run("get-claims", "s", Duration::from_secs(1)).await;
+    assert_eq!(ended, Err(RunError::NotBegun(IntunedError::Unreachable)));
+}
+
+#[tokio::test]
+async fn whose_session_is_asked_for_in_a_hold_waits_only_for_a_run_that_has_begun() {
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "1");
+    for begun in [true, false] {
+        let refusal = answer(401, &json!({}));
+        let server = if begun {
+            running(&[refusal]).await
+        } else {
+            let server = MockServer::start().await;
+            call("POST", "run/start")
+                .respond_with(refusal)
+                .mount(&server)
+                .await;
+            server
+        };
+        call("GET", "auth-sessions/s")
+            .respond_with(busy.clone())
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+        session_is(&server, 200, &json!({"status": "EXPIRED"})).await;
+        let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+        let turned_away = IntunedError::RateLimited {
+            retry_after: Some(Duration::from_secs(1)),
+        };
+        let expected = if begun {
+            RunError::SessionExpired { reference: None }
+        } else {
+            RunError::Intuned(turned_away)
+        };
+        assert_eq!(ended, Err(expected));
+    }
 }
 
 #[rstest]

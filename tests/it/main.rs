@@ -18,6 +18,7 @@ mod deletion;
 mod ends;
 mod faults;
 mod health;
+mod holds;
 mod http_batches;
 mod http_connections;
 mod http_cookies;
