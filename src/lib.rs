@@ -20,6 +20,7 @@ pub mod departure;
 pub mod fuzzing;
 mod gather;
 pub mod graphql;
+mod host;
 pub mod http;
 pub mod intuned;
 pub mod json;

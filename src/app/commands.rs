@@ -204,6 +204,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         http: HttpSettings {
             claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,
+            allowed_hosts: server.allowed_hosts,
             trusted_proxies: server.trusted_proxies,
             documents: DocumentLimits {
                 introspection: server.introspection,

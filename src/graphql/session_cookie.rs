@@ -8,11 +8,11 @@ use secrecy::ExposeSecret;
 use super::context::request;
 use crate::accounts::SignedIn;
 
-/// The cookie's name where the page came over https. Browsers take a cookie of such a name only from
+/// The cookie's name where the gateway is reached over https. Browsers take a cookie of such a name only from
 /// the very host that it is for, and only when it is `Secure`.
 pub(crate) const SECURE_NAME: &str = "__Host-intuned_gateway_session";
 
-/// Its name where the page came over plain http.
+/// Its name on plain http.
 pub(crate) const PLAIN_NAME: &str = "intuned_gateway_session";
 
 /// How a request stands to the cookie.
@@ -20,9 +20,9 @@ pub(crate) const PLAIN_NAME: &str = "intuned_gateway_session";
 pub(crate) struct SessionCookie {
     /// Whether a session that the request opens is to be kept in one.
     pub(crate) wanted: bool,
-    /// Whether the request has one.
+    /// Whether the request has one, by either name.
     pub(crate) sent: bool,
-    /// Whether the page came over https.
+    /// Whether the gateway is reached over https, where the `Secure` one alone counts.
     pub(crate) secure: bool,
 }
 
@@ -37,26 +37,21 @@ pub(super) fn keep(context: &Context<'_>, signed_in: &SignedIn) {
     } else {
         PLAIN_NAME
     };
-    let token = signed_in.token.expose_secret();
-    let mut cookie = build(name, token, cookie.secure);
+    let mut cookie = build(name, signed_in.token.expose_secret());
     if let Ok(end) = OffsetDateTime::from_unix_timestamp(signed_in.expires_at.timestamp()) {
         cookie.set_expires(end);
     }
     send(context, &cookie);
 }
 
-/// Has the browser forget the session that it keeps, if it keeps one.
+/// Has the browser forget the session that it keeps, if it keeps one, whatever its name is: one that does not
+/// count here may count where the gateway is reached in another way.
 pub(super) fn forget(context: &Context<'_>) {
-    let sent = cookie(context).filter(|cookie| cookie.sent);
-    let Some(cookie) = sent else {
+    if !cookie(context).is_some_and(|cookie| cookie.sent) {
         return;
-    };
-    let mut names = vec![PLAIN_NAME];
-    if cookie.secure {
-        names.push(SECURE_NAME);
     }
-    for name in names {
-        let mut removal = build(name, "", cookie.secure);
+    for name in [PLAIN_NAME, SECURE_NAME] {
+        let mut removal = build(name, "");
         removal.make_removal();
         send(context, &removal);
     }
@@ -66,10 +61,10 @@ fn cookie(context: &Context<'_>) -> Option<SessionCookie> {
     request(context)?.cookie
 }
 
-fn build<'a>(name: &'a str, value: &'a str, secure: bool) -> Cookie<'a> {
+fn build<'a>(name: &'a str, value: &'a str) -> Cookie<'a> {
     Cookie::build((name, value))
         .http_only(true)
-        .secure(secure)
+        .secure(name == SECURE_NAME)
         // The pages are static: even one that is reached by a foreign link asks for its data itself.
         .same_site(SameSite::Strict)
         .path("/")

@@ -1,15 +1,15 @@
 //! Sessions of browsers: the cookie of a request, and whether it may be used.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use cookie::Cookie;
 use secrecy::SecretString;
 
-use super::{caller::bearer_token, origin, refusal::Refusal};
+use super::{caller::bearer_token, origin::Page, refusal::Refusal};
 use crate::graphql::session_cookie::{PLAIN_NAME, SECURE_NAME, SessionCookie};
 
 /// The header by which a page asks for its session to be kept in a cookie: `x-session: cookie`. A page
-/// of another origin cannot send it: CORS does not list it.
-const SESSION: &str = "x-session";
+/// of another origin cannot send it: CORS keeps it back.
+pub(crate) const SESSION: HeaderName = HeaderName::from_static("x-session");
 
 /// The token that the request brings: of its `Authorization` header or, where there is none, of its cookie.
 ///
@@ -17,48 +17,74 @@ const SESSION: &str = "x-session";
 ///
 /// [`Refusal::Origin`] when a page of another origin would use the cookie.
 pub(crate) fn session_token(
-    headers: &HeaderMap,
+    page: Page<'_>,
     allowed_origins: &[HeaderValue],
 ) -> Result<Option<SecretString>, Refusal> {
+    let headers = page.headers();
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(bearer_token(headers));
     }
-    match cookie_token(headers) {
-        Some(_) if origin::is_foreign(headers, allowed_origins) => Err(Refusal::Origin),
-        token => Ok(token),
+    if !is_sent(headers) {
+        return Ok(None);
     }
+    if page.is_foreign(allowed_origins) {
+        return Err(Refusal::Origin);
+    }
+    Ok(cookie_token(page))
 }
 
 /// How the request stands to the cookie.
-pub(crate) fn session_cookie(headers: &HeaderMap) -> SessionCookie {
-    let origin = headers.get(header::ORIGIN);
+pub(crate) fn session_cookie(page: Page<'_>, allowed_origins: &[HeaderValue]) -> SessionCookie {
+    let headers = page.headers();
+    let asked = headers.get(SESSION).is_some_and(|value| value == "cookie");
+    let counts = may_use_plain(page) || may_use_secure(page);
     SessionCookie {
-        wanted: headers.get(SESSION).is_some_and(|value| value == "cookie"),
-        sent: cookie_token(headers).is_some(),
-        secure: origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https://")),
+        wanted: asked && counts && !page.is_foreign(allowed_origins),
+        sent: is_sent(headers),
+        secure: page.is_https(),
     }
 }
 
-/// The `Secure` cookie comes first: on plain http anybody on the way can set the other one. They can also
-/// make up a page there, and browsers send it the `Secure` cookie along to a socket over https: such a
-/// page has no use of it.
-fn cookie_token(headers: &HeaderMap) -> Option<SecretString> {
-    if !headers.contains_key(header::COOKIE) {
-        return None;
-    }
-    let origin = headers.get(header::ORIGIN);
-    let plain = origin.is_some_and(|origin| origin.as_bytes().starts_with(b"http://"));
-    let secure = (!plain).then(|| find(headers, SECURE_NAME)).flatten();
-    secure.or_else(|| find(headers, PLAIN_NAME))
+fn cookie_token(page: Page<'_>) -> Option<SecretString> {
+    let find = |name| find(page.headers(), name);
+    let secure = may_use_secure(page).then(|| find(SECURE_NAME)).flatten();
+    secure.or_else(|| may_use_plain(page).then(|| find(PLAIN_NAME)).flatten())
 }
 
+/// On plain http anybody on the way can make up a page, and browsers send it the `Secure` cookie along to a
+/// socket over https: such a page has no use of it.
+fn may_use_secure(page: Page<'_>) -> bool {
+    !page.is_plain()
+}
+
+/// The other cookie can be set by anybody on the way, and by any host of the same site. So it counts for
+/// nothing where there can be a `Secure` one.
+fn may_use_plain(page: Page<'_>) -> bool {
+    !page.is_https()
+}
+
+fn is_sent(headers: &HeaderMap) -> bool {
+    [SECURE_NAME, PLAIN_NAME]
+        .into_iter()
+        .any(|name| values(headers, name).next().is_some())
+}
+
+/// The cookie's value. A browser keeps one of each name for a host: where others were sent too, somebody has
+/// planted them, and nobody knows which.
 fn find(headers: &HeaderMap, name: &str) -> Option<SecretString> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(Cookie::split_parse)
-        .filter_map(Result::ok)
-        .find(|cookie| cookie.name() == name && !cookie.value().is_empty())
-        .map(|cookie| cookie.value().into())
+    let mut values = values(headers, name);
+    let value = values.next()?;
+    values.all(|other| other == value).then(|| value.into())
+}
+
+/// Cookies that hold more than plain ASCII are none of ours, and do not hide those beside them.
+fn values(headers: &HeaderMap, name: &str) -> impl Iterator<Item = String> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| str::from_utf8(pair).ok())
+        .filter(|pair| pair.is_ascii())
+        .filter_map(|pair| Cookie::parse(pair).ok())
+        .filter(move |cookie| cookie.name() == name && !cookie.value().is_empty())
+        .map(|cookie| cookie.value().to_owned())
 }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Proxies in a row that are followed back; nobody has as many.
 const MAX_HOPS: usize = 16;
@@ -37,9 +38,25 @@ impl TrustedProxies {
         client
     }
 
+    /// Tells whether a trusted `peer` says that the client came over https. Each proxy in a row may say what
+    /// it was spoken to, so one of them is enough.
+    pub(super) fn is_behind_tls(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let mut lines = headers.get_all(X_FORWARDED_PROTO).iter();
+        self.trusts(peer)
+            && lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_tls))
+    }
+
+    /// Tells whether it is the address of a proxy that is believed.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Some proxies name the protocol that is spoken within TLS.
+fn is_tls(protocol: &[u8]) -> bool {
+    let protocol = protocol.trim_ascii();
+    protocol.eq_ignore_ascii_case(b"https") || protocol.eq_ignore_ascii_case(b"wss")
 }
 
 /// The address in an entry, which may come with a port, and in brackets when it is an IPv6 one.
@@ -106,6 +123,31 @@ mod tests {
         #[case] expected: &str,
     ) {
         assert_eq!(client(peer, lines), expected);
+    }
+
+    #[rstest]
+    #[case("10.0.0.1", &["https"], true)]
+    #[case("::ffff:10.0.0.1", &["HTTPS"], true)]
+    #[case("10.0.0.1", &["wss"], true)]
+    #[case("10.0.0.1", &["https, http"], true)]
+    #[case("10.0.0.1", &["http", "https"], true)]
+    #[case("10.0.0.1", &["http"], false)]
+    #[case("10.0.0.1", &["ws"], false)]
+    #[case("10.0.0.1", &["httpsx"], false)]
+    #[case("10.0.0.1", &[], false)]
+    #[case("192.0.2.1", &["https"], false)]
+    fn a_trusted_proxy_tells_where_tls_ends(
+        #[case] peer: &str,
+        #[case] lines: &[&str],
+        #[case] expected: bool,
+    ) {
+        let trusted = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
+        let lines = lines.iter().map(|line| line.parse().unwrap());
+        let headers: HeaderMap = lines.map(|line| (X_FORWARDED_PROTO, line)).collect();
+        assert_eq!(
+            trusted.is_behind_tls(peer.parse().unwrap(), &headers),
+            expected
+        );
     }
 
     #[test]

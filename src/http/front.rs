@@ -5,26 +5,33 @@ use std::{mem, net::IpAddr, sync::LazyLock};
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tracing::{field, info, info_span};
+use tracing::{Span, field, info, info_span};
 
 use super::{
-    forwarded::TrustedProxies, framing, gateway::Origin, handlers::refuse, host, media::Media,
+    framing,
+    gateway::Origin,
+    handlers::refuse,
+    health,
+    hints::Hints,
+    media::Media,
+    origin::Page,
     refusal::Refusal,
+    request_id::{self, Name},
+    settings::HttpSettings,
+    words::{self, shorten},
 };
 use crate::{
     ambient::Random,
     graphql::{PeerAddress, RequestId},
+    host::{self, Host},
     metrics::HttpMetrics,
     telemetry::{self, REQUEST_ID, Trail},
 };
-
-/// Bytes of a method, a path or an operation's name that go into the log.
-const LOGGED: usize = 100;
 
 /// Headers of every answer that does not set them itself.
 static DEFAULTS: LazyLock<HeaderMap> = LazyLock::new(|| {
@@ -48,7 +55,8 @@ pub(crate) struct Front {
     /// For request ids.
     pub(super) random: Random,
     pub(super) metrics: HttpMetrics,
-    pub(super) proxies: TrustedProxies,
+    pub(super) settings: HttpSettings,
+    pub(super) hints: Hints,
 }
 
 impl Front {
@@ -56,62 +64,85 @@ impl Front {
     pub(crate) async fn answer(&self, mut request: Request, peer: IpAddr) -> Response {
         let started = Instant::now();
         let open = self.metrics.request();
-        let request_id = request_id(request.headers(), &self.random);
-        let span = info_span!(
-            "request",
-            method = shorten(request.method().as_str()),
-            path = shorten(request.uri().path()),
-            %request_id,
-            operation = field::Empty,
-            status = field::Empty,
-        );
-        let client = self.proxies.client(peer, request.headers());
-        request.extensions_mut().insert(Origin {
-            request_id: request_id.clone(),
-            peer: PeerAddress(client),
-        });
-        telemetry::adopt(&span, request.headers());
-        let trail = Trail::new(span.clone(), Some(request_id.0.clone()));
-        let mut response = if !host::is_clear(&request) {
-            refuse(&Refusal::Host, Media::Json)
-        } else if !framing::is_plain(request.headers()) {
-            refuse(&Refusal::TransferCoding, Media::Json)
+        let proxies = &self.settings.trusted_proxies;
+        let trusted = proxies.trusts(peer);
+        let headers = request.headers();
+        self.hints.proxied(headers, peer, trusted);
+        let name = request_id::name(headers, trusted, &self.random);
+        let span = span(&request, &name);
+        if trusted {
+            telemetry::adopt(&span, headers);
+        } else {
+            telemetry::link(&span, headers);
+        }
+        let origin = Origin {
+            request_id: name.id.clone(),
+            peer: PeerAddress(proxies.client(peer, headers)),
+            behind_tls: proxies.is_behind_tls(peer, headers),
+        };
+        let foreign = self.foreign_origin(Page::new(headers, origin.behind_tls));
+        request.extensions_mut().insert(origin);
+        let trail = Trail::new(span.clone(), Some(name.id.0.clone()));
+        let mut response = if let Some(refusal) = self.refusal(&request) {
+            refuse(&refusal, Media::Json)
         } else {
             let Ok(response) = trail.follow(self.routes.clone().oneshot(request)).await;
             response
         };
-        open.answered(response.status().as_u16());
-        span.record("status", response.status().as_u16());
-        span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
-
-        let own = mem::replace(response.headers_mut(), DEFAULTS.clone());
-        let headers = response.headers_mut();
-        headers.extend(own);
-        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-            headers.insert(REQUEST_ID, value);
+        let status = response.status();
+        if let Some(origin) = foreign.filter(|_| status != StatusCode::SWITCHING_PROTOCOLS) {
+            self.hints.foreign_page(&origin);
         }
+        open.answered(status.as_u16());
+        span.record("status", status.as_u16());
+        span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
+        dress(&mut response, &name.id);
         response
     }
-}
 
-/// The caller's own id where it is fit for logs, else a random one.
-fn request_id(headers: &HeaderMap, random: &Random) -> RequestId {
-    let sent = headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
-    match sent.filter(|id| is_safe(id)) {
-        Some(id) => RequestId(id.into()),
-        None => RequestId(random.uuid().to_string().into()),
+    /// Why the request does not even get to a route.
+    fn refusal(&self, request: &Request) -> Option<Refusal> {
+        let Ok(host) = host::of(request) else {
+            return Some(Refusal::Host);
+        };
+        if !framing::is_plain(request.headers()) {
+            return Some(Refusal::TransferCoding);
+        }
+        if self.settings.allowed_hosts.allow(host) || health::is_probe(request.uri().path()) {
+            return None;
+        }
+        let named = host.map_or("", Host::text);
+        self.hints.unknown_host(shorten(named));
+        Some(Refusal::Misdirected)
+    }
+
+    /// The origin of a page that browsers keep from reading the answer, as the log may have it.
+    fn foreign_origin(&self, page: Page<'_>) -> Option<String> {
+        let origin = page.origin()?;
+        let foreign = page.is_foreign(&self.settings.allowed_origins);
+        foreign.then(|| words::escape(origin.as_bytes()))
     }
 }
 
-fn is_safe(id: &str) -> bool {
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=64).contains(&id.len()) && id.bytes().all(safe)
+/// The span of a request; not yet known is which operation it runs, and how it ends.
+fn span(request: &Request, name: &Name) -> Span {
+    info_span!(
+        "request",
+        method = shorten(request.method().as_str()),
+        path = shorten(request.uri().path()),
+        request_id = %name.id,
+        client_request_id = name.senders,
+        operation = field::Empty,
+        status = field::Empty,
+    )
 }
 
-/// What of the caller's own words goes into the log.
-pub(super) fn shorten(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LOGGED))
-        .unwrap_or_default()
+/// Gives the answer the headers that all have.
+fn dress(response: &mut Response, request_id: &RequestId) {
+    let own = mem::replace(response.headers_mut(), DEFAULTS.clone());
+    let headers = response.headers_mut();
+    headers.extend(own);
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
 }

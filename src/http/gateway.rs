@@ -9,7 +9,6 @@ use std::{
 };
 
 use async_graphql::{Executor, Request, Response, Variables, parser::types::OperationType};
-use axum::http::HeaderMap;
 use futures_util::{
     FutureExt, Stream, StreamExt,
     future::BoxFuture,
@@ -24,7 +23,6 @@ use super::{
     answer::Answer,
     body::Bodies,
     caller::Authenticator,
-    cookie,
     departures::Departures,
     introspection::Introspections,
     parameters::Parameters,
@@ -39,6 +37,7 @@ use crate::{
         PeerAddress, RequestContext, RequestId,
         documents::{Document, Documents},
         limits::DocumentError,
+        session_cookie::SessionCookie,
     },
     metrics::{HttpMetrics, OpenStream, RequestSeries, Running, StreamEnd, StreamWatch},
 };
@@ -67,6 +66,8 @@ pub(crate) struct Gateway<E> {
 pub(crate) struct Origin {
     pub(crate) request_id: RequestId,
     pub(crate) peer: PeerAddress,
+    /// Whether a trusted proxy says that the client came over https.
+    pub(crate) behind_tls: bool,
 }
 
 impl From<&Origin> for audit::Origin {
@@ -91,10 +92,10 @@ pub(crate) struct Operation {
 impl Operation {
     /// Tells the resolvers how the request stands to the session's cookie. Only an answer over plain
     /// HTTP can set one.
-    pub(crate) fn with_cookie(mut self, headers: &HeaderMap) -> Self {
+    pub(crate) fn with_cookie(mut self, cookie: impl FnOnce() -> SessionCookie) -> Self {
         // Only mutations begin and end sessions.
         if self.kind == OperationType::Mutation {
-            self.context.cookie = Some(cookie::session_cookie(headers));
+            self.context.cookie = Some(cookie());
         }
         self
     }

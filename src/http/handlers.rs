@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Extension,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequestParts, Request, State, WebSocketUpgrade},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
@@ -16,13 +16,14 @@ use tracing::Span;
 use super::{
     answer::Answer,
     batch, cookie,
-    front::shorten,
     gateway::{Gateway, Operation, Origin},
     media::{Accepted, Media, is_json_body, is_plain_body},
     multipart,
+    origin::Page,
     parameters::Parameters,
     refusal::Refusal,
     sse, websocket,
+    words::shorten,
 };
 use crate::accounts::Caller;
 
@@ -68,7 +69,10 @@ pub(crate) async fn get<E: Executor>(
     Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
-    let (mut parts, _) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if parts.headers.contains_key(header::UPGRADE) && !body.is_end_stream() {
+        return refuse(&Refusal::HandshakeBody, Media::Json);
+    }
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => return websocket::open(gateway, upgrade, &parts.headers, origin),
         Err(_) if parts.headers.contains_key(header::UPGRADE) => {
@@ -141,18 +145,23 @@ impl Call {
         parameters: impl FnOnce() -> Result<Parameters, Refusal>,
     ) -> Result<(Operation, Option<Caller>, Media), Refusal> {
         let allowed_origins = &gateway.settings.allowed_origins;
-        let token = cookie::session_token(&self.headers, allowed_origins)?;
+        let token = cookie::session_token(self.page(), allowed_origins)?;
         let (caller, profile) = gateway.visitor(token, &self.origin).await?;
         // Parsed values take many times the room of their text: only now, and not for long.
         let operation = gateway
             .prepare(parameters()?, caller, &self.origin)?
             .with_profile(profile)
-            .with_cookie(&self.headers);
+            .with_cookie(|| cookie::session_cookie(self.page(), allowed_origins));
         if let Some(name) = &operation.name {
             Span::current().record("operation", shorten(name));
         }
         let media = self.transport(&operation)?;
         Ok((operation, caller, media))
+    }
+
+    /// The page that it comes from.
+    pub(crate) fn page(&self) -> Page<'_> {
+        Page::new(&self.headers, self.origin.behind_tls)
     }
 
     /// What the operation is answered as.
@@ -205,6 +214,7 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
             | Refusal::BodyBroken
             | Refusal::BodiesBusy
             | Refusal::TransferCoding
+            | Refusal::HandshakeBody
     ) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -69,6 +69,14 @@ impl Health {
     }
 }
 
+const LIVE: &str = "/health/live";
+const READY: &str = "/health/ready";
+
+/// Tells whether whoever watches over the process asks: they come by its address, whatever its names are.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, LIVE | READY)
+}
+
 /// `/health/live` and `/health/ready`.
 pub(crate) fn routes(readiness: Readiness, shutdown: CancellationToken) -> Router {
     let health = Health {
@@ -77,11 +85,8 @@ pub(crate) fn routes(readiness: Readiness, shutdown: CancellationToken) -> Route
         last: Arc::default(),
     };
     Router::new()
-        .route(
-            "/health/live",
-            get(async || Json(json!({ "status": "ok" }))),
-        )
-        .route("/health/ready", get(ready))
+        .route(LIVE, get(async || Json(json!({ "status": "ok" }))))
+        .route(READY, get(ready))
         .with_state(health)
 }
 

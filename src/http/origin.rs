@@ -1,52 +1,105 @@
-//! Web pages of other origins: whom CORS lets in, and who may open a socket.
+//! The web page that a request comes from: whether it is one of ours, and whether the gateway is reached
+//! over https, which ends before it.
 
-use std::time::Duration;
+use axum::http::{HeaderMap, HeaderValue, header};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use crate::host::{HTTP, HTTPS, Host};
 
-/// How long a browser may remember what it was allowed.
-const MAX_AGE: Duration = Duration::from_hours(1);
+/// Browsers set it, where they reach the gateway over https or on this machine.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Lets pages of `origins` call the gateway. With no origins there is no layer: browsers refuse.
-pub(crate) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    if origins.is_empty() {
-        return None;
-    }
-    let request_id = HeaderName::from_static("x-request-id");
-    let layer = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([
-            header::ACCEPT,
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            request_id.clone(),
-        ])
-        .expose_headers([request_id, header::RETRY_AFTER])
-        .max_age(MAX_AGE);
-    Some(layer)
+/// What a request tells of the page that sends it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    headers: &'a HeaderMap,
+    /// Whether a trusted proxy says that the client came over https.
+    behind_tls: bool,
 }
 
-/// Whether the request comes from a page of an origin that is neither ours nor allowed. CORS does not
-/// cover sockets, nor requests whose answer the page need not read.
-pub(crate) fn is_foreign(headers: &HeaderMap, allowed: &[HeaderValue]) -> bool {
-    match headers.get(header::ORIGIN) {
-        Some(origin) => !allowed.contains(origin) && !is_own(origin, headers),
-        // Browsers leave it out of a GET that stays at home, and of links and images anywhere.
-        None => headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| site != "same-origin" && site != "none"),
+impl<'a> Page<'a> {
+    /// The page behind a request with these headers.
+    pub(crate) fn new(headers: &'a HeaderMap, behind_tls: bool) -> Self {
+        Self {
+            headers,
+            behind_tls,
+        }
+    }
+
+    /// The headers of the request.
+    pub(crate) fn headers(self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Its origin, where the request says so. Browsers leave it out of a GET that stays at home, and of links
+    /// and images anywhere.
+    pub(crate) fn origin(self) -> Option<&'a HeaderValue> {
+        self.headers.get(header::ORIGIN)
+    }
+
+    /// Tells whether the page came over plain http.
+    pub(crate) fn is_plain(self) -> bool {
+        self.origin()
+            .is_some_and(|origin| starts(origin, "http://"))
+    }
+
+    /// Tells whether the gateway is certainly reached over https.
+    pub(crate) fn is_https(self) -> bool {
+        let told = match self.origin() {
+            Some(origin) => starts(origin, "https://"),
+            None => self.is_told_over_https() || self.is_referred_over_https(),
+        };
+        told || self.behind_tls
+    }
+
+    /// Tells whether its origin is neither ours nor allowed. CORS does not cover sockets, nor requests whose
+    /// answer the page need not read.
+    pub(crate) fn is_foreign(self, allowed: &[HeaderValue]) -> bool {
+        let mut origins = self.headers.get_all(header::ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (Some(_), Some(_)) => true,
+            (Some(origin), None) if allowed.contains(origin) => false,
+            (Some(origin), None) => !self.is_own(origin) || !self.is_at_home(),
+            (None, _) => !self.is_at_home(),
+        }
+    }
+
+    /// Of other schemes than these there may be pages, of extensions say, and they are not ours.
+    fn is_own(self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().ok();
+        let Some((scheme, authority)) = origin.and_then(|origin| origin.split_once("://")) else {
+            return false;
+        };
+        let default = match scheme {
+            "https" => HTTPS,
+            "http" if !self.behind_tls => HTTP,
+            _ => return false,
+        };
+        let (origin, host) = (Host::parse(authority), self.host());
+        matches!((origin, host), (Some(origin), Some(host)) if origin.is(host, default))
+    }
+
+    /// Tells whether nothing says that the request crosses from one site or scheme to another.
+    fn is_at_home(self) -> bool {
+        let site = self.headers.get(SEC_FETCH_SITE);
+        site.is_none_or(|site| site == "same-origin" || site == "none")
+    }
+
+    fn is_told_over_https(self) -> bool {
+        let is_here = |host: Host<'_>| host.is_loopback() || host.is_below("localhost");
+        self.headers.contains_key(SEC_FETCH_SITE) && !self.host().is_some_and(is_here)
+    }
+
+    fn is_referred_over_https(self) -> bool {
+        let referer = self.headers.get(header::REFERER);
+        referer.is_some_and(|referer| starts(referer, "https://"))
+    }
+
+    fn host(self) -> Option<Host<'a>> {
+        let host = self.headers.get(header::HOST)?;
+        Host::parse(host.to_str().ok()?)
     }
 }
 
-fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    matches!((origin, host), (Some((_, origin)), Some(host)) if origin.eq_ignore_ascii_case(host))
+fn starts(value: &HeaderValue, scheme: &str) -> bool {
+    value.as_bytes().starts_with(scheme.as_bytes())
 }

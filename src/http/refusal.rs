@@ -2,7 +2,7 @@
 //!
 //! | status | `extensions.code` | when |
 //! | --- | --- | --- |
-//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch where none may be; it is not clear for which host it is, or where it ends |
+//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch where none may be; it is not clear for which host it is, or where it ends; a WebSocket handshake is none |
 //! | 400 | those of [`DocumentError`] | the query document is refused |
 //! | 401 | `UNAUTHENTICATED` | the session has ended; in the last part of a multipart stream only |
 //! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
@@ -12,6 +12,7 @@
 //! | 408 | `REQUEST_TIMEOUT` | the body does not arrive in time |
 //! | 413 | `PAYLOAD_TOO_LARGE` | the body is too long |
 //! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON, or is compressed |
+//! | 421 | `MISDIRECTED_REQUEST` | it is for a host that the gateway does not answer for |
 //! | 429 | `TOO_MANY_STREAMS` | the user has too many sockets and event streams open |
 //! | 429 | `TOO_MANY_OPERATIONS` | too many operations run on the socket; there only |
 //! | 500 | `INTERNAL` | a defect of the gateway's; the request id leads to it in the log |
@@ -28,8 +29,12 @@ use crate::graphql::limits::DocumentError;
 pub(crate) enum Refusal {
     #[error("The body must be a JSON object, with each parameter once at most.")]
     Json,
-    #[error("Send one Host header.")]
+    #[error(
+        "Name one host in one Host header, such as example.com or 10.0.0.7:8080, and the same one in an absolute URL."
+    )]
     Host,
+    #[error("The gateway does not answer for this host.")]
+    Misdirected,
     #[error("Send the body as it is, or chunked and coded in no other way.")]
     TransferCoding,
     #[error(
@@ -80,6 +85,8 @@ pub(crate) enum Refusal {
     QueriesOnly,
     #[error("This is no WebSocket handshake of version 13.")]
     Handshake,
+    #[error("Send a WebSocket handshake without a body.")]
+    HandshakeBody,
     #[error("Pages of this origin may not connect.")]
     Origin,
     #[error("Nothing is served at this path.")]
@@ -116,6 +123,7 @@ impl Refusal {
             | Self::Values(_)
             | Self::BodyBroken
             | Self::Handshake
+            | Self::HandshakeBody
             | Self::Document(_) => StatusCode::BAD_REQUEST,
             Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::Origin => StatusCode::FORBIDDEN,
@@ -125,6 +133,7 @@ impl Refusal {
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType | Self::ContentCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooManyStreams | Self::TooManyOperations => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::BodiesBusy => StatusCode::SERVICE_UNAVAILABLE,
@@ -146,7 +155,8 @@ impl Refusal {
             | Self::Repeated(_)
             | Self::Values(_)
             | Self::BodyBroken
-            | Self::Handshake => "BAD_REQUEST",
+            | Self::Handshake
+            | Self::HandshakeBody => "BAD_REQUEST",
             Self::SessionEnded => "UNAUTHENTICATED",
             Self::Origin => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
@@ -155,6 +165,7 @@ impl Refusal {
             Self::BodySlow => "REQUEST_TIMEOUT",
             Self::BodyLong(_) => "PAYLOAD_TOO_LARGE",
             Self::ContentType | Self::ContentCoding => "UNSUPPORTED_MEDIA_TYPE",
+            Self::Misdirected => "MISDIRECTED_REQUEST",
             Self::TooManyStreams => "TOO_MANY_STREAMS",
             Self::TooManyOperations => "TOO_MANY_OPERATIONS",
             Self::Internal(_) => "INTERNAL",

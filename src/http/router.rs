@@ -6,10 +6,10 @@ use async_graphql::Executor;
 use axum::{Router, routing};
 
 use super::{
+    cors,
     gateway::Gateway,
     handlers,
     health::{self, Readiness},
-    origin,
 };
 
 pub(crate) fn build<E: Executor>(
@@ -18,7 +18,7 @@ pub(crate) fn build<E: Executor>(
     extra: Router,
 ) -> Router {
     let health = health::routes(readiness, gateway.shutdown.clone());
-    let cors = origin::cors(&gateway.settings.allowed_origins);
+    let allowed_origins = gateway.settings.allowed_origins.clone();
     let graphql = routing::get(handlers::get::<E>)
         .post(handlers::post::<E>)
         .fallback(handlers::other);
@@ -28,8 +28,5 @@ pub(crate) fn build<E: Executor>(
         .merge(health)
         .merge(extra)
         .fallback(handlers::unknown_path);
-    match cors {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    }
+    cors::open(routes, &allowed_origins)
 }

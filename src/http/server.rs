@@ -23,6 +23,7 @@ use super::{
     front::Front,
     gateway::Gateway,
     health::Readiness,
+    hints::Hints,
     introspection::Introspections,
     router,
     seats::Seats,
@@ -87,7 +88,8 @@ impl<E: Executor> Service<E> {
         Front {
             random: self.random,
             metrics: gateway.metrics.clone(),
-            proxies: settings.trusted_proxies.clone(),
+            settings: settings.clone(),
+            hints: Hints::default(),
             routes: router::build(gateway, self.readiness, self.extra),
         }
     }

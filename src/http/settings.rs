@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 
-use super::forwarded::TrustedProxies;
+use super::{forwarded::TrustedProxies, hosts::AllowedHosts};
 use crate::graphql::limits::DocumentLimits;
 
 /// Limits and waits of the transports. The defaults are what the gateway runs with.
@@ -54,9 +54,11 @@ pub struct HttpSettings {
     pub shutdown_timeout: Duration,
     /// Web origins, such as `https://app.example.com`, whose pages may call the gateway.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Hosts that the gateway answers for.
+    pub allowed_hosts: AllowedHosts,
     /// Bytes of query texts that are kept for clients that send their hashes; 0 for none.
     pub persisted_bytes: u64,
-    /// Reverse proxies that tell who a client is.
+    /// Reverse proxies that tell who a client is, whether it came over https, and what a request is called.
     pub trusted_proxies: TrustedProxies,
     /// What a query document may ask for.
     pub documents: DocumentLimits,
@@ -85,6 +87,7 @@ impl Default for HttpSettings {
             reconnect_spread: Duration::from_secs(3),
             shutdown_timeout: Duration::from_secs(10),
             allowed_origins: Vec::new(),
+            allowed_hosts: AllowedHosts::default(),
             persisted_bytes: 1024 * 1024,
             trusted_proxies: TrustedProxies::default(),
             documents: DocumentLimits::default(),

@@ -4,8 +4,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -22,6 +23,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::host;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -61,9 +64,11 @@ impl MetricsServer {
 
     /// Serves `/metrics` until `shutdown`.
     pub async fn run(self, registry: Registry, shutdown: CancellationToken) {
+        let near = self.address.ip().to_canonical().is_loopback();
         let router = Router::new()
             .route("/metrics", get(show))
-            .with_state(Arc::new(registry));
+            .with_state(Arc::new(registry))
+            .layer(middleware::from_fn_with_state(near, guard));
         tracing::info!(metrics = %self.address, "showing metrics");
         let serving = serve(self.listener, router);
         shutdown.run_until_cancelled(serving).await;
@@ -109,6 +114,19 @@ async fn answer(stream: TcpStream, router: Router) {
     }
 }
 
+/// Answers requests that name one host; where nobody but this machine can come `near`, one that means this
+/// machine. A page elsewhere can have its own name lead here, and would read the metrics as its own.
+async fn guard(State(near): State<bool>, request: Request, next: Next) -> Response {
+    match host::of(&request) {
+        Err(_) => (StatusCode::BAD_REQUEST, "Name one host.\n").into_response(),
+        Ok(Some(host)) if near && !host.is_loopback() => {
+            let here = "Metrics are shown here to localhost, 127.0.0.1 and [::1].\n";
+            (StatusCode::MISDIRECTED_REQUEST, here).into_response()
+        }
+        Ok(_) => next.run(request).await,
+    }
+}
+
 /// Reading what the process uses may block.
 async fn show(State(registry): State<Arc<Registry>>) -> Response {
     let encoded = spawn_blocking(move || {
@@ -123,9 +141,67 @@ async fn show(State(registry): State<Arc<Registry>>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use rstest::rstest;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    /// What a server that listens at `address` answers to a request with this head.
+    async fn answer(address: IpAddr, head: &str) -> String {
+        let server = MetricsServer::bind((address, 0).into()).await;
+        let server = server.expect("a free port");
+        let here = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(server.run(Registry::default(), shutdown.clone()));
+        let mut reader = TcpStream::connect(here).await.expect("connected");
+        let request = format!("GET /metrics {head}\r\n\r\n");
+        reader.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        let read = timeout(HEAD_PATIENCE, reader.read_to_string(&mut answer)).await;
+        read.expect("in time").expect("read");
+        shutdown.cancel();
+        running.await.expect("ended");
+        answer
+    }
+
+    #[rstest]
+    #[case("HTTP/1.1\r\nHost: localhost", 200)]
+    #[case("HTTP/1.1\r\nHost: LocalHost:9464", 200)]
+    #[case("HTTP/1.1\r\nHost: 127.0.0.1:1", 200)]
+    #[case("HTTP/1.1\r\nHost: [::1]:9464", 200)]
+    #[case("HTTP/1.0", 200)]
+    #[case("HTTP/1.1\r\nHost: evil.example:9464", 421)]
+    #[case("HTTP/1.1\r\nHost: localhost.evil.example", 421)]
+    #[case("HTTP/1.1\r\nHost: 127.0.0.1.evil.example", 421)]
+    #[case("HTTP/1.1\r\nHost: 10.0.0.7:9464", 421)]
+    #[case("HTTP/1.0\r\nHost: evil.example", 421)]
+    #[case("HTTP/1.1", 400)]
+    #[case("HTTP/1.1\r\nHost: localhost\r\nHost: localhost", 400)]
+    #[case("HTTP/1.1\r\nHost: localhost@evil.example", 400)]
+    #[tokio::test]
+    async fn on_this_machine_it_answers_to_its_names_alone(#[case] head: &str, #[case] due: u16) {
+        let found = answer([127, 0, 0, 1].into(), head).await;
+        assert!(
+            found.starts_with(&format!("HTTP/1.1 {due} "))
+                || found.starts_with(&format!("HTTP/1.0 {due} ")),
+            "{found}"
+        );
+        assert_eq!(found.contains("# EOF"), due == 200, "{found}");
+    }
+
+    #[tokio::test]
+    async fn on_a_network_it_answers_to_any_name() {
+        let found = answer(
+            [0, 0, 0, 0].into(),
+            "HTTP/1.1\r\nHost: gateway-7.metrics:9464",
+        )
+        .await;
+        assert!(found.starts_with("HTTP/1.1 200 "), "{found}");
+        let odd = answer([0, 0, 0, 0].into(), "HTTP/1.1\r\nHost: a b").await;
+        assert!(odd.starts_with("HTTP/1.1 400 "), "{odd}");
+    }
 
     #[tokio::test]
     async fn readers_that_say_nothing_make_room_for_others() {
@@ -139,7 +215,7 @@ mod tests {
             silent.push(TcpStream::connect(address).await.expect("connected"));
         }
         let mut reader = TcpStream::connect(address).await.expect("connected");
-        let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
         reader.write_all(request).await.expect("sent");
         // To its end: a connection takes one request.
         let mut answer = String::new();

@@ -238,12 +238,17 @@ pub(super) struct ServerArgs {
     /// commas; pages that the gateway serves itself always may
     #[arg(long, env, value_name = "ORIGINS")]
     pub(super) allowed_origins: Option<String>,
+    /// Hosts that the gateway answers for, separated by commas, such as gateway.example.com, any port, or
+    /// 10.0.0.7:8080; *.example.com for all below. Probes of /health come by any; unset, all requests do
+    #[arg(long, env, value_name = "HOSTS")]
+    pub(super) allowed_hosts: Option<String>,
     /// File of the only operations that may run: Apollo's persisted query manifest, or a JSON object
     /// from ids to documents; without it, any may
     #[arg(long, env, value_name = "FILE")]
     pub(super) trusted_documents: Option<PathBuf>,
     /// Reverse proxies in front of the gateway, addresses or networks such as 10.0.0.0/8, separated by
-    /// commas: only their X-Forwarded-For tells who a client is
+    /// commas: only their X-Forwarded-For tells who a client is, their X-Forwarded-Proto whether it came
+    /// over https, and their X-Request-Id what a request is called
     #[arg(long, env, value_name = "NETWORKS")]
     pub(super) trusted_proxies: Option<String>,
     /// Whether to serve GraphiQL, an editor for queries; in demo mode it is served unless switched off

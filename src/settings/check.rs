@@ -25,7 +25,12 @@ use super::{
     records::records,
     upstream::{delay_scale, upstream, web_url},
 };
-use crate::{ambient::Random, database, http::TrustedProxies, simulator::SimulatedGeneration};
+use crate::{
+    ambient::Random,
+    database,
+    http::{AllowedHost, AllowedHosts, TrustedProxies},
+    simulator::SimulatedGeneration,
+};
 
 /// Replicas give signs of life four times in a lease; a slow query must not look like death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
@@ -224,6 +229,7 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
         None => Some(None),
     };
     let allowed_origins = origins(reader, args.allowed_origins.as_deref().unwrap_or_default());
+    let allowed_hosts = hosts(reader, args.allowed_hosts.as_deref().unwrap_or_default());
     let proxies = args.trusted_proxies.as_deref().unwrap_or_default();
     let trusted_proxies = trusted_proxies(reader, proxies);
     let mut switch = |setting, text: &Option<String>| match text {
@@ -236,6 +242,7 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
         listen: listen?,
         metrics: metrics?,
         allowed_origins: allowed_origins?,
+        allowed_hosts: allowed_hosts?,
         trusted_documents: args.trusted_documents.clone(),
         trusted_proxies: trusted_proxies?,
         graphiql: graphiql?,
@@ -274,6 +281,17 @@ fn origins(reader: &mut Reader<'_>, list: &str) -> Option<Vec<HeaderValue>> {
         })
         .collect();
     origins.into_iter().collect()
+}
+
+fn hosts(reader: &mut Reader<'_>, list: &str) -> Option<AllowedHosts> {
+    let hosts: Vec<_> = entries(list)
+        .map(|text| {
+            let expected = "a host such as gateway.example.com, *.example.com, 10.0.0.7:8080 or [::1], \
+                            in plain letters and without a scheme; unset it for any";
+            reader.read("ALLOWED_HOSTS", text, expected, AllowedHost::parse)
+        })
+        .collect();
+    hosts.into_iter().collect::<Option<_>>().map(AllowedHosts)
 }
 
 /// In the form of a browser's `Origin` header.

@@ -28,7 +28,7 @@ use url::Url;
 use crate::{
     accounts::{ConnectLimits, ProviderConfig, TryLimits},
     ambient::Random,
-    http::{HttpSettings, TrustedProxies},
+    http::{AllowedHosts, HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
     simulator::SimulatedGeneration,
 };
@@ -187,9 +187,11 @@ pub struct ServerSettings {
     pub metrics: Option<SocketAddr>,
     /// Web origins whose pages may call the gateway, as a browser's `Origin` header has them.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Hosts that the gateway answers for.
+    pub allowed_hosts: AllowedHosts,
     /// File of the only documents that may run; none for any.
     pub trusted_documents: Option<PathBuf>,
-    /// The reverse proxies whose word for a client's address is taken.
+    /// The reverse proxies whose word for a client is taken.
     pub trusted_proxies: TrustedProxies,
     /// Whether to serve `GraphiQL`.
     pub graphiql: bool,

@@ -19,7 +19,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-pub use trail::{Followed, REQUEST_ID, Trail, adopt, headers, spawn};
+pub use trail::{Followed, REQUEST_ID, Trail, adopt, headers, link, spawn};
 
 use crate::settings::{LogFormat, LogSettings, TraceSettings};
 

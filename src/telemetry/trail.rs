@@ -10,7 +10,11 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::{Stream, StreamExt};
-use opentelemetry::{Context, propagation::TextMapPropagator, trace::TraceContextExt};
+use opentelemetry::{
+    Context,
+    propagation::TextMapPropagator,
+    trace::{SpanContext, TraceContextExt, TraceState},
+};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::task::JoinHandle;
@@ -111,14 +115,37 @@ where
 
 /// Makes `span` part of the trace that the sender of `headers` names, if it names one.
 pub fn adopt(span: &Span, headers: &HeaderMap) {
-    if !headers.contains_key(TRACE_PARENT) {
-        return;
-    }
-    let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-    if parent.span().span_context().is_valid() {
+    if let Some(parent) = parent(headers) {
         // Without an export there is no trace to take part in.
         let _ = span.set_parent(parent);
     }
+}
+
+/// Notes which trace the sender of `headers` names, and begins another: who joins a trace has a say in
+/// whether it is kept, and what else is in it.
+pub fn link(span: &Span, headers: &HeaderMap) {
+    let Some(parent) = parent(headers) else {
+        return;
+    };
+    let parent = parent.span().span_context().clone();
+    // Without its state, which is a text of the sender's own.
+    span.add_link(SpanContext::new(
+        parent.trace_id(),
+        parent.span_id(),
+        parent.trace_flags(),
+        true,
+        TraceState::default(),
+    ));
+}
+
+/// What the sender of the headers does, if it says so, and of which trace it is.
+fn parent(headers: &HeaderMap) -> Option<Context> {
+    if !headers.contains_key(TRACE_PARENT) {
+        return None;
+    }
+    let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    let is_valid = parent.span().span_context().is_valid();
+    is_valid.then_some(parent)
 }
 
 /// The headers that tell the other side of a call which request it is for, and of which trace.

@@ -59,7 +59,8 @@ async fn only_pages_of_ours_use_the_cookie(
     let own = format!("http://{}", toy.address);
     let get = reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
     for mut request in [me(&toy), get] {
-        request = request.header(COOKIE, SESSION_COOKIE);
+        let cookies = format!("{SESSION_COOKIE}; {SECURE_COOKIE}");
+        request = request.header(COOKIE, cookies);
         for (name, value) in headers {
             request = request.header(*name, if *value == "own" { &own } else { *value });
         }
@@ -110,6 +111,144 @@ async fn the_header_comes_before_the_cookies(
         json_of(send(request).await).await["data"]["me"],
         json!(expected)
     );
+}
+
+/// A cookie of Alice's, and one of Bob's beside it.
+const SECURE_COOKIE: &str = "__Host-intuned_gateway_session=alice-token";
+const BOTH_COOKIES: &str =
+    "intuned_gateway_session=bob-token; __Host-intuned_gateway_session=alice-token";
+
+#[rstest]
+// The page says so.
+#[case::https_plain(&[("origin", "https://gateway.test")], SESSION_COOKIE, None)]
+#[case::https_secure(&[("origin", "https://gateway.test")], SECURE_COOKIE, Some(1))]
+#[case::https_both(&[("origin", "https://gateway.test")], BOTH_COOKIES, Some(1))]
+#[case::https_default_port(&[("origin", "https://gateway.test"), ("host", "gateway.test:443")], SECURE_COOKIE, Some(1))]
+#[case::http_plain(&[("origin", "http://gateway.test")], SESSION_COOKIE, Some(1))]
+#[case::http_secure(&[("origin", "http://gateway.test")], SECURE_COOKIE, None)]
+#[case::http_both(&[("origin", "http://gateway.test")], BOTH_COOKIES, Some(2))]
+#[case::allowed_https(&[("origin", "https://app.example.com")], SESSION_COOKIE, None)]
+#[case::allowed_https_secure(&[("origin", "https://app.example.com")], SECURE_COOKIE, Some(1))]
+// No page says anything; browsers do, where they came over https.
+#[case::no_browser(&[], SESSION_COOKIE, Some(1))]
+#[case::no_browser_secure(&[], SECURE_COOKIE, Some(1))]
+#[case::no_browser_both(&[], BOTH_COOKIES, Some(1))]
+#[case::fetch(&[("sec-fetch-site", "same-origin")], SESSION_COOKIE, None)]
+#[case::fetch_secure(&[("sec-fetch-site", "same-origin")], SECURE_COOKIE, Some(1))]
+#[case::typed(&[("sec-fetch-site", "none")], SESSION_COOKIE, None)]
+#[case::fetch_here(&[("sec-fetch-site", "same-origin"), ("host", "localhost:8080")], SESSION_COOKIE, Some(1))]
+#[case::fetch_below(&[("sec-fetch-site", "same-origin"), ("host", "a.localhost:8080")], SESSION_COOKIE, Some(1))]
+#[case::referred(&[("referer", "https://gateway.test/")], SESSION_COOKIE, None)]
+#[case::referred_plain(&[("referer", "http://gateway.test/")], SESSION_COOKIE, Some(1))]
+// A proxy says so.
+#[case::proxied(&[("x-forwarded-proto", "https")], SESSION_COOKIE, None)]
+#[case::proxied_secure(&[("x-forwarded-proto", "https")], SECURE_COOKIE, Some(1))]
+#[case::proxied_http(&[("x-forwarded-proto", "http")], SESSION_COOKIE, Some(1))]
+#[case::two_proxies(&[("x-forwarded-proto", "https"), ("origin", "https://gateway.test")], BOTH_COOKIES, Some(1))]
+#[case::inner_proxy(&[("x-forwarded-proto", "http"), ("origin", "https://gateway.test")], SECURE_COOKIE, Some(1))]
+#[case::inner_proxy_plain(&[("x-forwarded-proto", "http"), ("origin", "https://gateway.test")], SESSION_COOKIE, None)]
+// A browser has one of a name.
+#[case::two_secure(&[], "__Host-intuned_gateway_session=alice-token; __Host-intuned_gateway_session=bob-token", None)]
+#[case::twice_the_same(&[], "intuned_gateway_session=alice-token; intuned_gateway_session=alice-token", Some(1))]
+#[case::two_plain(&[], "intuned_gateway_session=alice-token; intuned_gateway_session=bob-token", None)]
+#[case::beside_an_odd_one(&[], "theme=\u{fc}; intuned_gateway_session=alice-token", Some(1))]
+#[case::a_blank_that_is_none(&[("origin", "https://gateway.test")], "\u{2003}__Host-intuned_gateway_session=bob-token", None)]
+#[tokio::test]
+async fn over_https_only_the_secure_cookie_counts(
+    #[case] headers: &[(&'static str, &str)],
+    #[case] cookies: &str,
+    #[case] user: Option<u128>,
+) {
+    let toy = Toy::with(|settings| {
+        settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
+        settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let expected = json!(user.map(|user| Uuid::from_u128(user).to_string()));
+    let get = || reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
+    for mut request in [me(&toy), get(), get().header(ACCEPT, "text/event-stream")] {
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "gateway.test");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = send(request.header(COOKIE, cookies.as_bytes())).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let text = soon(response.text()).await.expect("a body");
+        assert!(
+            text.contains(&format!(r#"{{"data":{{"me":{expected}}}}}"#)),
+            "{text}"
+        );
+    }
+}
+
+#[rstest]
+#[case(SESSION_COOKIE, None)]
+#[case(SECURE_COOKIE, Some(1))]
+#[case(BOTH_COOKIES, Some(1))]
+#[tokio::test]
+async fn a_socket_over_https_has_the_secure_cookie_alone(
+    #[case] cookies: &str,
+    #[case] user: Option<u128>,
+) {
+    let toy = Toy::start().await;
+    let own = format!("https://{}", toy.address);
+    let headers = [
+        ("sec-websocket-protocol", "graphql-transport-ws"),
+        ("origin", &own),
+        ("cookie", cookies),
+    ];
+    let mut socket = Client::handshake(&toy, &headers).await.expect("a socket");
+    socket.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.next().await["type"], "connection_ack");
+    socket.subscribe("1", "{ me }").await;
+    let expected = json!(user.map(|user| Uuid::from_u128(user).to_string()));
+    assert_eq!(socket.next().await["payload"]["data"]["me"], expected);
+}
+
+#[rstest]
+#[case::an_extension(&[("origin", "chrome-extension://gateway.test")])]
+#[case::another_scheme(&[("origin", "ftp://gateway.test")])]
+#[case::a_socket_for_a_page(&[("origin", "wss://gateway.test")])]
+#[case::capitals(&[("origin", "HTTPS://gateway.test")])]
+#[case::no_scheme(&[("origin", "//gateway.test")])]
+#[case::a_file(&[("origin", "file://gateway.test")])]
+#[case::nowhere(&[("origin", "null")])]
+#[case::a_user(&[("origin", "https://user@gateway.test")])]
+#[case::a_path(&[("origin", "https://gateway.test/")])]
+#[case::another_port(&[("origin", "https://gateway.test:8443")])]
+#[case::two(&[("origin", "https://gateway.test"), ("origin", "https://gateway.test")])]
+#[case::from_http_to_https(&[("origin", "http://gateway.test"), ("x-forwarded-proto", "https")])]
+#[case::from_http_to_https_without_a_proxy(&[("origin", "http://gateway.test"), ("sec-fetch-site", "cross-site")])]
+#[case::as_old_browsers_see_it(&[("origin", "http://gateway.test"), ("sec-fetch-site", "same-site")])]
+#[tokio::test]
+async fn no_other_scheme_is_ours(#[case] headers: &[(&'static str, &str)]) {
+    let toy = Toy::with(|settings| {
+        settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    for cookies in [SESSION_COOKIE, SECURE_COOKIE] {
+        let mut request = me(&toy)
+            .header("host", "gateway.test")
+            .header(COOKIE, cookies);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        assert_eq!(
+            send(request).await.status(),
+            StatusCode::FORBIDDEN,
+            "{cookies}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_asked_whether_it_is_https() {
+    let toy = Toy::start().await;
+    let request = me(&toy).header(COOKIE, SESSION_COOKIE);
+    let response = send(request.header("x-forwarded-proto", "https")).await;
+    assert_eq!(json_of(response).await["data"]["me"], alice());
 }
 
 #[tokio::test]
@@ -223,10 +362,19 @@ async fn a_session_is_kept_in_a_cookie_until_it_ends(
     assert!(removal.contains("Max-Age=0"), "{removal}");
     assert_eq!(page.who().await, Value::Null);
 
-    // What the browser has left is forgotten even so.
-    let (headers, answer) = page.send(sign_out, &json!({}), false).await;
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
-    assert!(!set_cookies(&headers).is_empty());
+    // What the browser has left is forgotten even so, and what does not count here as well.
+    for left in [PLAIN, SECURE] {
+        page.cookie = Some(format!("{left}=x"));
+        let (headers, answer) = page.send(sign_out, &json!({}), false).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+        let removed = set_cookies(&headers);
+        assert_eq!(removed.len(), 2, "{removed:?}");
+        for (removal, name) in removed.into_iter().zip([PLAIN, SECURE]) {
+            assert!(removal.starts_with(&format!("{name}=; ")), "{removal}");
+            assert_eq!(removal.contains("Secure"), name == SECURE, "{removal}");
+            assert!(removal.contains("Max-Age=0"), "{removal}");
+        }
+    }
     app.finish().await;
 }
 

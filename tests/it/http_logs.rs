@@ -1,5 +1,6 @@
 //! What is logged: fields, and nothing of what callers send.
 
+use rstest::rstest;
 use serde_json::json;
 
 use crate::{
@@ -44,7 +45,7 @@ async fn logs_name_the_request_and_hold_nothing_of_its_contents() {
 
     let text = log.text();
     for expected in [
-        "method=\"POST\" path=\"/graphql\" request_id=the-id operation=\"SignsIn\" status=200",
+        "client_request_id=\"the-id\" operation=\"SignsIn\" status=200",
         "method=\"GET\" path=\"/graphql\"",
         "a session could not be looked up",
         "closing a socket",
@@ -57,4 +58,55 @@ async fn logs_name_the_request_and_hold_nothing_of_its_contents() {
     for secret in ["hunter2", ALICE, UNLUCKY, "signIn"] {
         assert!(!text.contains(secret), "{secret:?} was logged");
     }
+}
+
+/// What a gateway that trusts `proxies` logs about requests with this header.
+async fn warnings(proxies: Option<&str>, headers: &[(&'static str, &str)]) -> Vec<String> {
+    let log = Log::new();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let toy = Toy::with(|settings| {
+        let proxies = proxies.map(|proxies| proxies.parse().expect("a network"));
+        settings.trusted_proxies.0 = proxies.into_iter().collect();
+    })
+    .await;
+    for _ in 0..3 {
+        let mut request = toy.post(&json!({ "query": "{ me }" }));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        soon(request.send()).await.expect("an answer");
+    }
+    let text = log.text();
+    let lines = text.lines().filter(|line| line.contains("TRUSTED_PROXIES"));
+    lines.map(str::to_owned).collect()
+}
+
+const CLIENT: &str = "192.0.2.7";
+
+#[rstest]
+#[case::the_usual_header(None, &[("x-forwarded-for", CLIENT)], 1)]
+#[case::the_standard_one(None, &[("forwarded", "for=192.0.2.7")], 1)]
+#[case::a_third_one(None, &[("x-real-ip", CLIENT)], 1)]
+#[case::all(None, &[("x-forwarded-for", CLIENT), ("x-real-ip", CLIENT)], 1)]
+#[case::others_are_trusted(Some("10.0.0.0/8"), &[("x-forwarded-for", CLIENT)], 1)]
+#[case::none(None, &[], 0)]
+#[case::trusted(Some("127.0.0.0/8"), &[("x-forwarded-for", CLIENT), ("x-real-ip", CLIENT)], 0)]
+#[case::trusted_and_silent(Some("127.0.0.0/8"), &[], 0)]
+#[case::trusted_and_not_understood(Some("127.0.0.0/8"), &[("x-real-ip", CLIENT)], 1)]
+#[tokio::test]
+async fn a_proxy_that_is_not_believed_is_told_once(
+    #[case] proxies: Option<&str>,
+    #[case] headers: &[(&'static str, &str)],
+    #[case] expected: usize,
+) {
+    let told = warnings(proxies, headers).await;
+    assert_eq!(told.len(), expected, "{told:#?}");
+    assert!(
+        told.iter()
+            .all(|line| line.contains("WARN") && line.contains("127.0.0.1"))
+    );
 }

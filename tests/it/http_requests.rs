@@ -3,7 +3,7 @@
 use intuned_gateway::http::{HttpSettings, Problem};
 use reqwest::{
     Client, Method, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, ORIGIN},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -400,70 +400,26 @@ async fn values_are_counted_before_they_are_parsed() {
     assert_eq!(code(&answer), "BAD_REQUEST");
 }
 
-#[rstest]
-#[case("https://app.example.com", true)]
-#[case("https://app.example.com.evil.example", false)]
-#[case("https://evil-app.example.com", false)]
-#[case("https://sub.app.example.com", false)]
-#[case("https://app.example.co", false)]
-#[case("https://app.example.com:8443", false)]
-#[case("http://app.example.com", false)]
-#[case("https://APP.example.com", false)]
-#[case("https://app.example.com/", false)]
-#[case("https://app.example.com, https://evil.example", false)]
-#[case("null", false)]
-#[case("*", false)]
-#[case("", false)]
-#[tokio::test]
-async fn origins_are_compared_whole(#[case] origin: &str, #[case] allowed: bool) {
-    let toy = Toy::with(|settings| {
-        settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
-    })
-    .await;
-    let preflight = Client::new()
-        .request(Method::OPTIONS, toy.url("/graphql"))
-        .header("access-control-request-method", "POST");
-    for request in [preflight, toy.post(&query("{ me }"))] {
-        let response = soon(request.header(ORIGIN, origin).send()).await;
-        let response = response.expect("an answer");
-        let headers = response.headers();
-        let granted = headers.get("access-control-allow-origin");
-        assert_eq!(granted.is_some_and(|granted| granted == origin), allowed);
-        assert_eq!(granted.is_some(), allowed);
-        // A cookie is never asked for, and a cache must not hand one origin's answer to another.
-        assert!(!headers.contains_key("access-control-allow-credentials"));
-        let vary = headers.get_all("vary").iter();
-        let vary: Vec<_> = vary.filter_map(|vary| vary.to_str().ok()).collect();
-        assert!(vary.join(",").to_lowercase().contains("origin"), "{vary:?}");
-    }
-}
-
 #[tokio::test]
 async fn a_panic_is_500_with_the_request_id() {
     let toy = Toy::start().await;
-    let request = toy.post(&query("{ panic }")).header("x-request-id", "r-1");
-    let (status, _, answer) = send(request).await;
+    let (status, headers, answer) = send(toy.post(&query("{ panic }"))).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(code(&answer), "INTERNAL");
     let message = answer["errors"][0]["message"].as_str().expect("a message");
-    assert!(message.contains("r-1") && !message.contains("on purpose"));
+    let request_id = headers["x-request-id"].to_str().expect("text");
+    assert!(message.contains(request_id) && !message.contains("on purpose"));
 }
 
 #[tokio::test]
 async fn every_answer_has_a_request_id_and_security_headers() {
     let toy = Toy::start().await;
-    let body = query("{ requestId peer }");
-    let (_, headers, answer) = send(toy.post(&body).header("x-request-id", "abc-1.2_3")).await;
-    assert_eq!(headers["x-request-id"], "abc-1.2_3");
-    assert_eq!(answer["data"]["requestId"], "abc-1.2_3");
+    let (_, headers, answer) = send(toy.post(&query("{ requestId peer }"))).await;
+    assert_eq!(
+        answer["data"]["requestId"].as_str(),
+        headers["x-request-id"].to_str().ok()
+    );
     assert_eq!(answer["data"]["peer"], "127.0.0.1");
-
-    for unsafe_id in ["", "a b", "\u{e9}", &"x".repeat(65), "a\"b"] {
-        let request = toy.post(&body).header("x-request-id", unsafe_id.as_bytes());
-        let (_, headers, _) = send(request).await;
-        assert_ne!(headers["x-request-id"].as_bytes(), unsafe_id.as_bytes());
-        assert_eq!(headers["x-request-id"].len(), 36);
-    }
     for path in ["/graphql", "/nowhere", "/health/live", "/extra"] {
         let response = soon(reqwest::get(toy.url(path))).await.expect("an answer");
         let headers = response.headers();
@@ -511,46 +467,4 @@ async fn health_tells_what_is_failing() {
     let toy = Toy::start().await;
     let (status, _, _) = send(Client::new().get(toy.url("/health/ready"))).await;
     assert_eq!(status, StatusCode::OK);
-}
-
-#[tokio::test]
-async fn only_allowed_origins_get_cors_headers() {
-    let allowed = "https://app.example.com";
-    let toy =
-        Toy::with(|settings| settings.allowed_origins = vec![allowed.parse().expect("a header")])
-            .await;
-    let preflight = |toy: &Toy, origin: &str| {
-        Client::new()
-            .request(Method::OPTIONS, toy.url("/graphql"))
-            .header(ORIGIN, origin)
-            .header("access-control-request-method", "POST")
-            .header(
-                "access-control-request-headers",
-                "authorization,content-type",
-            )
-    };
-    let response = soon(preflight(&toy, allowed).send())
-        .await
-        .expect("an answer");
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["access-control-allow-origin"], allowed);
-    let response = soon(preflight(&toy, "https://evil.example").send())
-        .await
-        .expect("an answer");
-    assert!(
-        !response
-            .headers()
-            .contains_key("access-control-allow-origin")
-    );
-
-    let closed = Toy::start().await;
-    let response = soon(preflight(&closed, allowed).send())
-        .await
-        .expect("an answer");
-    assert!(
-        !response
-            .headers()
-            .contains_key("access-control-allow-origin")
-    );
-    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
 }

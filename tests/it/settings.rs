@@ -203,6 +203,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("METRICS_ADDR", "9464"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
         ("ALLOWED_ORIGINS", "https://a.example,*"),
+        ("ALLOWED_HOSTS", "gateway.example,https://gateway.example"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"),
         ("GRAPHIQL", "2"),
         ("MAX_DEPTH", "0"),

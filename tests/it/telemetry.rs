@@ -52,6 +52,7 @@ async fn send(url: &str, token: &str, body: Value) -> reqwest::Response {
             "traceparent",
             format!("00-{TRACE:032x}-b7ad6b7169203331-01"),
         )
+        .header("tracestate", "vendor=words")
         .json(&body)
         .send()
         .await
@@ -68,6 +69,7 @@ async fn a_request_can_be_followed_to_intuned_and_in_traces() {
     settings.extend([
         ("OTEL_SERVICE_NAME", "gateway-under-test".to_owned()),
         ("RUST_LOG", "debug".to_owned()),
+        ("TRUSTED_PROXIES", "127.0.0.1".to_owned()),
     ]);
     let mut gateway = Process::spawn(&settings);
     let url = gateway.ready().await;
@@ -158,11 +160,64 @@ async fn a_request_can_be_followed_to_intuned_and_in_traces() {
 }
 
 #[tokio::test]
+async fn a_stranger_names_neither_the_request_nor_its_trace() {
+    let (collector, tracing) = Collector::start().await;
+    let intuned = intuned().await;
+    let database = TestDatabase::create(Backend::Sqlite).await;
+    let mut settings = process::settings(database.url.expose_secret(), &intuned.uri(), API_KEY);
+    settings.extend(tracing);
+    let mut gateway = Process::spawn(&settings);
+    let url = gateway.ready().await;
+    let user = Api::new(&url).sign_up("a@example.com").await;
+    let answer = connect(&url, user.token.as_deref().unwrap()).await;
+    let id = answer.headers()["x-request-id"].clone();
+    let answer: Value = answer.json().await.unwrap();
+    let operation = answer["data"]["connectOrangeHrm"]["operation"]["id"]
+        .as_str()
+        .unwrap();
+    eventually("done", async || {
+        user.operation(operation).await["status"] == "DONE"
+    })
+    .await;
+    gateway.stop().await;
+    for call in intuned.received_requests().await.unwrap() {
+        assert_eq!(call.headers["x-request-id"], id, "{}", call.url);
+        let parent = call.headers["traceparent"].to_str().unwrap();
+        assert!(
+            !parent.contains(&format!("{TRACE:032x}")),
+            "{}: {parent}",
+            call.url
+        );
+        let state = call.headers.get("tracestate");
+        assert!(
+            state.is_none_or(axum::http::HeaderValue::is_empty),
+            "{}: {state:?}",
+            call.url
+        );
+    }
+    // The trace is the gateway's own, and says which one the client spoke of.
+    let spans = collector.spans();
+    assert!(spans.iter().all(|span| trace_of(span) != TRACE));
+    let links = spans.iter().flat_map(|span| &span.links);
+    let links: Vec<_> = links
+        .filter(|link| link.trace_id == TRACE.to_be_bytes())
+        .collect();
+    assert!(!links.is_empty() && links.iter().all(|link| link.trace_state.is_empty()));
+    let log = gateway.log();
+    assert!(
+        log.contains(r#""client_request_id":"the-request""#),
+        "{log}"
+    );
+    assert!(!log.contains(r#""request_id":"the-request""#), "{log}");
+}
+
+#[tokio::test]
 async fn without_a_collector_intuned_is_told_of_the_request_all_the_same() {
     let intuned = intuned().await;
     let database = TestDatabase::create(Backend::Sqlite).await;
     let mut settings = process::settings(database.url.expose_secret(), &intuned.uri(), API_KEY);
     settings.push(("LOG_FORMAT", "text".to_owned()));
+    settings.push(("TRUSTED_PROXIES", "127.0.0.1".to_owned()));
     settings.push(("LISTEN_ADDR", free_address()));
     let url = format!("http://{}/graphql", settings.last().unwrap().1);
     let mut gateway = Process::spawn(&settings);

@@ -17,6 +17,7 @@ use super::{
     gateway::{Gateway, Origin},
     handlers::refuse,
     media::Media,
+    origin::Page,
 };
 use crate::telemetry::Trail;
 
@@ -33,7 +34,8 @@ pub(crate) fn open<E: Executor>(
     headers: &HeaderMap,
     caller_origin: Origin,
 ) -> Response {
-    let token = match cookie::session_token(headers, &gateway.settings.allowed_origins) {
+    let page = Page::new(headers, caller_origin.behind_tls);
+    let token = match cookie::session_token(page, &gateway.settings.allowed_origins) {
         Ok(token) => token,
         Err(refusal) => return refuse(&refusal, Media::Json),
     };

@@ -20,7 +20,7 @@ pub(crate) async fn area(backend: Backend) -> Outcome {
         config.http.body_timeout = Duration::from_millis(500);
     })
     .await;
-    let cases = [smuggled(), malformed(), endless(), trusted()]
+    let cases = [smuggled(), malformed(), hosts(), endless(), trusted()]
         .into_iter()
         .flatten();
     let outcome = play(&stage, cases.collect()).await;
@@ -93,6 +93,33 @@ fn malformed() -> Vec<Case> {
         get("no method", " / HTTP/1.1\r\nHost: x\r\n\r\n"),
         get("only spaces", &" ".repeat(70_000)),
     ]
+}
+
+/// Two answers to which host a request is for, or none.
+#[rustfmt::skip]
+fn hosts() -> Vec<Case> {
+    let refused = || Due::Error(400, "BAD_REQUEST");
+    let query = "/graphql?query=%7B__typename%7D";
+    let named = |host: &str, target: &str, due: Due| {
+        raw(&format!("{target} of the host {host:?}"), &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"), due)
+    };
+    let odd = [
+        "", " ", ".", ":80", "a..b", "a b", "a,b", "a, b", "a/b", "a?b", "a#b", "a%00", "a@b", "canary-user:canary-pw@b", "a:", "a:0", "a:+1", "a:-1", "a:65536", "a:http",
+        "a:80:80", "[::1", "::1", "[]", "[::1]:", "[canary]", "http://a", "<script>", "\u{fc}", "a\tb", "${jndi:ldap://canary}",
+    ];
+    let mut cases: Vec<Case> = odd.iter().map(|host| named(host, query, refused())).collect();
+    for target in ["http://canary-evil.example/graphql", "http://a.example:81/graphql", "http://b@a.example/graphql", "https://a.example:80/graphql", "ftp://a.example/graphql", "http://a.example.evil.example/"] {
+        cases.push(named("a.example", target, refused()));
+    }
+    cases.push(named("a.example", &format!("http://A.example:80{query}"), Due::Data(json!({ "__typename": "Query" }))));
+    cases.push(raw("CONNECT for another host", "CONNECT evil.example:443 HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n", refused()));
+    cases.push(raw("no host in HTTP/1.0", &format!("GET {query} HTTP/1.0\r\n\r\n"), Due::Data(json!({ "__typename": "Query" }))));
+    cases.push(raw("an odd host in HTTP/1.0", &format!("GET {query} HTTP/1.0\r\nHost: a b\r\n\r\n"), refused()));
+    let handshake = "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (name, rest) in [("a body", "Content-Length: 2\r\n\r\n{}".to_owned()), ("a request in it", format!("Content-Length: {}\r\n\r\n{HIDDEN}", HIDDEN.len())), ("chunks", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned())] {
+        cases.push(raw(&format!("a handshake with {name}"), &format!("{handshake}{rest}"), refused()));
+    }
+    cases
 }
 
 /// Cut off after the time limit.

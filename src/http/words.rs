@@ -1,0 +1,30 @@
+//! What of a caller's own words goes into the log: the beginning, in characters that cannot pass for others.
+
+/// Bytes of a method, a path, an origin or an operation's name that go into the log.
+const LOGGED: usize = 100;
+
+/// The beginning.
+pub(super) fn shorten(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOGGED))
+        .unwrap_or_default()
+}
+
+/// The beginning of what may be no text, in plain ASCII.
+pub(super) fn escape(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..LOGGED).unwrap_or(bytes);
+    bytes.escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_cut_and_escaped() {
+        assert_eq!(escape(b"https://a.example"), "https://a.example");
+        let escaped = escape("a\u{202e}\r\n\"\u{1b}[2J".as_bytes());
+        assert_eq!(escaped, r#"a\xe2\x80\xae\r\n\"\x1b[2J"#);
+        assert_eq!(escape(&[b'x'; 500]).len(), LOGGED);
+        assert_eq!(shorten(&"\u{fc}".repeat(500)).len(), LOGGED);
+    }
+}
