@@ -17,11 +17,13 @@ pub struct AccountsConfig {
     pub secret: SecretString,
     /// How long a session lasts, in whole seconds (setting `SESSION_LIFETIME`).
     pub session_lifetime: Duration,
+    /// The most sessions that a user may have (setting `MAX_USER_SESSIONS`).
+    pub max_user_sessions: u32,
     /// What a password hash costs: Argon2id's parameters.
     pub password_params: PasswordParams,
     /// How many passwords may be hashed at the same time; each keeps one core busy.
     pub password_threads: usize,
-    /// How many may wait for that; beyond them one is refused at once.
+    /// How many may wait for that, an eighth of them of one client; beyond them one is refused at once.
     pub passwords_waiting: usize,
     /// What is counted of that.
     pub password_metrics: PasswordMetrics,
@@ -45,6 +47,7 @@ impl AccountsConfig {
         Self {
             secret,
             session_lifetime,
+            max_user_sessions: 50,
             password_params: PasswordParams::default(),
             password_threads: threads,
             passwords_waiting: threads * WAITING_FOR_EACH_THREAD,

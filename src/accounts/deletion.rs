@@ -9,7 +9,9 @@ use sea_orm::{
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{AccountError, Accounts, Caller, Trying, provider, tolerate};
+use super::{
+    AccountError, Accounts, Caller, passwords::Verdict, provider, tolerate, tries::Trying,
+};
 use crate::database;
 
 impl Accounts {
@@ -33,12 +35,14 @@ impl Accounts {
             return Ok(());
         };
         let password = password.ok_or(AccountError::InvalidCredentials)?;
-        let place = self.passwords.place()?;
+        let place = self.passwords.place(client)?;
         let now = self.clock.now();
         let counted = self.tries.count(Trying::Password, &user.email, client, now);
         let counted = counted.await?;
         let hash = Some(hash.to_owned());
-        if !self.passwords.verify(place, password, hash).await? {
+        let salt = self.random.bytes();
+        let verdict = self.passwords.verify(place, password.into(), hash, salt);
+        if let Verdict::Wrong = verdict.await? {
             return Err(AccountError::InvalidCredentials);
         }
         tolerate(self.tries.forgive(&counted, now).await);

@@ -3,15 +3,18 @@
 //! A session is a row and a signed token that names it. The token is worth nothing without the row,
 //! so signing out works on every replica at once.
 
+mod cap;
 mod config;
 mod deletion;
 mod email;
+mod entry;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod keyed;
 mod passwords;
 mod provider;
+mod queue;
 mod sessions;
 mod tokens;
 mod tries;
@@ -19,25 +22,20 @@ mod watch;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use entity::{
-    Millis, session,
-    user::{self, PasswordHash},
-};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter,
-};
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{Millis, session, user};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use secrecy::SecretString;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use self::{
+    cap::SessionCap,
     passwords::Passwords,
     provider::Provider,
     sessions::Standing,
     tokens::{Subject, Tokens},
-    tries::{Tries, Trying},
+    tries::Tries,
     watch::SessionWatch,
 };
 use crate::{
@@ -96,6 +94,7 @@ pub struct Accounts {
     allow_sign_up: bool,
     provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
+    cap: SessionCap,
     trail: Option<Trail>,
     clock: Arc<dyn Clock>,
     random: Random,
@@ -117,7 +116,7 @@ impl Accounts {
         random: Random,
     ) -> Self {
         let config = AccountsConfig::new(secret.clone(), lifetime);
-        Self::build(database, &config, None, clock, random)
+        Self::build(database, &config, clock, random)
     }
 
     /// As [`Accounts::new`], with all that `config` says.
@@ -130,25 +129,24 @@ impl Accounts {
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Result<Self, reqwest::Error> {
-        let provider = match config.provider.clone() {
-            Some(provider) => {
-                let database = database.clone();
-                let random = random.clone();
-                let provider = Provider::new(provider, database, &config.secret, random)?;
-                Some(Arc::new(provider))
-            }
-            None => None,
+        let accounts = Self::build(database, config, clock, random);
+        let Some(provider) = config.provider.clone() else {
+            return Ok(accounts);
         };
-        Ok(Self::build(database, config, provider, clock, random))
+        let provider = Provider::new(provider, &accounts, &config.secret)?;
+        Ok(Self {
+            provider: Some(Arc::new(provider)),
+            ..accounts
+        })
     }
 
     fn build(
         database: Database,
         config: &AccountsConfig,
-        provider: Option<Arc<Provider>>,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
+        let watch = Arc::<SessionWatch>::default();
         Self {
             session_lifetime: TimeDelta::from_std(config.session_lifetime)
                 .unwrap_or(TimeDelta::MAX),
@@ -169,8 +167,9 @@ impl Accounts {
             sessions: sessions::alone(database.clone()),
             visits: sessions::with_users(database.clone()),
             allow_sign_up: config.allow_sign_up,
-            provider,
-            watch: Arc::default(),
+            provider: None,
+            cap: SessionCap::new(config.max_user_sessions, watch.clone()),
+            watch,
             trail: None,
             database,
             clock,
@@ -186,110 +185,6 @@ impl Accounts {
         }
     }
 
-    /// Opens an account and signs it in. `origin` is who asks, for the limit on tries.
-    ///
-    /// # Errors
-    /// [`AccountError::SignUpClosed`], [`AccountError::InvalidEmail`], [`AccountError::PasswordLength`],
-    /// [`AccountError::TooManyTries`], [`AccountError::Busy`], [`AccountError::EmailTaken`], or that
-    /// hashing, signing or the database failed.
-    pub async fn sign_up(
-        &self,
-        email: &str,
-        password: SecretString,
-        origin: impl Into<Origin>,
-    ) -> Result<SignedIn, AccountError> {
-        let origin = origin.into();
-        if !self.allow_sign_up {
-            return Err(AccountError::SignUpClosed);
-        }
-        let email = email::normalize(email).ok_or(AccountError::InvalidEmail)?;
-        passwords::check_length(&password)?;
-        let place = self.passwords.place()?;
-        let now = self.clock.now();
-        let counted = self
-            .tries
-            .count(Trying::SignUp, &email, origin.address(), now);
-        let counted = counted.await?;
-        let salt = self.random.bytes();
-        let password_hash = self.passwords.hash(place, password, salt).await?;
-        let now = self.clock.now();
-        let user = user::Model {
-            id: self.random.uuid_at(now),
-            email,
-            password_hash: PasswordHash(password_hash),
-            created_at: now.into(),
-            issuer: None,
-            subject: None,
-            contact_email: None,
-        };
-
-        let transaction = database::begin(&self.database).await?;
-        let inserted = user.into_active_model().reset_all();
-        let user = inserted
-            .insert(&transaction)
-            .await
-            .map_err(|error| match error {
-                error if database::is_unique_violation(&error) => AccountError::EmailTaken,
-                error => error.into(),
-            })?;
-        let signed_in = self.open_session(&transaction, user).await?;
-        let opened = audit::Event::new(signed_in.user.id, audit::Kind::AccountOpened).by(&origin);
-        self.record(&transaction, opened).await?;
-        transaction.commit().await?;
-        tolerate(self.tries.welcome(&counted, now).await);
-        Ok(signed_in)
-    }
-
-    /// Signs in. An unknown address costs as much time, and as many tries, as a wrong password.
-    /// `origin` is who asks, for the limit on tries.
-    ///
-    /// # Errors
-    /// [`AccountError::InvalidCredentials`], [`AccountError::TooManyTries`], [`AccountError::Busy`],
-    /// or that hashing, signing or the database failed.
-    pub async fn sign_in(
-        &self,
-        email: &str,
-        password: SecretString,
-        origin: impl Into<Origin>,
-    ) -> Result<SignedIn, AccountError> {
-        let origin = origin.into();
-        let place = self.passwords.place()?;
-        let normalized = email::normalize(email);
-        let address = normalized.as_deref().unwrap_or(email);
-        let now = self.clock.now();
-        // Before the password is looked at: many at once must not all find the limit unreached.
-        let counted = self
-            .tries
-            .count(Trying::Password, address, origin.address(), now);
-        let counted = counted.await?;
-        let user = match &normalized {
-            Some(email) => {
-                user::Entity::find()
-                    .filter(user::Column::Email.eq(email))
-                    .one(&self.database)
-                    .await?
-            }
-            None => None,
-        };
-        let hash = user.as_ref().and_then(|user| user.password_hash.as_phc());
-        let hash = hash.map(str::to_owned);
-        let matches = self.passwords.verify(place, password, hash).await?;
-        if let (Some(user), false, Some(trail)) = (&user, matches, &self.trail) {
-            // Written later: it must not take longer than for an address that nobody has.
-            trail.note(audit::Event::new(user.id, audit::Kind::SignInFailed).by(&origin));
-        }
-        let user = user
-            .filter(|_| matches)
-            .ok_or(AccountError::InvalidCredentials)?;
-        let signed_in = audit::Event::new(user.id, audit::Kind::SignedIn).by(&origin);
-        let transaction = database::begin(&self.database).await?;
-        self.record(&transaction, signed_in).await?;
-        let signed_in = self.open_session(&transaction, user).await?;
-        transaction.commit().await?;
-        tolerate(self.tries.forgive(&counted, now).await);
-        Ok(signed_in)
-    }
-
     /// Ends the session. Its token stops working at once; open sockets hear of it through
     /// [`Accounts::session_ended`]. Ending one that has ended changes nothing.
     ///
@@ -300,16 +195,17 @@ impl Accounts {
         caller: Caller,
         origin: impl Into<Origin>,
     ) -> Result<(), AccountError> {
+        let origin = origin.into();
         let transaction = database::begin(&self.database).await?;
-        let deleted = session::Entity::delete_by_id(caller.session_id)
+        let ended = session::Entity::delete_many()
+            .filter(session::Column::Id.eq(caller.session_id))
             .filter(session::Column::UserId.eq(caller.user_id))
-            .exec(&transaction)
+            .exec_with_returning(&transaction)
             .await?;
-        if deleted.rows_affected == 1 {
-            provider::revoke_session(&transaction, caller, self.clock.now()).await?;
+        for session in ended {
+            provider::revoke_session(&transaction, &session, self.clock.now()).await?;
             let signed_out = audit::Event::new(caller.user_id, audit::Kind::SignedOut);
-            self.record(&transaction, signed_out.by(&origin.into()))
-                .await?;
+            self.record(&transaction, signed_out.by(&origin)).await?;
         }
         transaction.commit().await?;
         self.watch.end(caller.session_id);
@@ -434,36 +330,6 @@ impl Accounts {
             }
             sleep(PRUNE_INTERVAL).await;
         }
-    }
-
-    async fn open_session(
-        &self,
-        database: &impl ConnectionTrait,
-        user: user::Model,
-    ) -> Result<SignedIn, AccountError> {
-        let now = self.clock.now();
-        // Tokens count in whole seconds; row, token and answer are to say the same.
-        let expires_at = now
-            .checked_add_signed(self.session_lifetime)
-            .unwrap_or(DateTime::<Utc>::MAX_UTC)
-            .trunc_subsecs(0);
-        let session = session::Model {
-            id: self.random.uuid(),
-            user_id: user.id,
-            created_at: now.into(),
-            expires_at: expires_at.into(),
-        };
-        let token = self.tokens.sign(&session)?;
-        session
-            .into_active_model()
-            .reset_all()
-            .insert(database)
-            .await?;
-        Ok(SignedIn {
-            token,
-            expires_at,
-            user,
-        })
     }
 }
 

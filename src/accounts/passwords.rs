@@ -1,21 +1,23 @@
-//! Passwords: their length, their hashes, and the cost of both kept off the async threads.
+//! Passwords: their form, their length, their hashes, and the cost of these kept off the async threads.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use argon2::{
     Argon2, Params,
     password_hash::{self, PasswordHasher, PasswordVerifier},
 };
+use entity::user::PasswordHash;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::task::spawn_blocking;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use super::AccountError;
+use super::{
+    AccountError,
+    queue::{Place, Queue},
+};
 use crate::metrics::PasswordMetrics;
 
-/// In characters, not bytes.
+/// In characters of the normalized password, not bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 
 /// Hashes and checks passwords with Argon2id, a bounded number at a time, while a bounded number waits.
@@ -24,25 +26,55 @@ pub(super) struct Passwords {
     argon2: Argon2<'static>,
     /// Checked for unknown addresses: as costly as a real hash, and the hash of no password.
     dummy: Arc<str>,
-    threads: Arc<Semaphore>,
-    /// For those that are worked on and those that wait.
-    places: Arc<Semaphore>,
+    queue: Queue,
     metrics: PasswordMetrics,
 }
 
-/// The right to have one password worked on in a while.
-#[derive(Debug)]
-pub(super) struct Place {
-    _held: OwnedSemaphorePermit,
+/// A password in the forms that a hash may be of.
+#[derive(Clone, Debug)]
+pub(super) struct Password {
+    /// Unicode's NFC: the same for all keyboards on which it is the same text.
+    normalized: SecretString,
+    /// As it was typed, where that is another: hashes of old are of it.
+    typed: Option<SecretString>,
 }
 
-/// Whether a new password is neither too short nor too long.
-pub(super) fn check_length(password: &SecretString) -> Result<(), AccountError> {
-    let length = password.expose_secret().chars().count();
-    if LENGTH.contains(&length) {
-        Ok(())
-    } else {
-        Err(AccountError::PasswordLength)
+/// A password beside a hash.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    Wrong,
+    Right,
+    /// Right, but the hash is one of the password as it was typed; this one is of its normal form.
+    Outdated(PasswordHash),
+}
+
+impl From<SecretString> for Password {
+    fn from(typed: SecretString) -> Self {
+        let text = typed.expose_secret();
+        if is_nfc_quick(text.chars()) == IsNormalized::Yes {
+            return Self {
+                normalized: typed,
+                typed: None,
+            };
+        }
+        let normalized: String = text.nfc().collect();
+        let differs = normalized != text;
+        Self {
+            normalized: normalized.into(),
+            typed: differs.then_some(typed),
+        }
+    }
+}
+
+impl Password {
+    /// Makes sure that it is neither too short nor too long for a new one.
+    pub(super) fn check_length(&self) -> Result<(), AccountError> {
+        let length = self.normalized.expose_secret().chars().count();
+        if LENGTH.contains(&length) {
+            Ok(())
+        } else {
+            Err(AccountError::PasswordLength)
+        }
     }
 }
 
@@ -55,8 +87,6 @@ impl Passwords {
         waiting: usize,
         metrics: PasswordMetrics,
     ) -> Self {
-        let threads = threads.max(1);
-        let places = threads.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
         let dummy = format!(
             "$argon2id$v=19$m={},t={},p={}${}${}",
             params.m_cost(),
@@ -68,54 +98,53 @@ impl Passwords {
         Self {
             argon2: Argon2::from(params),
             dummy: dummy.into(),
-            threads: Arc::new(Semaphore::new(threads)),
-            places: Arc::new(Semaphore::new(places)),
+            queue: Queue::new(threads, waiting),
             metrics,
         }
     }
 
-    /// A place in the queue.
+    /// A place in the queue for a password of `client`'s.
     ///
     /// # Errors
-    /// [`AccountError::Busy`], at once, when there is none left.
-    pub(super) fn place(&self) -> Result<Place, AccountError> {
-        let place = self.places.clone().try_acquire_owned();
-        place
-            .map(|held| Place { _held: held })
-            .map_err(|_| AccountError::Busy)
+    /// [`AccountError::Busy`], at once, when there is none left for it.
+    pub(super) fn place(&self, client: IpAddr) -> Result<Place, AccountError> {
+        self.queue.place(client)
     }
 
     /// The hash to store, a PHC string.
     pub(super) async fn hash(
         &self,
         place: Place,
-        password: SecretString,
+        password: Password,
         salt: [u8; 16],
     ) -> Result<String, AccountError> {
         let argon2 = self.argon2.clone();
-        self.work(place, move || {
-            argon2
-                .hash_password_with_salt(password.expose_secret().as_bytes(), &salt)
-                .map(|hash: password_hash::phc::PasswordHash| hash.to_string())
-        })
-        .await
+        self.work(place, move || hash(&argon2, &password, &salt))
+            .await
     }
 
-    /// Whether the password is the one of the hash. Without a hash the answer is no, and takes as
-    /// long.
+    /// Compares the password with the hash. Without a hash it is wrong, which takes as long: the number of
+    /// hashes that are computed for a wrong password depends on its text alone. `salt` is for a new hash, if
+    /// need be.
     pub(super) async fn verify(
         &self,
         place: Place,
-        password: SecretString,
-        hash: Option<String>,
-    ) -> Result<bool, AccountError> {
+        password: Password,
+        stored: Option<String>,
+        salt: [u8; 16],
+    ) -> Result<Verdict, AccountError> {
         let argon2 = self.argon2.clone();
-        let hash = hash.map_or_else(|| self.dummy.clone(), Into::into);
+        let stored = stored.map_or_else(|| self.dummy.clone(), Into::into);
         self.work(place, move || {
-            match argon2.verify_password(password.expose_secret().as_bytes(), &*hash) {
-                Ok(()) => Ok(true),
-                Err(password_hash::Error::PasswordInvalid) => Ok(false),
-                Err(error) => Err(error),
+            if fits(&argon2, &password.normalized, &stored)? {
+                return Ok(Verdict::Right);
+            }
+            match &password.typed {
+                Some(typed) if fits(&argon2, typed, &stored)? => {
+                    let renewed = hash(&argon2, &password, &salt)?;
+                    Ok(Verdict::Outdated(PasswordHash(renewed)))
+                }
+                _ => Ok(Verdict::Wrong),
             }
         })
         .await
@@ -129,12 +158,8 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, password_hash::Error> + Send + 'static,
     ) -> Result<T, AccountError> {
         let _pending = self.metrics.begin();
-        let thread = self
-            .threads
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| AccountError::Hashing(error.to_string()))?;
+        let thread = place.thread().await;
+        let thread = thread.map_err(|error| AccountError::Hashing(error.to_string()))?;
         spawn_blocking(move || {
             let _held = (place, thread);
             work()
@@ -145,31 +170,83 @@ impl Passwords {
     }
 }
 
+fn hash(
+    argon2: &Argon2<'_>,
+    password: &Password,
+    salt: &[u8],
+) -> Result<String, password_hash::Error> {
+    argon2
+        .hash_password_with_salt(password.normalized.expose_secret().as_bytes(), salt)
+        .map(|hash: password_hash::phc::PasswordHash| hash.to_string())
+}
+
+fn fits(
+    argon2: &Argon2<'_>,
+    password: &SecretString,
+    stored: &str,
+) -> Result<bool, password_hash::Error> {
+    match argon2.verify_password(password.expose_secret().as_bytes(), stored) {
+        Ok(()) => Ok(true),
+        Err(password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use rstest::rstest;
 
     use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::BROADCAST);
+    /// Five letters that are a letter and an accent each, and three that are not.
+    const DECOMPOSED: &str = "e\u{301}a\u{308}o\u{308}u\u{308}n\u{303}abc";
+    const COMPOSED: &str = "éäöüñabc";
 
     fn cheap() -> Passwords {
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
         Passwords::new(params, 1, 1, PasswordMetrics::default())
     }
 
-    async fn hash(passwords: &Passwords, salt: u8) -> String {
-        let place = passwords.place().unwrap();
-        let hash = passwords.hash(place, "password".into(), [salt; 16]).await;
-        hash.unwrap()
+    fn password(text: &str) -> Password {
+        SecretString::from(text).into()
     }
 
-    async fn verify(
+    async fn hash_for(client: IpAddr, passwords: &Passwords, salt: u8) -> String {
+        let place = passwords.place(client).unwrap();
+        let hash = passwords.hash(place, password("password"), [salt; 16]);
+        hash.await.unwrap()
+    }
+
+    async fn hash(passwords: &Passwords, salt: u8) -> String {
+        hash_for(CLIENT, passwords, salt).await
+    }
+
+    /// A hash of the text as it is.
+    fn hash_of_old(passwords: &Passwords, text: &str) -> String {
+        let typed = Password {
+            normalized: text.into(),
+            typed: None,
+        };
+        super::hash(&passwords.argon2, &typed, &[7; 16]).unwrap()
+    }
+
+    async fn verdict(
         passwords: &Passwords,
-        password: &str,
+        text: &str,
         hash: Option<&str>,
-    ) -> Result<bool, AccountError> {
-        let place = passwords.place().unwrap();
+    ) -> Result<Verdict, AccountError> {
+        let place = passwords.place(CLIENT).unwrap();
         let hash = hash.map(str::to_owned);
-        passwords.verify(place, password.into(), hash).await
+        passwords.verify(place, password(text), hash, [9; 16]).await
+    }
+
+    async fn fits(passwords: &Passwords, text: &str, hash: Option<&str>) -> bool {
+        let verdict = verdict(passwords, text, hash).await.unwrap();
+        matches!(verdict, Verdict::Right)
     }
 
     #[rstest]
@@ -177,11 +254,49 @@ mod tests {
     #[case("12345678", true)]
     #[case("äöüäöüäö", true)]
     #[case("äöüäöüä", false)]
+    #[case(DECOMPOSED, true)]
+    // Thirteen characters as they are typed, and seven when normalized.
+    #[case("e\u{301}a\u{308}o\u{308}u\u{308}n\u{303}a\u{308}b", false)]
     #[case(&"a".repeat(128), true)]
     #[case(&"ä".repeat(128), true)]
+    #[case(&"a\u{308}".repeat(128), true)]
     #[case(&"a".repeat(129), false)]
-    fn length_is_counted_in_characters(#[case] password: &str, #[case] accepted: bool) {
-        assert_eq!(check_length(&password.into()).is_ok(), accepted);
+    #[case(&"a\u{308}".repeat(129), false)]
+    fn length_is_counted_in_characters_of_the_normal_form(
+        #[case] text: &str,
+        #[case] accepted: bool,
+    ) {
+        assert_eq!(password(text).check_length().is_ok(), accepted);
+    }
+
+    #[tokio::test]
+    async fn one_text_is_one_password_however_it_is_typed() {
+        let passwords = cheap();
+        for stored in [DECOMPOSED, COMPOSED] {
+            let place = passwords.place(CLIENT).unwrap();
+            let hash = passwords.hash(place, password(stored), [1; 16]);
+            let hash = hash.await.unwrap();
+            for typed in [DECOMPOSED, COMPOSED] {
+                assert!(fits(&passwords, typed, Some(&hash)).await);
+            }
+            // Compatibility characters are others.
+            assert!(!fits(&passwords, "éäöüñａｂｃ", Some(&hash)).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_what_was_typed_fits_and_is_renewed() {
+        let passwords = cheap();
+        let old = hash_of_old(&passwords, DECOMPOSED);
+        let verdict = verdict(&passwords, DECOMPOSED, Some(&old)).await.unwrap();
+        let Verdict::Outdated(renewed) = verdict else {
+            panic!("{verdict:?}");
+        };
+        for typed in [DECOMPOSED, COMPOSED] {
+            assert!(fits(&passwords, typed, renewed.as_phc()).await);
+        }
+        let plain = hash_of_old(&passwords, "password");
+        assert!(fits(&passwords, "password", Some(&plain)).await);
     }
 
     #[tokio::test]
@@ -198,10 +313,9 @@ mod tests {
     async fn a_hash_fits_its_password_alone() {
         let passwords = cheap();
         let first = hash(&passwords, 1).await;
-        let fits = async |password| verify(&passwords, password, Some(&first)).await.unwrap();
-        assert!(fits("password").await);
-        assert!(!fits("Password").await);
-        assert!(!fits("").await);
+        assert!(fits(&passwords, "password", Some(&first)).await);
+        assert!(!fits(&passwords, "Password", Some(&first)).await);
+        assert!(!fits(&passwords, "", Some(&first)).await);
         assert_ne!(first, hash(&passwords, 2).await);
     }
 
@@ -215,36 +329,36 @@ mod tests {
         assert_eq!(real[..4], dummy[..4]);
         assert_eq!(real[4].len(), dummy[4].len());
         assert_eq!(real[5].len(), dummy[5].len());
-        assert!(!verify(&passwords, "password", None).await.unwrap());
+        for text in ["password", DECOMPOSED] {
+            assert!(!fits(&passwords, text, None).await);
+        }
 
         // Only what is hashed needs a thread.
-        let thread = passwords.threads.clone().acquire_owned().await.unwrap();
-        let mut checked = std::pin::pin!(verify(&passwords, "password", None));
+        let other = passwords.place(ELSEWHERE).unwrap();
+        let thread = other.thread().await.unwrap();
+        let mut checked = std::pin::pin!(fits(&passwords, "password", None));
         assert!(futures_util::poll!(&mut checked).is_pending());
         drop(thread);
-        assert!(!checked.await.unwrap());
+        assert!(!checked.await);
     }
 
     #[tokio::test]
     async fn a_hash_that_is_none_is_an_error() {
-        let result = verify(&cheap(), "password", Some("x")).await;
+        let result = verdict(&cheap(), "password", Some("x")).await;
         assert!(matches!(result, Err(AccountError::Hashing(_))));
     }
 
     #[tokio::test]
     async fn work_beyond_the_bound_waits_for_its_turn_and_beyond_the_queue_is_refused() {
         let passwords = cheap();
-        let thread = passwords.threads.clone().acquire_owned().await.unwrap();
         let mut first = std::pin::pin!(hash(&passwords, 1));
-        let mut second = std::pin::pin!(hash(&passwords, 1));
+        let mut second = std::pin::pin!(hash_for(ELSEWHERE, &passwords, 1));
         assert!(futures_util::poll!(&mut first).is_pending());
         assert!(futures_util::poll!(&mut second).is_pending());
-        assert!(matches!(passwords.place(), Err(AccountError::Busy)));
-        drop(thread);
+        let third = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        assert!(matches!(passwords.place(third), Err(AccountError::Busy)));
         first.await;
         second.await;
-        passwords.place().unwrap();
-        assert_eq!(passwords.threads.available_permits(), 1);
-        assert_eq!(passwords.places.available_permits(), 2);
+        passwords.place(third).unwrap();
     }
 }

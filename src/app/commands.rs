@@ -182,6 +182,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             connects: accounts.connects,
             allow_sign_up: accounts.allow_sign_up,
             provider: accounts.provider,
+            max_user_sessions: accounts.max_user_sessions,
             ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
         },
         operations: OperationsConfig {

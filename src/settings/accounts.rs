@@ -29,10 +29,11 @@ pub(super) fn accounts(
 ) -> Option<AccountSettings> {
     let session_lifetime =
         reader.duration("SESSION_LIFETIME", &args.session_lifetime, SHORTEST_SESSION);
-    let mut tries = |setting, text| reader.number(setting, text, 1..=1_000_000_u32);
-    let for_each_address = tries("SIGN_IN_TRIES", &args.sign_in_tries);
-    let for_each_client = tries("SIGN_IN_TRIES_PER_CLIENT", &args.sign_in_tries_per_client);
-    let sign_ins = tries("SIGN_INS_PER_CLIENT", &args.sign_ins_per_client);
+    let mut count = |setting, text| reader.number(setting, text, 1..=1_000_000_u32);
+    let max_user_sessions = count("MAX_USER_SESSIONS", &args.max_user_sessions);
+    let for_each_address = count("SIGN_IN_TRIES", &args.sign_in_tries);
+    let for_each_client = count("SIGN_IN_TRIES_PER_CLIENT", &args.sign_in_tries_per_client);
+    let sign_ins = count("SIGN_INS_PER_CLIENT", &args.sign_ins_per_client);
     let window = reader.duration("SIGN_IN_WINDOW", &args.sign_in_window, SHORTEST_WINDOW);
     let connects = connects(reader, args);
     let allow_sign_up = reader.switch("ALLOW_SIGN_UP", &args.allow_sign_up);
@@ -40,6 +41,7 @@ pub(super) fn accounts(
     Some(AccountSettings {
         secret: secret?,
         session_lifetime: session_lifetime?,
+        max_user_sessions: max_user_sessions?,
         tries: TryLimits {
             for_each_address: for_each_address?,
             for_each_client: for_each_client?,

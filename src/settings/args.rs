@@ -132,6 +132,9 @@ pub(super) struct AccountArgs {
     /// How long a session lasts after signing in
     #[arg(long, env, value_name = "DURATION", default_value = "7d")]
     pub(super) session_lifetime: String,
+    /// The most sessions that one user may have; when one more begins, the oldest ends
+    #[arg(long, env, value_name = "COUNT", default_value = "50")]
+    pub(super) max_user_sessions: String,
     /// How often a password may be tried against one e-mail address within SIGN_IN_WINDOW; an owner at
     /// a client from where they have signed in before is counted apart
     #[arg(long, env, value_name = "COUNT", default_value = "10")]

@@ -133,6 +133,8 @@ pub struct AccountSettings {
     pub secret: SecretString,
     /// How long a session lasts; a second or more.
     pub session_lifetime: Duration,
+    /// The most sessions that a user may have.
+    pub max_user_sessions: u32,
     /// How often a password may be tried.
     pub tries: TryLimits,
     /// How often it may be tried to connect.

@@ -59,6 +59,7 @@ impl Fixture {
         let clock = Arc::new(SetClock(Mutex::new(start)));
         let config = AccountsConfig {
             password_params: PasswordParams::new(8, 1, 1, None).unwrap(),
+            passwords_waiting: 1_000_000,
             tries: LIMITS,
             ..AccountsConfig::new("a secret of thirty-two characters".into(), DEADLINE)
         };

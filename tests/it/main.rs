@@ -8,6 +8,7 @@
 )]
 
 mod account_limits;
+mod account_sessions;
 mod accounts;
 mod answers;
 mod audit;
@@ -44,6 +45,7 @@ mod metrics;
 mod migrations;
 mod notifications;
 mod operations;
+mod passwords;
 mod processes;
 mod renewals;
 mod replicas;

@@ -180,6 +180,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("INTUNED_REQUEST_TIMEOUT", "0s"),
         ("AUTH_SECRET", "canary"),
         ("SESSION_LIFETIME", "10ms"),
+        ("MAX_USER_SESSIONS", "0"),
         ("SIGN_IN_TRIES", "0"),
         ("SIGN_IN_TRIES_PER_CLIENT", "many"),
         ("SIGN_INS_PER_CLIENT", "0"),

@@ -17,15 +17,18 @@ use entity::{
 use hmac::Hmac;
 use reqwest::Url;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, SqlErr, sea_query::OnConflict,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    SqlErr,
+    sea_query::{LockType, OnConflict},
 };
 use secrecy::SecretString;
 use sha2::Sha256;
 use uuid::Uuid;
 
 use self::{keys::Keys, token::Identity};
-use super::{AccountError, Caller, keyed};
+use super::{AccountError, Accounts, Caller, cap::SessionCap, keyed};
 use crate::{
     ambient::Random,
     audit::{self, Origin, Trail},
@@ -59,23 +62,24 @@ pub(super) struct Provider {
     keys: Keys,
     database: Database,
     mac: Hmac<Sha256>,
+    cap: SessionCap,
     random: Random,
 }
 
 impl Provider {
     pub(super) fn new(
         config: ProviderConfig,
-        database: Database,
+        accounts: &Accounts,
         secret: &SecretString,
-        random: Random,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             issuer: config.issuer,
             audience: config.audience,
             keys: Keys::new(config.jwks_url)?,
-            database,
+            database: accounts.database.clone(),
             mac: keyed::mac(secret),
-            random,
+            cap: accounts.cap.clone(),
+            random: accounts.random.clone(),
         })
     }
 
@@ -154,15 +158,18 @@ impl Provider {
             let seen = audit::Event::new(user_id, seen).by(origin);
             trail.record(&transaction, seen).await?;
         }
+        let ended = self.cap.end_oldest(&transaction, &session, trail).await?;
         // Last: who revokes at this moment has either left a row or finds the session.
         if self.is_revoked(&transaction, identity).await? {
             return Err(AccountError::InvalidToken);
         }
         transaction.commit().await?;
+        self.cap.tell(&ended);
         caller(&session, now)
     }
 
-    /// The user of the issuer and subject, made on first sight, and what that they were seen is to them.
+    /// The user of the issuer and subject, made on first sight, and what that they were seen is to them. Of
+    /// tokens that are seen at the same time, each sees the sessions of those before.
     async fn user(
         &self,
         database: &impl ConnectionTrait,
@@ -172,6 +179,7 @@ impl Provider {
         let known = user::Entity::find()
             .filter(user::Column::Issuer.eq(&self.issuer))
             .filter(user::Column::Subject.eq(&identity.subject))
+            .lock(LockType::NoKeyUpdate)
             .one(database)
             .await?;
         if let Some(known) = known {
@@ -220,17 +228,17 @@ impl Provider {
 /// In place of an e-mail address: nobody can have one there (RFC 2606).
 pub(super) const NO_ADDRESS: &str = "identity-provider.invalid";
 
-/// Notes that the token of the caller's session is refused from now on, if it is a provider's: the
-/// session alone would come back with it.
+/// Notes that the token of the session is refused from now on, if it is a provider's: the session alone
+/// would come back with it.
 pub(super) async fn revoke_session(
     database: &impl ConnectionTrait,
-    caller: Caller,
+    session: &session::Model,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    if !token::stands_for_token(caller.session_id) {
+    if !token::stands_for_token(session.id) {
         return Ok(());
     }
-    revoke(database, caller.session_id, now, caller.expires_at).await
+    revoke(database, session.id, now, session.expires_at.0).await
 }
 
 /// Notes that all tokens that were issued for the user so far are refused.

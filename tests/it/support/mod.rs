@@ -16,7 +16,7 @@ pub(crate) mod socket;
 mod wait;
 
 pub(crate) use api::Api;
-pub(crate) use app::{Setup, TestApp};
+pub(crate) use app::{Replica, Setup, TestApp};
 pub(crate) use canaries::API_KEY;
 pub(crate) use collector::Collector;
 pub(crate) use database::{Backend, TestDatabase, waiting};
