@@ -3,12 +3,25 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    alphabet::STANDARD as ALPHABET,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
 
 /// Introduces a key in base64, as the specification writes keys.
 const PREFIX: &str = "whsec_";
-/// As long as the hash is.
-const SHORTEST_KEY: usize = 32;
+/// As many bytes as the specification allows a key to have.
+const SHORTEST_KEY: usize = 24;
+const LONGEST_KEY: usize = 64;
+
+/// Reads what the specification's own libraries read: with padding or without, whatever the last bits are.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// A secret that deliveries are signed with.
 #[derive(Clone)]
@@ -17,30 +30,56 @@ pub struct SigningKey(hmac::Key);
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyError {
+    /// The text is one without the prefix.
+    #[error(
+        "does not begin with whsec_, as the Standard Webhooks specification has it. What signs alike is \
+         printed by: echo \"whsec_$(printf %s \"$WEBHOOK_SECRET\" | base64 | tr -d '\\n')\""
+    )]
+    Prefix,
+    /// The text is one without the prefix, and has more bytes than a key may have.
+    ///
+    /// HMAC takes the hash of such a key in its place.
+    #[error(
+        "does not begin with whsec_, as the Standard Webhooks specification has it. What signs alike is \
+         printed by: echo \"whsec_$(printf %s \"$WEBHOOK_SECRET\" | openssl dgst -sha256 -binary | base64)\""
+    )]
+    LongPrefix,
     /// What follows the prefix is not base64.
-    #[error("what follows whsec_ is not base64")]
+    #[error("is broken: what follows whsec_ is not base64")]
     Encoding,
     /// The key is too short.
-    #[error("a key of {0} bytes is too short; 32 or more are needed")]
+    #[error("is too weak: it has {0} bytes, and needs {SHORTEST_KEY} to {LONGEST_KEY}")]
     TooShort(usize),
+    /// The key is too long.
+    #[error(
+        "is too long: it has {0} bytes, and may have {SHORTEST_KEY} to {LONGEST_KEY}. What signs alike is \
+         printed by: echo \"whsec_$(printf %s \"${{WEBHOOK_SECRET#whsec_}}\" | openssl base64 -d -A | \
+         openssl dgst -sha256 -binary | base64)\""
+    )]
+    TooLong(usize),
 }
 
 impl SigningKey {
-    /// `whsec_` and the key in base64, or any other text, whose bytes are the key.
+    /// `whsec_` and the key in base64.
     ///
     /// # Errors
     /// [`SigningKeyError`]; it does not repeat the text.
     pub fn read(text: &str) -> Result<Self, SigningKeyError> {
-        let key = match text.strip_prefix(PREFIX) {
-            Some(encoded) => STANDARD
-                .decode(encoded)
-                .map_err(|_| SigningKeyError::Encoding)?,
-            None => text.as_bytes().to_vec(),
+        let Some(encoded) = text.strip_prefix(PREFIX) else {
+            return Err(match text.len() {
+                length @ ..SHORTEST_KEY => SigningKeyError::TooShort(length),
+                SHORTEST_KEY..=LONGEST_KEY => SigningKeyError::Prefix,
+                _ => SigningKeyError::LongPrefix,
+            });
         };
-        if key.len() < SHORTEST_KEY {
-            return Err(SigningKeyError::TooShort(key.len()));
+        let key = LENIENT
+            .decode(encoded)
+            .map_err(|_| SigningKeyError::Encoding)?;
+        match key.len() {
+            length @ ..SHORTEST_KEY => Err(SigningKeyError::TooShort(length)),
+            SHORTEST_KEY..=LONGEST_KEY => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key))),
+            length => Err(SigningKeyError::TooLong(length)),
         }
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
     /// The signature as the header has it, for a delivery sent at `timestamp`, in seconds.
@@ -72,11 +111,13 @@ mod tests {
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 
+    fn encoded(key: &[u8]) -> String {
+        format!("{PREFIX}{}", STANDARD.encode(key))
+    }
+
     #[test]
     fn signs_as_the_specification_says() {
-        let key = STANDARD.decode(KEY.trim_start_matches(PREFIX)).unwrap();
-        let key = SigningKey(hmac::Key::new(hmac::HMAC_SHA256, &key));
-        let signature = key.sign(
+        let signature = SigningKey::read(KEY).unwrap().sign(
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             1_614_265_330,
             br#"{"test": 2432232314}"#,
@@ -85,24 +126,43 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read() {
-        let text = "a key of thirty-two characters..";
-        let plain = SigningKey::read(text).unwrap();
-        let encoded = SigningKey::read(&format!("{PREFIX}{}", STANDARD.encode(text))).unwrap();
-        assert_eq!(plain.sign("1", 2, b"3"), encoded.sign("1", 2, b"3"));
-        let both = signatures(&[plain, encoded], "1", 2, b"3");
-        assert_eq!(both.split(' ').count(), 2);
+    fn keys_are_read_with_padding_and_without() {
+        for length in SHORTEST_KEY..=LONGEST_KEY {
+            let padded = encoded(&vec![7; length]);
+            let bare = padded.trim_end_matches('=');
+            let keys = [&padded, bare].map(|key| SigningKey::read(key).unwrap());
+            let [padded, bare] = keys.each_ref().map(|key| key.sign("1", 2, b"3"));
+            assert_eq!(padded, bare);
+            assert_eq!(signatures(&keys, "1", 2, b"3").split(' ').count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_long_key_signs_as_its_hash_does() {
+        let long = [7; LONGEST_KEY + 1];
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &long);
+        let hash = SigningKey::read(&encoded(hash.as_ref())).unwrap();
+        let long = SigningKey(hmac::Key::new(hmac::HMAC_SHA256, &long));
+        assert_eq!(long.sign("1", 2, b"3"), hash.sign("1", 2, b"3"));
     }
 
     #[test]
     fn weak_and_broken_keys_are_refused() {
         for (text, error) in [
-            ("too short", SigningKeyError::TooShort(9)),
-            (KEY, SigningKeyError::TooShort(24)),
-            ("whsec_not base64", SigningKeyError::Encoding),
             ("", SigningKeyError::TooShort(0)),
+            ("too short", SigningKeyError::TooShort(9)),
+            ("a text of thirty-two characters.", SigningKeyError::Prefix),
+            (&"a text ".repeat(10), SigningKeyError::LongPrefix),
+            ("whsec_not base64", SigningKeyError::Encoding),
+            (
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_",
+                SigningKeyError::Encoding,
+            ),
+            ("whsec_", SigningKeyError::TooShort(0)),
+            (&encoded(&[7; 23]), SigningKeyError::TooShort(23)),
+            (&encoded(&[7; 65]), SigningKeyError::TooLong(65)),
         ] {
-            assert_eq!(SigningKey::read(text).err(), Some(error));
+            assert_eq!(SigningKey::read(text).err(), Some(error), "{text}");
         }
     }
 }

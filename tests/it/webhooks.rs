@@ -86,7 +86,8 @@ fn is_signed(received: &Received, secret: &str) -> bool {
         received.header("webhook-id"),
         received.header("webhook-timestamp"),
     );
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key.unwrap()).unwrap();
     mac.update(format!("{id}.{timestamp}.").as_bytes());
     mac.update(&received.body);
     let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
@@ -134,7 +135,10 @@ async fn each_thing_that_happens_is_told_once(
         assert_eq!(request.path, "/hook");
         assert_eq!(request.header("content-type"), "application/json");
         assert!(is_signed(request, WEBHOOK_SECRET), "{request:?}");
-        assert!(!is_signed(request, "another secret"), "{request:?}");
+        assert!(
+            !is_signed(request, "whsec_YW5vdGhlciBzZWNyZXQ="),
+            "{request:?}"
+        );
         let body = request.json();
         assert_eq!(body["id"], request.header("webhook-id"));
         assert!(ids.insert(body["id"].to_string()), "{body}");
@@ -362,7 +366,7 @@ async fn old_and_new_secret_both_sign(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let receiver = Receiver::start().await;
-    let new = "another secret of thirty-two bytes or more";
+    let new = "whsec_YW5vdGhlciBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcyBvciBtb3Jl";
     let mut config = receiver.config();
     config.keys.push(SigningKey::read(new).unwrap());
     let app = app(backend, config).await;

@@ -7,7 +7,8 @@ export const ACCOUNT_PASSWORD = 'correct horse battery';
 export const WRONG_ACCOUNT_PASSWORD = 'canary-account-c83f';
 export const API_KEY = 'canary-api-key-6f1d';
 export const AUTH_SECRET = 'canary-auth-secret-of-32-bytes-or-more';
-export const WEBHOOK_SECRET = 'canary-webhook-secret-of-32-bytes-or-more';
+/** `canary-webhook-secret-of-32-bytes-or-more` in base64. */
+export const WEBHOOK_SECRET = 'whsec_Y2FuYXJ5LXdlYmhvb2stc2VjcmV0LW9mLTMyLWJ5dGVzLW9yLW1vcmU=';
 /** No server of the tests asks for it. */
 export const DATABASE_PASSWORD = 'canary-database-83b1';
 

@@ -11,6 +11,10 @@ pub(crate) const API_KEY: &str = "canary-api-key-6f1d";
 /// What every gateway under test signs sessions with.
 pub(crate) const AUTH_SECRET: &str = "a secret for tests, thirty-two bytes";
 
+/// What every gateway under test signs webhooks with: `canary-webhook-secret-of-32-bytes-or-more` in base64.
+pub(crate) const WEBHOOK_SECRET: &str =
+    "whsec_Y2FuYXJ5LXdlYmhvb2stc2VjcmV0LW9mLTMyLWJ5dGVzLW9yLW1vcmU=";
+
 /// The password of every account at the gateway.
 const ACCOUNT_PASSWORD: &str = "correct horse";
 
@@ -23,9 +27,10 @@ const TOKEN: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.";
 /// What tests of their own make up as secrets begins with this.
 const CANARY: &str = "canary-";
 
-const EVERYWHERE: [&str; 6] = [
+const EVERYWHERE: [&str; 7] = [
     API_KEY,
     AUTH_SECRET,
+    WEBHOOK_SECRET,
     ACCOUNT_PASSWORD,
     ORANGEHRM_PASSWORD,
     TOKEN,

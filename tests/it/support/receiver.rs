@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::wait::eventually;
 
 /// What the receiver shares with the gateway.
-pub(crate) const WEBHOOK_SECRET: &str = "canary-webhook-secret-of-32-bytes-or-more";
+pub(crate) use super::canaries::WEBHOOK_SECRET;
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
