@@ -35,7 +35,7 @@ WORKDIR /app
 USER gateway
 ENV LISTEN_ADDR=0.0.0.0:8080
 EXPOSE 8080
-# Where SQLite keeps its file, when no DATABASE_URL says otherwise.
+# Where SQLite keeps its file, when no DATABASE_URL says otherwise, and a demo its secret.
 VOLUME /app/data
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health/ready HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]

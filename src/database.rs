@@ -11,6 +11,7 @@ mod migrations;
 mod pool;
 mod postgres;
 mod sqlite;
+mod workspace;
 mod writes;
 
 use std::{io, path::PathBuf, time::Duration};
@@ -23,11 +24,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) use self::file::create_directory_of;
 pub use self::{
-    address::{backend, sqlite_file},
+    address::{AddressError, backend, key_file, read_address, sqlite_file},
     errors::{cannot_write, is_foreign_key_violation, is_transient, is_unique_violation},
     file::lock_file,
     migrations::{is_migrated, migrate},
     pool::{Database, PoolSize},
+    workspace::{Left, Workspace, WorkspaceError, claim_for, left_behind, mark, reassign},
     writes::Write,
 };
 

@@ -26,6 +26,7 @@ pub mod intuned;
 pub mod json;
 pub mod metrics;
 pub mod operations;
+pub mod outbound;
 pub mod settings;
 pub mod simulator;
 pub mod telemetry;

@@ -9,7 +9,9 @@ use std::{
 use intuned_gateway::{
     ambient::Random,
     app, database,
-    settings::{self, MigrateSettings, Settings, SettingsError, SimulateSettings, Task},
+    settings::{
+        self, MigrateSettings, ReassignSettings, Settings, SettingsError, SimulateSettings, Task,
+    },
     telemetry,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match task {
         Ok(Task::Serve(settings)) => serve(*settings),
         Ok(Task::Migrate(settings)) => migrate(&settings),
+        Ok(Task::Reassign(settings)) => reassign(settings),
         Ok(Task::Schema) => io::stdout()
             .write_all(app::schema().as_bytes())
             .map_err(Into::into),
@@ -85,6 +88,13 @@ fn migrate(settings: &MigrateSettings) -> Outcome {
         database.close().await?;
         Ok(())
     })
+}
+
+fn reassign(settings: ReassignSettings) -> Outcome {
+    let runtime = Runtime::new()?;
+    let _entered = runtime.enter();
+    let _telemetry = telemetry::start(&settings.log, None)?;
+    Ok(runtime.block_on(app::reassign(settings))?)
 }
 
 /// A core dump would hold every secret that is in memory.

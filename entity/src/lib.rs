@@ -15,5 +15,6 @@ pub mod session_removal;
 pub mod tries;
 pub mod user;
 pub mod webhook_delivery;
+pub mod workspace_mark;
 
 pub use sea_orm::entity::prelude::ChronoUnixTimestampMillis as Millis;

@@ -12,11 +12,14 @@ use crate::{
     accounts::AccountsConfig,
     ambient::{Random, SystemClock},
     connections::ConnectionsConfig,
+    database::Workspace,
     graphql::{self, limits::DocumentLimits},
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
-    settings::{DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream},
+    settings::{
+        DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream, WatchedFile,
+    },
     simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
 };
 
@@ -49,9 +52,14 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
         Upstream::Simulator(demo) => start_demo(demo, &ambient, &shutdown).await?,
     };
     let is_demo = settings.is_demo();
+    let files = settings.files.clone();
     let pages = http::pages(console_facts(&settings));
     let config = app_config(settings, intuned);
     let mut app = App::start(config, ambient, pages).await?;
+    // Now that SQLite has made all of its own.
+    for complaint in files.iter().filter_map(WatchedFile::complaint) {
+        tracing::warn!("{complaint}");
+    }
     if is_demo {
         tell_how_to_try(app.address());
     }
@@ -162,6 +170,11 @@ fn tell_demo_accounts() {
 }
 
 fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
+    let workspace = if settings.is_demo() {
+        Workspace::Demo
+    } else {
+        Workspace::Intuned(intuned.workspace_id.clone())
+    };
     let Settings {
         accounts,
         database,
@@ -202,6 +215,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             claims_cache: claims.cache.unwrap_or_default(),
         },
         intuned,
+        workspace,
         http: HttpSettings {
             claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,

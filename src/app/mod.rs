@@ -1,6 +1,7 @@
 //! The composition root: builds every part and hands it what it needs.
 
 mod commands;
+mod reassign;
 mod watch;
 
 use std::{
@@ -22,7 +23,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::Trail,
     connections::{Connections, ConnectionsConfig},
-    database::{self, Database, DatabaseError},
+    database::{self, Database, DatabaseError, Workspace, WorkspaceError},
     graphql::{
         self, GatewayExecutor, GatewaySchemaBuilder, Services,
         limits::DocumentLimits,
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use commands::{schema, serve, simulate};
+pub use reassign::{ReassignError, reassign};
 
 /// A database that does not answer must not keep the process from ending.
 const CLOSE_DATABASE_WITHIN: Duration = Duration::from_secs(1);
@@ -59,6 +61,8 @@ pub struct AppConfig {
     pub connections: ConnectionsConfig,
     /// Where Intuned is.
     pub intuned: IntunedConfig,
+    /// Which workspace the database must belong to.
+    pub workspace: Workspace,
     /// Transports and their limits.
     pub http: HttpSettings,
     /// File of the only documents that may run; none for any.
@@ -84,6 +88,9 @@ pub enum AppError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The database belongs to another workspace.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
     /// The client for Intuned could not be built.
     #[error("the client for Intuned could not be built")]
     Intuned(#[source] reqwest::Error),
@@ -167,6 +174,7 @@ impl App {
             database::connect(&config.database_url, config.database_connections).await?;
         metrics.database.measure(&mut database);
         database::migrate(&database).await?;
+        database::claim_for(&database, &config.workspace).await?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
         let webhooks = (config.webhooks, metrics.webhooks.clone());

@@ -6,6 +6,8 @@ use std::{fmt, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::outbound::Outbound;
+
 /// Which generation of the API to speak (setting `INTUNED_API`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ApiGeneration {
@@ -40,6 +42,8 @@ pub struct IntunedConfig {
     pub run_poll_interval: Duration,
     /// The longest text of a run's result that is passed on, in bytes.
     pub result_limit: usize,
+    /// The way there.
+    pub outbound: Outbound,
 }
 
 /// The body of `create.start`.

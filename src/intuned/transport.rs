@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use reqwest::{
     Client, Method, Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
-    redirect,
 };
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -218,15 +217,10 @@ impl fmt::Debug for Transport {
 }
 
 fn http_client(config: &IntunedConfig) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .user_agent(concat!(
-            env!("CARGO_PKG_NAME"),
-            "/",
-            env!("CARGO_PKG_VERSION")
-        ))
-        .redirect(redirect::Policy::none())
+    config
+        .outbound
+        .client()
         .retry(reqwest::retry::never().max_retries_per_request(0))
-        .no_proxy()
         // Shorter than the whole, so that it is this one that ends a connect that hangs.
         .connect_timeout(LONGEST_CONNECT.min(config.request_timeout / 2))
         .timeout(config.request_timeout)

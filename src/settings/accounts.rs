@@ -11,7 +11,10 @@ use super::{
     reader::Reader,
     upstream::{is_loopback, web_url},
 };
-use crate::accounts::{ConnectLimits, ProviderConfig, TryLimits};
+use crate::{
+    accounts::{ConnectLimits, ProviderConfig, TryLimits},
+    outbound::Outbound,
+};
 
 /// Tokens count in whole seconds.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
@@ -26,6 +29,7 @@ pub(super) fn accounts(
     reader: &mut Reader<'_>,
     args: &AccountArgs,
     secret: Option<SecretString>,
+    outbound: &Outbound,
 ) -> Option<AccountSettings> {
     let session_lifetime =
         reader.duration("SESSION_LIFETIME", &args.session_lifetime, SHORTEST_SESSION);
@@ -37,7 +41,7 @@ pub(super) fn accounts(
     let window = reader.duration("SIGN_IN_WINDOW", &args.sign_in_window, SHORTEST_WINDOW);
     let connects = connects(reader, args);
     let allow_sign_up = reader.switch("ALLOW_SIGN_UP", &args.allow_sign_up);
-    let provider = provider(reader, args);
+    let provider = provider(reader, args, outbound);
     Some(AccountSettings {
         secret: secret?,
         session_lifetime: session_lifetime?,
@@ -67,7 +71,11 @@ fn connects(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ConnectLimits
 }
 
 /// All three of its settings, or none. None also when something is wrong with them, which is noted.
-fn provider(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ProviderConfig> {
+fn provider(
+    reader: &mut Reader<'_>,
+    args: &AccountArgs,
+    outbound: &Outbound,
+) -> Option<ProviderConfig> {
     let settings = [
         ("OIDC_ISSUER", &args.oidc_issuer),
         ("OIDC_AUDIENCE", &args.oidc_audience),
@@ -107,6 +115,7 @@ fn provider(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ProviderConfi
         issuer: issuer?,
         audience: audience?,
         jwks_url: jwks_url?,
+        outbound: outbound.clone(),
     })
 }
 

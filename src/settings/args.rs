@@ -7,13 +7,17 @@
     reason = "comments and names of fields are the help text and the settings' names, as they are"
 )]
 
-use std::path::PathBuf;
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use secrecy::SecretString;
 
 use super::{
     limits::LimitArgs,
+    outbound::OutboundArgs,
     problem::{Problem, Problems},
     records::RecordArgs,
 };
@@ -21,8 +25,9 @@ use super::{
 /// A GraphQL gateway with subscriptions in front of Intuned.
 ///
 /// Every setting can be given as a flag, as an environment variable, or in a file `.env` in the
-/// working directory; the first of them that has it wins. Without INTUNED_API_KEY the gateway starts
-/// in demo mode: with a simulator in Intuned's place, and nothing else needed.
+/// working directory; the first of them that has it wins. With DEMO=true, or with nothing set that only a
+/// gateway in earnest has, it starts in demo mode: with a simulator in Intuned's place, and nothing else
+/// needed.
 #[derive(Parser)]
 #[command(
     name = "intuned-gateway",
@@ -44,6 +49,9 @@ pub(super) enum CliCommand {
     Serve(Box<ServeArgs>),
     /// Brings the database's tables up to date and ends; `serve` does so too when it starts
     Migrate(MigrateArgs),
+    /// Has the database belong to another workspace at Intuned from now on, or to a demo. Stop all gateways
+    /// on it first
+    ReassignDatabase(ReassignArgs),
     /// Prints the GraphQL schema and ends
     Schema,
     /// Serves a simulator of Intuned alone, to develop and test against
@@ -67,6 +75,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
+    pub(super) outbound: OutboundArgs,
+    #[command(flatten)]
     pub(super) demo: DemoArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
@@ -86,10 +96,30 @@ pub(super) struct MigrateArgs {
 }
 
 #[derive(Args)]
+pub(super) struct ReassignArgs {
+    /// Workspace at Intuned that the database is to belong to
+    #[arg(long, env, value_name = "ID")]
+    pub(super) intuned_workspace_id: Option<String>,
+    /// Whether it is to belong to a demo
+    #[arg(long, env, value_name = "SWITCH",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) demo: Option<String>,
+    /// After which a gateway that gives no sign of life counts as dead
+    #[arg(long, env, value_name = "DURATION", default_value = "10s")]
+    pub(super) lease: String,
+    /// Do it. Without this, what there is to know is told, and nothing is changed
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Args)]
 #[command(next_help_heading = "Intuned")]
 pub(super) struct IntunedArgs {
-    /// Key for Intuned's API; without it the gateway is in demo mode. Make one at
-    /// https://app.intuned.io/api-keys
+    /// Key for Intuned's API. Make one at https://app.intuned.io/api-keys
     #[arg(long, env, value_name = "KEY")]
     pub(super) intuned_api_key: Option<SecretString>,
     /// Id of the workspace at Intuned that the project is in. See the workspace's settings at
@@ -180,7 +210,8 @@ pub(super) struct AccountArgs {
 #[command(next_help_heading = "Database")]
 pub(super) struct DatabaseArgs {
     /// Where the data is: sqlite:FILE, made when missing, or postgres://USER:PASSWORD@HOST/NAME, which
-    /// more than one replica needs
+    /// more than one replica needs. In user and password write %2F for /, %3F for ?, %23 for #, %40 for @
+    /// and %25 for %
     #[arg(
         long,
         env,
@@ -267,6 +298,12 @@ pub(super) struct ServerArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Demo mode")]
 pub(super) struct DemoArgs {
+    /// Whether to run a demo, with a simulator in Intuned's place. Unset, it is one where none of
+    /// INTUNED_API_KEY, INTUNED_WORKSPACE_ID, INTUNED_PROJECT_NAME, INTUNED_BASE_URL, AUTH_SECRET,
+    /// WEBHOOK_URL and OIDC_* is set
+    #[arg(long, env, value_name = "SWITCH",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) demo: Option<String>,
     /// How slow the simulator is: 1 for lifelike, 0.1 for ten times as fast, 0 for at once
     #[arg(long, env, value_name = "FACTOR", default_value = "1")]
     pub(super) simulator_delay_scale: String,
@@ -321,6 +358,11 @@ pub(super) struct SimulateArgs {
     pub(super) log: LogArgs,
 }
 
+/// What is an error when it is empty: a key that was lost on its way must not start a demo.
+const EMPTY_IS_SET: [&str; 2] = ["INTUNED_API_KEY", "SSL_CERT_FILE"];
+/// What other programs know in small letters.
+const EITHER_CASE: [(&str, &str); 2] = [("HTTPS_PROXY", "https_proxy"), ("NO_PROXY", "no_proxy")];
+
 /// The command line's grammar, with what the environment has.
 pub(super) fn command() -> Command {
     Cli::command()
@@ -332,11 +374,7 @@ pub(super) fn command() -> Command {
 pub(super) fn unreadable(command: &Command) -> Option<Problems> {
     let variables = command.get_arguments().filter_map(|arg| {
         let name = arg.get_env()?.to_str()?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "settings alone read the environment"
-        )]
-        let value = std::env::var_os(name)?;
+        let value = variable(name)?;
         value.to_str().is_none().then(|| Problem {
             setting: name.to_owned(),
             fault: "is not UTF-8 text".to_owned(),
@@ -347,16 +385,45 @@ pub(super) fn unreadable(command: &Command) -> Option<Problems> {
     (!problems.is_empty()).then_some(Problems(problems))
 }
 
-/// `--help` must not show secrets, and an empty variable counts as unset: that is how compose files
-/// pass on what is not there.
+/// Every setting's environment variable.
+pub(super) fn variables(command: &Command) -> impl Iterator<Item = &str> {
+    let commands = std::iter::once(command).chain(command.get_subcommands());
+    let args = commands.flat_map(Command::get_arguments);
+    args.filter_map(|arg| arg.get_env()?.to_str())
+}
+
+/// `--help` must not show secrets, and an empty variable counts as unset, but for some: that is how compose
+/// files pass on what is not there.
 fn from_environment(arg: Arg) -> Arg {
+    let arg = arg.hide_env_values(true);
+    let Some(name) = arg.get_env().and_then(OsStr::to_str) else {
+        return arg;
+    };
+    let value = variable(name);
+    if value.as_ref().is_some_and(|value| !value.is_empty()) {
+        return arg;
+    }
+    let small = EITHER_CASE.iter().find(|(large, _)| *large == name);
+    if let Some((_, small)) = small
+        && variable(small).is_some_and(|value| !value.is_empty())
+    {
+        return arg.env(*small);
+    }
+    if value.is_none() || EMPTY_IS_SET.contains(&name) {
+        return arg;
+    }
+    arg.env(None)
+}
+
+/// Whether it is the name in small letters of a setting that other programs know so.
+pub(super) fn is_small(name: &str) -> bool {
+    EITHER_CASE.iter().any(|(_, small)| *small == name)
+}
+
+pub(super) fn variable(name: &str) -> Option<OsString> {
     #[expect(
         clippy::disallowed_methods,
         reason = "settings alone read the environment"
     )]
-    let value = arg.get_env().and_then(std::env::var_os);
-    match value {
-        Some(value) if value.is_empty() => arg.env(None),
-        _ => arg.hide_env_values(true),
-    }
+    std::env::var_os(name)
 }

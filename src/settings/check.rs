@@ -6,29 +6,32 @@ use std::{
 };
 
 use axum::http::HeaderValue;
-use clap::Command;
+use clap::{ArgMatches, Command};
 use ipnet::IpNet;
-use sea_orm::DbBackend;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    ClaimsSettings, DatabaseSettings, MigrateSettings, OperationSettings, Problems, ServerSettings,
-    Settings, SimulateSettings, Task, TraceSettings,
+    ClaimsSettings, DatabaseSettings, MigrateSettings, OperationSettings, Problems,
+    ReassignSettings, ServerSettings, Settings, SimulateSettings, Task, TraceSettings, WatchedFile,
     accounts::{accounts, required_secret},
     args::{
-        DatabaseArgs, MigrateArgs, OperationArgs, ServeArgs, ServerArgs, SimulateArgs, TraceArgs,
+        DatabaseArgs, MigrateArgs, OperationArgs, ReassignArgs, ServeArgs, ServerArgs,
+        SimulateArgs, TraceArgs,
     },
-    demo,
+    demo, dot_env,
     limits::limits,
     log::log,
+    mode::{Mode, mode},
+    outbound::outbound,
     reader::{Reader, SHORTEST},
     records::records,
-    upstream::{delay_scale, upstream, web_url},
+    upstream::{delay_scale, upstream, web_url, workspace_id},
 };
 use crate::{
     ambient::Random,
-    database,
+    database::{self, Workspace},
     http::{AllowedHost, AllowedHosts, TrustedProxies},
+    outbound::Outbound,
     simulator::SimulatedGeneration,
 };
 
@@ -40,31 +43,37 @@ const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
 
 pub(super) fn serve(
     command: &Command,
-    args: &ServeArgs,
+    (args, matches): (&ServeArgs, &ArgMatches),
     random: &Random,
 ) -> Result<Task, Problems> {
     let mut reader = Reader::new(command);
-    let demo = args.intuned.intuned_api_key.is_none();
     let mut notes = Vec::new();
-    let upstream = upstream(&mut reader, args);
+    let mode = mode(&mut reader, &args.demo, matches);
+    let is_demo = mode == Mode::Demo;
+    let way_out = outbound(&mut reader, &args.outbound, &mut notes);
+    let upstream = upstream(&mut reader, args, mode, &way_out);
     let database = database(&mut reader, &args.database);
     let secret = match &args.accounts.auth_secret {
-        None if demo => database
+        None if is_demo => database
             .as_ref()
             .and_then(|database| demo_secret(&mut reader, database, random, &mut notes)),
         secret => required_secret(&mut reader, secret.as_ref()),
     };
-    let accounts = accounts(&mut reader, &args.accounts, secret);
+    let accounts = accounts(&mut reader, &args.accounts, secret, &way_out);
     let operations = operations(&mut reader, &args.operations);
     let claims = claims(&mut reader, &args.operations);
-    let server = server(&mut reader, &args.server, demo);
-    let records = records(&mut reader, &args.records);
+    let server = server(&mut reader, &args.server, is_demo);
+    let records = records(&mut reader, &args.records, &way_out);
     let limits = limits(&mut reader, &args.limits);
     let log = log(&mut reader, &args.log);
-    let traces = traces(&mut reader, &args.traces);
-    if demo {
-        notes.insert(0, demo_note(database.as_ref()));
+    let traces = traces(&mut reader, &args.traces, &way_out);
+    if let (true, Some(server)) = (is_demo, &server) {
+        notes.splice(0..0, demo_notes(server.listen));
     }
+    notes.extend(misspellings(command));
+    let files = database
+        .as_ref()
+        .map_or_else(Vec::new, |database| watched_files(args, database, is_demo));
     let read = || {
         Some(Task::Serve(Box::new(Settings {
             upstream: upstream?,
@@ -78,6 +87,7 @@ pub(super) fn serve(
             log: log?,
             traces,
             notes,
+            files,
             #[cfg(feature = "crash-points")]
             crash_at: args.crash_at,
         })))
@@ -93,6 +103,33 @@ pub(super) fn migrate(command: &Command, args: &MigrateArgs) -> Result<Task, Pro
     let read = database
         .zip(log)
         .map(|(database, log)| Task::Migrate(MigrateSettings { database, log }));
+    reader.finish(read)
+}
+
+pub(super) fn reassign(command: &Command, args: &ReassignArgs) -> Result<Task, Problems> {
+    let mut reader = Reader::new(command);
+    let demo = match &args.demo {
+        Some(demo) => reader.switch("DEMO", demo),
+        None => Some(false),
+    };
+    let workspace = match demo {
+        Some(true) => Some(Workspace::Demo),
+        _ => workspace_id(&mut reader, args.intuned_workspace_id.as_ref()).map(Workspace::Intuned),
+    };
+    let lease = reader.duration("LEASE", &args.lease, SHORTEST_LEASE);
+    let database = database(&mut reader, &args.database);
+    let log = log(&mut reader, &args.log);
+    let read = || {
+        demo?;
+        Some(Task::Reassign(ReassignSettings {
+            workspace: workspace?,
+            lease: lease?,
+            confirmed: args.yes,
+            database: database?,
+            log: log?,
+        }))
+    };
+    let read = read();
     reader.finish(read)
 }
 
@@ -124,46 +161,91 @@ fn demo_secret(
     random: &Random,
     notes: &mut Vec<String>,
 ) -> Option<SecretString> {
-    let Some(file) = demo::secret_file(database.url.expose_secret()) else {
+    let url = database.url.expose_secret();
+    let Some(file) = demo::secret_file(url) else {
         let note = "AUTH_SECRET is not set: everyone is signed out when the gateway stops";
         notes.push(note.to_owned());
         return Some(demo::make_secret(random).into());
     };
     let path = file.display();
-    notes.push(format!("AUTH_SECRET is not set: one is kept in {path}"));
-    demo::keep_secret(&file, random)
-        .map_err(|error| {
+    match demo::keep_secret(&file, random) {
+        Ok(secret) => {
+            notes.push(format!("AUTH_SECRET is not set: one is kept in {path}"));
+            Some(secret)
+        }
+        Err(error) if database::sqlite_file(url).is_none() => {
+            notes.push(format!(
+                "AUTH_SECRET is not set, and none can be kept in {path} ({error}): everyone is signed out when \
+                 the gateway stops"
+            ));
+            Some(demo::make_secret(random).into())
+        }
+        Err(error) => {
             let fault = format!("is not set, and none can be kept in {path}: {error}");
             reader.note("AUTH_SECRET", fault);
-        })
-        .ok()
+            None
+        }
+    }
 }
 
-fn demo_note(database: Option<&DatabaseSettings>) -> String {
-    let mut note = "DEMO MODE: INTUNED_API_KEY is not set, so a simulator stands in for Intuned. \
-                    No real account is ever connected."
-        .to_owned();
-    let url = database.map(|database| database.url.expose_secret());
-    if url.and_then(database::backend) == Some(DbBackend::Postgres) {
-        note.push_str(" Use no database that a gateway in earnest uses.");
+fn demo_notes(listen: SocketAddr) -> Vec<String> {
+    let demo = "DEMO MODE: a simulator stands in for Intuned. No real account is ever connected.";
+    let mut notes = vec![demo.to_owned()];
+    if !listen.ip().to_canonical().is_loopback() {
+        notes.push(format!(
+            "THE DEMO LISTENS AT {listen}, where others may reach it, and a demo keeps nobody out: whoever \
+             types a real password types it into a toy. Set LISTEN_ADDR to an address of this machine's own, \
+             such as 127.0.0.1:8080; in a container, publish the port at such an address"
+        ));
     }
-    note
+    notes
+}
+
+fn misspellings(command: &Command) -> impl Iterator<Item = String> {
+    dot_env::misspellings(command).into_iter().map(|one| {
+        let (name, nearest) = (one.name, one.nearest);
+        format!("{name} in .env is no setting, and counts for nothing; the nearest is {nearest}")
+    })
+}
+
+/// Files that hold secrets, and files that decide whom and what the gateway trusts.
+fn watched_files(args: &ServeArgs, database: &DatabaseSettings, is_demo: bool) -> Vec<WatchedFile> {
+    let url = database.url.expose_secret();
+    let sqlite = database::sqlite_file(url);
+    let beside = |suffix| {
+        let mut path = sqlite.clone()?.into_os_string();
+        path.push(suffix);
+        Some(WatchedFile::secret(path))
+    };
+    let kept = demo::secret_file(url).filter(|_| is_demo && args.accounts.auth_secret.is_none());
+    let secret = [kept, database::key_file(url)].into_iter().flatten();
+    let trusted = [
+        args.outbound.trusted_file(),
+        args.server.trusted_documents.as_deref(),
+    ];
+    let dot_env = WatchedFile::secret(dot_env::FILE);
+    ["", "-wal", "-shm"]
+        .into_iter()
+        .filter_map(beside)
+        .chain([dot_env])
+        .chain(secret.map(WatchedFile::secret))
+        .chain(trusted.into_iter().flatten().map(WatchedFile::trusted))
+        .collect()
 }
 
 fn database(reader: &mut Reader<'_>, args: &DatabaseArgs) -> Option<DatabaseSettings> {
-    let url = reader.secret(
-        "DATABASE_URL",
-        &args.database_url,
-        "the address of a SQLite or Postgres database",
-        |url| database::backend(url.trim()).map(|_| SecretString::from(url.trim())),
-    );
+    let url = args.database_url.expose_secret().trim();
+    let address = database::read_address(url);
+    let url = address
+        .map(|_| SecretString::from(url))
+        .map_err(|error| reader.note("DATABASE_URL", error));
     let max_connections = reader.number(
         "DATABASE_MAX_CONNECTIONS",
         &args.database_max_connections,
         1..=1000,
     );
     Some(DatabaseSettings {
-        url: url?,
+        url: url.ok()?,
         max_connections: max_connections?,
     })
 }
@@ -303,7 +385,7 @@ fn read_origin(text: &str) -> Option<HeaderValue> {
 }
 
 /// None where nothing is to be sent, and where what is set makes no sense, which is noted.
-fn traces(reader: &mut Reader<'_>, args: &TraceArgs) -> Option<TraceSettings> {
+fn traces(reader: &mut Reader<'_>, args: &TraceArgs, outbound: &Outbound) -> Option<TraceSettings> {
     let disabled = reader.switch("OTEL_SDK_DISABLED", &args.otel_sdk_disabled);
     let expected = "the address of an OpenTelemetry collector, such as http://127.0.0.1:4318";
     let for_all = args
@@ -324,7 +406,10 @@ fn traces(reader: &mut Reader<'_>, args: &TraceArgs) -> Option<TraceSettings> {
         reader.read(setting, text, expected, web_url)
     });
     let endpoint = for_traces.or(for_all)?;
-    (disabled == Some(false)).then_some(TraceSettings { endpoint })
+    (disabled == Some(false)).then(|| TraceSettings {
+        endpoint,
+        outbound: outbound.clone(),
+    })
 }
 
 fn address(reader: &mut Reader<'_>, setting: &'static str, text: &str) -> Option<SocketAddr> {

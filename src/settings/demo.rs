@@ -7,13 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sea_orm::DbBackend;
 use secrecy::SecretString;
 
 use crate::{ambient::Random, database};
 
-/// Where the secret is kept: beside the database's file, if it has one.
+/// Where the secret is kept for a database that has no file.
+const FILE: &str = "data/demo.secret";
+
+/// Where the secret is kept: beside the database's file, if it has one. What is in memory is gone together
+/// with it.
 pub(super) fn secret_file(database_url: &str) -> Option<PathBuf> {
-    database::sqlite_file(database_url).map(|file| file.with_extension("secret"))
+    match database::backend(database_url)? {
+        DbBackend::Postgres => Some(FILE.into()),
+        _ => database::sqlite_file(database_url).map(|file| file.with_extension("secret")),
+    }
 }
 
 /// The secret in the file, which is made, for its owner's eyes only, when it is missing.
@@ -78,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_database_in_a_file_has_one_beside_it() {
+    fn each_database_that_outlives_the_gateway_has_a_place_for_it() {
         assert_eq!(
             secret_file("sqlite:data/gateway.sqlite"),
             Some("data/gateway.secret".into())
         );
         assert_eq!(secret_file("sqlite::memory:"), None);
-        assert_eq!(secret_file("postgres://host/name"), None);
+        assert_eq!(secret_file("postgres://host/name"), Some(FILE.into()));
     }
 }

@@ -5,20 +5,18 @@ mod accounts;
 mod args;
 mod check;
 mod demo;
+mod dot_env;
+mod files;
 mod limits;
 mod log;
+mod mode;
+mod outbound;
 mod problem;
 mod reader;
 mod records;
 mod upstream;
 
-use std::{
-    ffi::OsString,
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
 use clap::FromArgMatches;
@@ -28,11 +26,15 @@ use url::Url;
 use crate::{
     accounts::{ConnectLimits, ProviderConfig, TryLimits},
     ambient::Random,
+    database::Workspace,
     http::{AllowedHosts, HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
+    outbound::Outbound,
     simulator::SimulatedGeneration,
 };
 
+pub use dot_env::read_dot_env;
+pub use files::{Access, WatchedFile};
 pub use problem::{Problem, Problems};
 pub use records::RecordSettings;
 
@@ -43,6 +45,8 @@ pub enum Task {
     Serve(Box<Settings>),
     /// Bring the database's tables up to date and end.
     Migrate(MigrateSettings),
+    /// Have the database belong to another workspace and end.
+    Reassign(ReassignSettings),
     /// Print the GraphQL schema and end.
     Schema,
     /// Serve a simulator of Intuned alone.
@@ -74,6 +78,8 @@ pub struct Settings {
     pub traces: Option<TraceSettings>,
     /// What the operator ought to know about these settings, to be logged as warnings at the start.
     pub notes: Vec<String>,
+    /// What others than the owner should have no access to.
+    pub files: Vec<WatchedFile>,
     /// Where to die, in a test build.
     #[cfg(feature = "crash-points")]
     pub crash_at: Option<crate::crash::Point>,
@@ -122,6 +128,7 @@ impl DemoSettings {
             request_timeout: self.request_timeout,
             run_poll_interval: self.run_poll_interval,
             result_limit: self.result_limit,
+            outbound: Outbound::default(),
         }
     }
 }
@@ -224,11 +231,28 @@ pub struct LogSettings {
 pub struct TraceSettings {
     /// The collector's address for spans, with its path.
     pub endpoint: Url,
+    /// The way there.
+    pub outbound: Outbound,
 }
 
 /// What `migrate` needs.
 #[derive(Clone, Debug)]
 pub struct MigrateSettings {
+    /// Where the data is.
+    pub database: DatabaseSettings,
+    /// The log.
+    pub log: LogSettings,
+}
+
+/// What `reassign-database` needs.
+#[derive(Clone, Debug)]
+pub struct ReassignSettings {
+    /// Which workspace the database is to belong to.
+    pub workspace: Workspace,
+    /// After which a gateway that gives no sign of life counts as dead.
+    pub lease: Duration,
+    /// Whether it is to be done, not only told.
+    pub confirmed: bool,
     /// Where the data is.
     pub database: DatabaseSettings,
     /// The log.
@@ -267,20 +291,6 @@ pub enum SettingsError {
     Problems(#[from] Problems),
 }
 
-/// Adds the variables in the file `.env` in the working directory, if there is one, to those of the
-/// environment that are not set. Call it while the program has one thread.
-///
-/// # Errors
-/// [`SettingsError::DotEnv`] or [`SettingsError::DotEnvFile`].
-pub fn read_dot_env() -> Result<(), SettingsError> {
-    match dotenvy::from_path(Path::new(".env")) {
-        Ok(()) => Ok(()),
-        Err(error) if error.not_found() => Ok(()),
-        Err(dotenvy::Error::Io(error)) => Err(SettingsError::DotEnvFile(error)),
-        Err(_) => Err(SettingsError::DotEnv),
-    }
-}
-
 /// Understands the command line `args`, the program's name first, with what the environment adds.
 ///
 /// In demo mode the secret that signs tokens is read from a file beside the database, or made there:
@@ -300,14 +310,23 @@ pub fn load(
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = args::Cli::from_arg_matches(&matches)?;
     let task = match cli.command {
-        None => check::serve(&command, &cli.serve, random)?,
-        Some(args::CliCommand::Serve(serve)) => check::serve(&command, &serve, random)?,
-        Some(args::CliCommand::Migrate(migrate)) => check::migrate(&command, &migrate)?,
-        Some(args::CliCommand::Schema) => Task::Schema,
+        None => check::serve(&command, (&cli.serve, &matches), random),
+        Some(args::CliCommand::Serve(serve)) => {
+            let matches = matches.subcommand_matches("serve").unwrap_or(&matches);
+            check::serve(&command, (&serve, matches), random)
+        }
+        Some(args::CliCommand::Migrate(migrate)) => check::migrate(&command, &migrate),
+        Some(args::CliCommand::ReassignDatabase(reassign)) => {
+            let command = command
+                .find_subcommand("reassign-database")
+                .unwrap_or(&command);
+            check::reassign(command, &reassign)
+        }
+        Some(args::CliCommand::Schema) => Ok(Task::Schema),
         Some(args::CliCommand::Simulate(simulate)) => {
             let command = command.find_subcommand("simulate").unwrap_or(&command);
-            check::simulate(command, &simulate)?
+            check::simulate(command, &simulate)
         }
     };
-    Ok(task)
+    task.map_err(|problems| problems.with_misspellings(&command).into())
 }

@@ -2,6 +2,10 @@
 
 use std::fmt::{self, Display};
 
+use clap::Command;
+
+use super::dot_env::misspellings;
+
 /// One setting that the gateway cannot start with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -16,6 +20,19 @@ pub struct Problem {
 /// Everything that is wrong with the settings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// With the names in `.env` that are no settings: one of them may be why another is missing.
+    pub(super) fn with_misspellings(mut self, command: &Command) -> Self {
+        let misspelt = misspellings(command).into_iter().map(|one| Problem {
+            fault: format!("in .env is no setting; the nearest is {}", one.nearest),
+            setting: one.name,
+            about: String::new(),
+        });
+        self.0.extend(misspelt);
+        self
+    }
+}
 
 impl Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

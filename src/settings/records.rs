@@ -12,7 +12,10 @@ use super::{
     reader::Reader,
     upstream::{is_loopback, web_url},
 };
-use crate::webhooks::{SigningKey, WebhooksConfig, has_public_host};
+use crate::{
+    outbound::Outbound,
+    webhooks::{SigningKey, WebhooksConfig, has_public_host},
+};
 
 /// A trail that is shorter helps nobody.
 const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
@@ -24,8 +27,8 @@ pub(super) struct RecordArgs {
     /// expired or removed; see docs/webhooks.md. Without it nobody is told
     #[arg(long, env, value_name = "URL")]
     webhook_url: Option<SecretString>,
-    /// Signs webhooks; 32 bytes or more, the same on every replica; whsec_ and base64, or any other
-    /// text. Several, separated by commas, all sign, for changing from one to another. Make one with:
+    /// Signs webhooks, the same on every replica: whsec_ and 24 to 64 bytes in base64. Several, separated
+    /// by commas, all sign, for changing from one to another. Make one with:
     /// echo "whsec_$(openssl rand -base64 32)"
     #[arg(long, env, value_name = "SECRETS")]
     webhook_secret: Option<SecretString>,
@@ -47,7 +50,11 @@ pub struct RecordSettings {
     pub audit_retention: Duration,
 }
 
-pub(super) fn records(reader: &mut Reader<'_>, args: &RecordArgs) -> Option<RecordSettings> {
+pub(super) fn records(
+    reader: &mut Reader<'_>,
+    args: &RecordArgs,
+    outbound: &Outbound,
+) -> Option<RecordSettings> {
     let allow_private = reader.switch("WEBHOOK_ALLOW_PRIVATE", &args.webhook_allow_private);
     let url = match &args.webhook_url {
         Some(url) => {
@@ -70,7 +77,10 @@ pub(super) fn records(reader: &mut Reader<'_>, args: &RecordArgs) -> Option<Reco
         reader.duration("AUDIT_RETENTION", &args.audit_retention, SHORTEST_RETENTION);
     let (url, keys, allow_private) = (url?, keys?, allow_private?);
     Some(RecordSettings {
-        webhooks: url.map(|url| WebhooksConfig::new(url, keys, allow_private)),
+        webhooks: url.map(|url| WebhooksConfig {
+            outbound: outbound.clone(),
+            ..WebhooksConfig::new(url, keys, allow_private)
+        }),
         audit_retention: audit_retention?,
     })
 }
@@ -98,11 +108,6 @@ fn check_url(reader: &mut Reader<'_>, url: Url, allow_private: bool) -> Option<U
 fn read_keys(reader: &mut Reader<'_>, secrets: &str) -> Option<Vec<SigningKey>> {
     let keys = secrets.split(',').map(|key| SigningKey::read(key.trim()));
     keys.collect::<Result<_, _>>()
-        .map_err(|error| {
-            reader.note(
-                "WEBHOOK_SECRET",
-                format_args!("is too weak or broken: {error}"),
-            );
-        })
+        .map_err(|error| reader.note("WEBHOOK_SECRET", error))
         .ok()
 }

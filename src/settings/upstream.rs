@@ -1,16 +1,25 @@
 //! What takes operations and runs: Intuned at a safe address, or the simulator of demo mode.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::{
     DemoSettings, Upstream,
     args::{IntunedArgs, ServeArgs},
+    mode::Mode,
     reader::{Reader, SHORTEST},
 };
-use crate::intuned::{ApiGeneration, IntunedConfig};
+use crate::{
+    intuned::{ApiGeneration, IntunedConfig},
+    outbound::Outbound,
+};
 
-pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upstream> {
+pub(super) fn upstream(
+    reader: &mut Reader<'_>,
+    args: &ServeArgs,
+    mode: Mode,
+    outbound: &Outbound,
+) -> Option<Upstream> {
     let intuned = &args.intuned;
     let api = reader.choice::<ApiGeneration>("INTUNED_API", &intuned.intuned_api);
     let request_timeout = reader.duration(
@@ -27,7 +36,7 @@ pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upst
     let result_limit = reader.number("MAX_RESULT_BYTES", longest, 1024..=1 << 30);
     // `operations` notes it where it is wrong.
     let run_poll_interval = humantime::parse_duration(&args.operations.intuned_poll_interval).ok();
-    let Some(api_key) = &intuned.intuned_api_key else {
+    let Mode::Earnest(because) = mode else {
         return Some(Upstream::Simulator(DemoSettings {
             delay_scale: delay_scale?,
             api: api?,
@@ -36,17 +45,9 @@ pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upst
             result_limit: result_limit?,
         }));
     };
-    let api_key = reader.secret("INTUNED_API_KEY", api_key, "an API key", |key| {
-        let key = key.trim();
-        let printable = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
-        printable.then(|| SecretString::from(key))
-    });
+    let api_key = api_key(reader, intuned.intuned_api_key.as_ref(), because);
     let base_url = base_url(reader, intuned);
-    let workspace_id = path_segment(
-        reader,
-        "INTUNED_WORKSPACE_ID",
-        intuned.intuned_workspace_id.as_ref(),
-    );
+    let workspace_id = workspace_id(reader, intuned.intuned_workspace_id.as_ref());
     let project_name = path_segment(
         reader,
         "INTUNED_PROJECT_NAME",
@@ -61,7 +62,35 @@ pub(super) fn upstream(reader: &mut Reader<'_>, args: &ServeArgs) -> Option<Upst
         request_timeout: request_timeout?,
         run_poll_interval: run_poll_interval?,
         result_limit: result_limit?,
+        outbound: outbound.clone(),
     }))
+}
+
+/// `because` is the setting that says that this is no demo.
+fn api_key(
+    reader: &mut Reader<'_>,
+    key: Option<&SecretString>,
+    because: Option<&str>,
+) -> Option<SecretString> {
+    const NAME: &str = "INTUNED_API_KEY";
+    match (key, because) {
+        (None, None) => reader.note(NAME, "is missing"),
+        (None, Some(because)) => reader.note(
+            NAME,
+            format_args!(
+                "is missing; {because} is set, so this is no demo, which DEMO=true would make it"
+            ),
+        ),
+        (Some(key), _) if key.expose_secret().trim().is_empty() => reader.note(NAME, "is empty"),
+        (Some(key), _) => {
+            return reader.secret(NAME, key, "an API key", |key| {
+                let key = key.trim();
+                let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
+                printable.then(|| SecretString::from(key))
+            });
+        }
+    }
+    None
 }
 
 fn base_url(reader: &mut Reader<'_>, args: &IntunedArgs) -> Option<Url> {
@@ -83,6 +112,10 @@ fn base_url(reader: &mut Reader<'_>, args: &IntunedArgs) -> Option<Url> {
         return None;
     }
     Some(url)
+}
+
+pub(super) fn workspace_id(reader: &mut Reader<'_>, text: Option<&String>) -> Option<String> {
+    path_segment(reader, "INTUNED_WORKSPACE_ID", text)
 }
 
 /// What becomes one segment of a path; dots would be taken for the way up.

@@ -33,10 +33,7 @@ pub(super) fn provider(
     settings: &TraceSettings,
     runtime: Handle,
 ) -> Result<SdkTracerProvider, TelemetryError> {
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(LONGEST)
-        .build()?;
+    let http = settings.outbound.client().timeout(LONGEST).build()?;
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(Sender { http, runtime })

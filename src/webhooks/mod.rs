@@ -26,6 +26,7 @@ use crate::{
     ambient::{Clock, Random},
     database::Database,
     metrics::WebhookMetrics,
+    outbound::Outbound,
 };
 
 pub use address::{has_public_host, is_public};
@@ -43,6 +44,8 @@ pub struct WebhooksConfig {
     pub keys: Vec<SigningKey>,
     /// Whether the endpoint may be at a private address (setting `WEBHOOK_ALLOW_PRIVATE`).
     pub allow_private: bool,
+    /// The way there, past the proxy.
+    pub outbound: Outbound,
     /// How long the endpoint may take to answer.
     pub timeout: Duration,
     /// For how long a delivery is left to the replica that has taken it up; longer than `timeout`.
@@ -69,6 +72,7 @@ impl WebhooksConfig {
             url,
             keys,
             allow_private,
+            outbound: Outbound::default(),
             timeout: Duration::from_secs(10),
             lease: Duration::from_secs(30),
             look_every: Duration::from_secs(5),

@@ -7,7 +7,6 @@ use entity::webhook_delivery::{self, Kind};
 use reqwest::{
     Client, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
-    redirect,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -76,15 +75,10 @@ impl Sender {
         config: WebhooksConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, reqwest::Error> {
-        let mut http = Client::builder()
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .redirect(redirect::Policy::none())
+        let mut http = config
+            .outbound
+            .direct_client()
             .retry(reqwest::retry::never())
-            .no_proxy()
             .https_only(config.url.scheme() == "https")
             .timeout(config.timeout);
         if !config.allow_private {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use intuned_gateway::{
     ambient::{Clock, Random},
     intuned::{ApiGeneration, CreateAuthSession, IntunedClient, IntunedConfig},
+    outbound::Outbound,
     simulator::{SimulatedGeneration, Simulator, SimulatorConfig},
 };
 use tokio::{
@@ -46,6 +47,7 @@ pub(crate) fn config(origin: &str, api: ApiGeneration) -> IntunedConfig {
         request_timeout: Duration::from_secs(30),
         run_poll_interval: Duration::from_millis(1),
         result_limit: 2 << 20,
+        outbound: Outbound::default(),
     }
 }
 

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use crate::support::canaries;
 
 /// Part of it is what every test looks for.
-const SECRET: &str = "canary-secret-of-32-characters..";
+pub(crate) const SECRET: &str = "canary-secret-of-32-characters..";
 
 /// Runs the program in an empty directory with this environment and no other.
 fn run(args: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -53,14 +53,14 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// The settings that the program complains of before it ends with status 2.
-fn complaints(args: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn complaints(args: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
     let output = run(args, environment);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(output.stdout.is_empty());
     complaints_in(&stderr(&output))
 }
 
-fn complaints_in(stderr: &str) -> Vec<String> {
+pub(crate) fn complaints_in(stderr: &str) -> Vec<String> {
     let faults = stderr.lines().filter_map(|line| line.strip_prefix("  "));
     faults
         .filter(|line| !line.starts_with(' '))
@@ -236,7 +236,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 #[test]
 fn an_empty_variable_counts_as_unset() {
     let environment = [
-        ("INTUNED_API_KEY", ""),
+        ("DEMO", "true"),
         ("INTUNED_POLL_INTERVAL", ""),
         ("AUTH_SECRET", "short"),
     ];
@@ -251,8 +251,11 @@ fn an_empty_variable_counts_as_unset() {
 #[rstest]
 #[case(&["--webhook-url=https://example.com/hook"], "WEBHOOK_SECRET is missing")]
 #[case(&["--webhook-secret=short"], "WEBHOOK_SECRET is too weak")]
-#[case(&["--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "WEBHOOK_SECRET is too weak")]
+#[case(&["--webhook-secret=canary-secret-of-32-characters.."], "WEBHOOK_SECRET does not begin with whsec_")]
+#[case(&["--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,canary-secret-of-32-characters.."], "whsec_$(printf")]
+#[case(&["--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa=="], "WEBHOOK_SECRET is too weak")]
 #[case(&["--webhook-secret=whsec_!"], "not base64")]
+#[case(&["--webhook-secret=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,"], "WEBHOOK_SECRET is too weak")]
 #[case(&["--webhook-url=example.com"], "WEBHOOK_URL is not an address")]
 #[case(&["--webhook-url=https://me:canary@example.com"], "WEBHOOK_URL is not an address")]
 #[case(&["--webhook-url=http://example.com/"], "WEBHOOK_URL is plain http")]
@@ -264,7 +267,7 @@ fn an_empty_variable_counts_as_unset() {
 #[case(&["--audit-retention=1h"], "AUDIT_RETENTION is 1h")]
 #[case(&["--operation-retention=24h"], "OPERATION_RETENTION is 24h")]
 fn webhooks_go_to_safe_addresses_and_are_signed(#[case] flags: &[&str], #[case] expected: &str) {
-    let fault = fault(load(flags));
+    let fault = fault(load_in_earnest(flags));
     assert!(fault.contains(expected), "{fault}");
     assert!(!fault.contains("canary"), "{fault}");
 }
@@ -274,9 +277,13 @@ fn webhooks_go_to_safe_addresses_and_are_signed(#[case] flags: &[&str], #[case] 
 #[case(&["--webhook-url=http://127.0.0.1:9/", "--webhook-allow-private"])]
 #[case(&["--webhook-url=https://10.0.0.1/", "--webhook-allow-private=true"])]
 fn webhooks_may_be_set(#[case] flags: &[&str]) {
-    let secrets = format!("--webhook-secret={SECRET}, whsec_{}", "A".repeat(43) + "=");
+    let secrets = format!(
+        "--webhook-secret=whsec_{}, whsec_{}",
+        "A".repeat(43) + "=",
+        "A".repeat(32)
+    );
     let flags: Vec<&str> = flags.iter().copied().chain([secrets.as_str()]).collect();
-    let settings = load(&flags).unwrap();
+    let settings = load_in_earnest(&flags).unwrap();
     let webhooks = settings.records.webhooks.unwrap();
     assert_eq!(webhooks.keys.len(), 2);
     assert!(!format!("{webhooks:?}").contains("hook\""), "{webhooks:?}");
@@ -408,54 +415,6 @@ fn a_database_that_cannot_be_made_is_told_in_one_line() {
     let message = stderr(&output);
     assert!(message.contains("/dev/null/x.sqlite"), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
-}
-
-#[test]
-fn without_a_key_it_is_a_demo_that_says_so() {
-    let directory = TempDir::new().unwrap();
-    let url = format!(
-        "--database-url=sqlite:{}/gateway.sqlite",
-        directory.path().display()
-    );
-    let first = load(&[&url]).unwrap();
-    let second = load(&[&url]).unwrap();
-    assert!(first.is_demo());
-    assert!(first.notes[0].contains("DEMO MODE"), "{:?}", first.notes);
-    assert!(
-        first.notes[1].contains("gateway.secret"),
-        "{:?}",
-        first.notes
-    );
-    assert!(first.server.graphiql && first.server.introspection);
-    assert_eq!(
-        first.accounts.secret.expose_secret(),
-        second.accounts.secret.expose_secret()
-    );
-
-    let closed = load(&[&url, "--graphiql=false", "--introspection=off"]).unwrap();
-    assert!(!closed.server.graphiql && !closed.server.introspection);
-}
-
-#[test]
-fn a_demo_misses_no_secret_when_something_else_is_wrong() {
-    let faults = complaints(&[], &[("DATABASE_URL", "x"), ("SESSION_LIFETIME", "x")]);
-    assert_eq!(faults.len(), 2, "{faults:?}");
-    assert!(faults[0].starts_with("DATABASE_URL"), "{faults:?}");
-    assert!(faults[1].starts_with("SESSION_LIFETIME"), "{faults:?}");
-}
-
-#[test]
-fn a_demo_takes_a_secret_of_its_own() {
-    let url = "--database-url=sqlite::memory:";
-    let given = load(&[url, &format!("--auth-secret={SECRET}")]).unwrap();
-    assert_eq!(given.accounts.secret.expose_secret(), SECRET);
-    let made_up = load(&[url]).unwrap();
-    assert_eq!(made_up.accounts.secret.expose_secret().len(), 64);
-    assert!(
-        made_up.notes[1].contains("signed out"),
-        "{:?}",
-        made_up.notes
-    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::settings::{fault, load, load_in_earnest, run_in, stderr};
 #[case("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")]
 #[case("changemechangemechangemechangemechangeme")]
 fn a_secret_that_is_easily_guessed_is_too_weak(#[case] secret: &str) {
-    let fault = fault(load(&[&format!("--auth-secret={secret}")]));
+    let fault = fault(load(&["--demo", &format!("--auth-secret={secret}")]));
     assert!(fault.contains("AUTH_SECRET is too weak"), "{fault}");
     assert!(fault.contains("openssl rand -base64 32"), "{fault}");
     assert!(!fault.contains(secret), "{fault}");

@@ -11,12 +11,14 @@ use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::Instant,
 };
+
+use crate::outbound::Outbound;
 
 /// Keys as old as this are fetched again.
 const FRESH: Duration = Duration::from_mins(10);
@@ -92,17 +94,8 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    pub(super) fn new(url: Url) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .timeout(FETCH_WITHIN)
-            .build()?;
+    pub(super) fn new(url: Url, outbound: &Outbound) -> Result<Self, reqwest::Error> {
+        let http = outbound.client().timeout(FETCH_WITHIN).build()?;
         let kept = RwLock::new(None);
         Ok(Self {
             source: Arc::new(Source { http, url, kept }),
@@ -279,7 +272,10 @@ mod tests {
     async fn provider() -> (TcpListener, Arc<Keys>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        (listener, Arc::new(Keys::new(url.parse().unwrap()).unwrap()))
+        (
+            listener,
+            Arc::new(Keys::new(url.parse().unwrap(), &Outbound::default()).unwrap()),
+        )
     }
 
     #[tokio::test]

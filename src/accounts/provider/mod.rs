@@ -33,6 +33,7 @@ use crate::{
     ambient::Random,
     audit::{self, Origin, Trail},
     database::{self, Database},
+    outbound::Outbound,
 };
 
 /// How often a first sight is tried that collides with another.
@@ -49,6 +50,8 @@ pub struct ProviderConfig {
     pub audience: String,
     /// Where its keys are (setting `OIDC_JWKS_URL`).
     pub jwks_url: Url,
+    /// The way there.
+    pub outbound: Outbound,
 }
 
 /// Where it is recorded that somebody was seen, if anywhere, and where they came from.
@@ -75,7 +78,7 @@ impl Provider {
         Ok(Self {
             issuer: config.issuer,
             audience: config.audience,
-            keys: Keys::new(config.jwks_url)?,
+            keys: Keys::new(config.jwks_url, &config.outbound)?,
             database: accounts.database.clone(),
             mac: keyed::mac(secret),
             cap: accounts.cap.clone(),

@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -7,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { API_KEY, AUTH_SECRET, DATABASE_PASSWORD, WEBHOOK_SECRET, expectNoLeaks } from './canaries.mjs';
 import { files, metrics, startReceiver, tables } from './places.mjs';
 
@@ -55,7 +57,8 @@ export async function startSimulator() {
 
 /**
  * Starts the gateway's binary and waits until it is ready. Without `env` it is in demo mode.
- * The database is the one of DATABASE_URL, or a SQLite file in a folder that goes with the process.
+ * The database is a new one on the server of DATABASE_URL, or a SQLite file in a folder that goes with the
+ * process.
  * Each time that it ends, by `kill` or by `stop`, secrets are looked for in all that it has shown and kept.
  */
 export async function startGateway({ env = {} } = {}) {
@@ -65,7 +68,7 @@ export async function startGateway({ env = {} } = {}) {
   const settings = {
     LISTEN_ADDR: `127.0.0.1:${port}`,
     METRICS_ADDR: `127.0.0.1:${metricsPort}`,
-    DATABASE_URL: databaseUrl(folder),
+    DATABASE_URL: await databaseUrl(folder),
     // The sessions of a gateway that is started again stay good.
     AUTH_SECRET,
     WEBHOOK_URL: receiver.url,
@@ -78,6 +81,7 @@ export async function startGateway({ env = {} } = {}) {
     CONNECT_TRIES_PER_CLIENT: '0',
     INTUNED_POLL_INTERVAL: '200ms',
     SIMULATOR_DELAY_SCALE: DELAY_SCALE,
+    DEMO: String(!env.INTUNED_API_KEY),
     ...env,
   };
   let server = await run(['serve'], settings, folder, `http://127.0.0.1:${port}/health/ready`);
@@ -108,9 +112,14 @@ export async function startGateway({ env = {} } = {}) {
   };
 }
 
-function databaseUrl(folder) {
+/** A database belongs to a demo or to one workspace: each gateway gets its own. */
+async function databaseUrl(folder) {
   if (!process.env.DATABASE_URL) return `sqlite:${join(folder, 'gateway.sqlite')}`;
   const url = new URL(process.env.DATABASE_URL);
+  const name = `clients_${randomUUID().replaceAll('-', '')}`;
+  const program = process.env.CREATEDB ?? 'createdb';
+  await promisify(execFile)(program, ['--maintenance-db', url.href, name]);
+  url.pathname = name;
   url.password = DATABASE_PASSWORD;
   return url.href;
 }

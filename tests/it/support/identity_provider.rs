@@ -12,7 +12,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
 use chrono::Utc;
-use intuned_gateway::accounts::ProviderConfig;
+use intuned_gateway::{accounts::ProviderConfig, outbound::Outbound};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::path};
@@ -106,6 +106,7 @@ impl IdentityProvider {
             issuer: self.issuer(),
             audience: AUDIENCE.to_owned(),
             jwks_url: format!("{}/keys", self.server.uri()).parse().unwrap(),
+            outbound: Outbound::default(),
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod process;
 mod proxy;
 mod receiver;
 pub(crate) mod socket;
+pub(crate) mod tls;
 mod wait;
 
 pub(crate) use api::Api;
