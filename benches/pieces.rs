@@ -1,4 +1,5 @@
-//! The small pieces by themselves: a document parsed and checked, an event rendered, and a transition.
+//! The small pieces by themselves: a document parsed and checked, an event rendered, claims passed on, and a
+//! transition.
 //!
 //! Run it with `scripts/bench pieces`.
 
@@ -19,7 +20,7 @@ mod support;
 
 use std::{hint::black_box, net::Ipv4Addr, time::Duration};
 
-use async_graphql::{Executor, Request, Value, Variables};
+use async_graphql::{Executor, Name, Request, Value, Variables};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::StreamExt;
 use intuned_gateway::{
@@ -32,6 +33,7 @@ use intuned_gateway::{
         limits::DocumentLimits,
     },
     intuned::CreateResult,
+    json::WrittenJson,
     operations::state::{Observation, State, Watch, observe},
 };
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
@@ -88,10 +90,7 @@ fn events(criterion: &mut Criterion) {
         let variables = Variables::from_json(json!({ "id": operation }));
         let request = Request::new(FOLLOW).variables(variables).data(context);
         let events = executor.execute_stream(request, None);
-        let events = events.map(|event| match event.data {
-            Value::Binary(json) => black_box(json.to_vec()),
-            data => black_box(serde_json::to_vec(&data).unwrap()),
-        });
+        let events = events.map(|event| black_box(WrittenJson::of(event.data).unwrap()));
         events.count().await
     };
     let peer = PeerAddress(Ipv4Addr::LOCALHOST.into());
@@ -165,6 +164,22 @@ async fn operation_of_many_events() -> (App, Caller, sea_orm::prelude::Uuid) {
     (app, caller, operation.id)
 }
 
+/// 176 KB of claims under ten aliases: what is read of Intuned, and what is answered.
+fn claims(criterion: &mut Criterion) {
+    let claim = r#"{"referenceId":"202611200000007","event":"Travel Allowance","status":"PAID","amount":184.60}"#;
+    let text = format!("[{}]", vec![claim; 176_000 / (claim.len() + 1)].join(","));
+    criterion.bench_function("176 KB of claims, checked", |bench| {
+        bench.iter(|| WrittenJson::check(black_box(&text).clone().into()).unwrap());
+    });
+    let claims = WrittenJson::check(text.into()).unwrap();
+    let aliases = (0..10).map(|alias| Name::new(format!("alias{alias}")));
+    let fields = aliases.map(|alias| (alias, claims.clone().into()));
+    let data = Value::Object(fields.collect());
+    criterion.bench_function("the same under ten aliases, answered", |bench| {
+        bench.iter(|| WrittenJson::of(black_box(&data).clone()).unwrap());
+    });
+}
+
 fn transitions(criterion: &mut Criterion) {
     let pending = State::Pending(Watch {
         upstream_id: Some(String::from("0c2f6f7e-4c3b-4f9e-8f3a-6d6a1f0f2b11")),
@@ -203,6 +218,6 @@ fn brief() -> Criterion {
 criterion_group! {
     name = pieces;
     config = brief();
-    targets = documents, events, transitions
+    targets = documents, events, claims, transitions
 }
 criterion_main!(pieces);

@@ -110,14 +110,26 @@ impl Transport {
     /// The body of a success, which is JSON.
     pub(super) async fn ask(&self, call: Call<'_>) -> Result<WrittenJson, IntunedError> {
         let name = call.name;
-        WrittenJson::check(self.send(call).await?).map_err(|cause| {
-            tracing::warn!(call = name, %cause, "Intuned's answer is no JSON");
-            IntunedError::Unreadable { reason: "no JSON" }
-        })
+        let check = |body| {
+            WrittenJson::check(body).map_err(|cause| {
+                tracing::warn!(call = name, %cause, "Intuned's answer is no JSON");
+                IntunedError::Unreadable { reason: "no JSON" }
+            })
+        };
+        self.send_and_read(call, check).await
     }
 
-    /// The body of a success. What is not to be sent now is answered as if Intuned had done so.
+    /// The body of a success.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
+        self.send_and_read(call, Ok).await
+    }
+
+    /// What is read of the body of a success. What is not to be sent now is answered as if Intuned had done so.
+    async fn send_and_read<T>(
+        &self,
+        call: Call<'_>,
+        read: impl FnOnce(Vec<u8>) -> Result<T, IntunedError>,
+    ) -> Result<T, IntunedError> {
         let name = call.name;
         let _seat = self
             .shares
@@ -135,6 +147,7 @@ impl Transport {
             otel.kind = "client"
         );
         let outcome = self.exchange(call).instrument(span.clone()).await;
+        let outcome = span.in_scope(|| outcome.and_then(read));
         let result = outcome.as_ref().map_or_else(IntunedError::name, |_| "ok");
         span.record("result", result);
         self.metrics.called(name, result, started.elapsed());

@@ -75,11 +75,11 @@ impl WrittenJson {
         Self(Bytes::copy_from_slice(part.get().as_bytes()))
     }
 
-    /// A value as it is carried by async-graphql.
+    /// A value's JSON, with what is written already as it is.
     ///
     /// # Errors
     /// None that a value is known to lead to.
-    pub(crate) fn of(value: Value) -> serde_json::Result<Self> {
+    pub fn of(value: Value) -> serde_json::Result<Self> {
         match value {
             Value::Binary(json) => Ok(Self(json)),
             value => {

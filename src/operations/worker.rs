@@ -389,10 +389,13 @@ impl Worker {
             tracing::debug!(operation.id = %operation_id, %error, "a poll failed");
         }
         tracked.faults = tracked.faults.saturating_add(1);
-        self.progress(
-            tracked,
-            "Intuned cannot be asked just now; trying again.".into(),
-        );
+        let message = match error {
+            IntunedError::Unreadable { .. } | IntunedError::TooLong => {
+                "Intuned's answer cannot be read just now; asking again."
+            }
+            _ => "Intuned cannot be asked just now; trying again.",
+        };
+        self.progress(tracked, message.into());
         self.again(tracked, error.retry_after())
     }
 

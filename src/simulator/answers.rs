@@ -1,6 +1,7 @@
 //! The answers of both generations, as JSON.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     SessionStatus, SimulatedGeneration, SimulatedSession,
@@ -41,17 +42,33 @@ pub(super) fn operation(generation: SimulatedGeneration, task: &Task) -> Value {
     }
 }
 
+/// The answer of `run.sync` and `run.result`.
+#[derive(Serialize)]
+pub(super) struct Run {
+    #[serde(flatten)]
+    fields: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Brought>,
+}
+
+/// What a run that succeeds brings.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Brought {
+    Listed(Value),
+    /// Of any depth, with any digits.
+    Written(Box<RawValue>),
+}
+
 /// The answer of `run.sync` and `run.result`; `result` is what a success brings.
 pub(super) fn run(
     generation: SimulatedGeneration,
     task: &Task,
-    result: impl FnOnce() -> Value,
-) -> Value {
-    let mut answer = match (task.current, generation) {
-        (Step::Succeed, One) => {
-            json!({"status": "completed", "result": result(), "statusCode": 200})
-        }
-        (Step::Succeed, Two) => json!({"status": "completed", "result": result()}),
+    result: impl FnOnce() -> Brought,
+) -> Run {
+    let mut fields = match (task.current, generation) {
+        (Step::Succeed, One) => json!({"status": "completed", "statusCode": 200}),
+        (Step::Succeed, Two) => json!({"status": "completed"}),
         (Step::Fail(cause), One) => json!({
             "status": "failed",
             "error": "run-failed",
@@ -62,10 +79,13 @@ pub(super) fn run(
         (Step::Work(_), Two) => json!({"status": "started"}),
         _ => json!({"status": "pending"}),
     };
-    if let Some(fields) = answer.as_object_mut() {
+    if let Some(fields) = fields.as_object_mut() {
         fields.insert("runId".to_owned(), json!(task.run_id));
     }
-    answer
+    Run {
+        fields,
+        result: (task.current == Step::Succeed).then(result),
+    }
 }
 
 /// The answer of `one`, and each element of that of `all`.

@@ -28,6 +28,7 @@ use std::{
 
 use axum::Router;
 use secrecy::SecretString;
+use serde_json::value::RawValue;
 use tokio::{net::TcpListener, time::Instant};
 
 pub use accounts::{DemoAccount, PASSCODE, accounts};
@@ -74,6 +75,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     store: Mutex<Store>,
     script: Mutex<Script>,
+    /// What runs bring in the place of the claims that they usually bring.
+    claims: Mutex<Option<Box<RawValue>>>,
 }
 
 impl Simulator {
@@ -86,6 +89,7 @@ impl Simulator {
                 clock,
                 store: Mutex::new(store),
                 script: Mutex::default(),
+                claims: Mutex::default(),
             }),
         }
     }
@@ -129,6 +133,24 @@ impl Simulator {
     /// Expires a session before its time; whether there is one of that id.
     pub fn expire(&self, session_id: &str) -> bool {
         self.store().expire(session_id, Instant::now())
+    }
+
+    /// Has every run from now on bring this JSON, to the letter.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn bring(&self, claims: impl Into<String>) -> serde_json::Result<()> {
+        let claims = RawValue::from_string(claims.into())?;
+        *self.claims() = Some(claims);
+        Ok(())
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Option<Box<RawValue>>> {
+        self.shared
+            .claims
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn faults(&self) -> MutexGuard<'_, Script> {

@@ -12,12 +12,14 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 use secrecy::ExposeSecret;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    BASE_PATH, Call, SimulatedGeneration, SimulatedSession, Simulator, answers, claims, fault,
+    BASE_PATH, Call, SimulatedGeneration, SimulatedSession, Simulator,
+    answers::{self, Brought},
+    claims, fault,
     requests::{Credentials, Refusal, ResumeBody, RunBody, read, read_sign_in},
     task::{Kind, Step},
 };
@@ -124,20 +126,22 @@ impl Simulator {
         self.shared.config.generation
     }
 
-    fn run_answer(&self, task_id: &str) -> Result<Value, Refusal> {
+    fn run_answer(&self, task_id: &str) -> Result<answers::Run, Refusal> {
         let today = self.shared.clock.now().date_naive();
         let mut store = self.store();
         let task = store.look(Kind::Run, None, task_id, Instant::now())?;
         Ok(answers::run(self.generation(), task, || {
-            claims::claims(today)
+            let given = self.claims().clone();
+            let listed = || Brought::Listed(claims::claims(today));
+            given.map_or_else(listed, Brought::Written)
         }))
     }
 
     /// What a look at a task's result finds, unless the account is a flaky one.
-    async fn result(
+    async fn result<T: Serialize>(
         &self,
         task_id: &str,
-        answer: impl FnOnce() -> Result<Value, Refusal>,
+        answer: impl FnOnce() -> Result<T, Refusal>,
     ) -> Answer {
         let fault = {
             let mut store = self.store();

@@ -54,14 +54,18 @@ impl Api {
     }
 
     async fn post(&self, query: &str, variables: Value) -> reqwest::Result<reqwest::Response> {
-        let mut request = self
-            .http
-            .post(&self.url)
-            .json(&json!({ "query": query, "variables": variables }));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        let body = json!({ "query": query, "variables": variables });
+        let request = self.request(reqwest::Method::POST).json(&body);
         request.send().await
+    }
+
+    /// A request to the gateway, of this user.
+    pub(crate) fn request(&self, method: reqwest::Method) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, &self.url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// The answer's data; panics on errors.

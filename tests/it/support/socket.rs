@@ -56,16 +56,19 @@ impl Socket {
 
     /// The next message of the protocol; the close code when the server closes.
     pub(crate) async fn next(&mut self) -> Result<Value, Option<u16>> {
+        let text = self.next_text().await?;
+        Ok(serde_json::from_str(&text).unwrap())
+    }
+
+    /// The same, as it was sent.
+    pub(crate) async fn next_text(&mut self) -> Result<String, Option<u16>> {
         loop {
             let message = timeout(DEADLINE, self.0.next())
                 .await
                 .expect("a message in time");
             match message {
-                Some(Ok(Message::Text(text))) => {
-                    let message: Value = serde_json::from_str(&text).unwrap();
-                    if message["type"] != "ping" {
-                        return Ok(message);
-                    }
+                Some(Ok(Message::Text(text))) if text.as_str() != r#"{"type":"ping"}"# => {
+                    return Ok(text.as_str().to_owned());
                 }
                 Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
                 Some(Ok(_)) => {}
