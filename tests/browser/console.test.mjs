@@ -233,6 +233,19 @@ describe('The console', { timeout: 300_000 }, () => {
     await heading(page, 'Your OrangeHRM claims').waitFor();
   });
 
+  /** Answers claims with this JSON, to the letter. */
+  async function answerClaims(page, written) {
+    await page.route('**/graphql', async (route) => {
+      if (route.request().postDataJSON()?.operationName !== 'Claims') return route.fallback();
+      const response = await route.fetch();
+      const answer = await response.json();
+      answer.data.me.connection.claims = 'CLAIMS';
+      return route.fulfill({ response, body: JSON.stringify(answer).replace('"CLAIMS"', () => written) });
+    });
+    await signUp(page, origin);
+    await connect(page, { username: PLAIN, password: PASSWORD });
+  }
+
   for (const [name, answer, expected] of [
     ['nothing', [], ['No claims yet']],
     ['a list in a field', { claims: [{ ref: 'A-1', paid: true, tags: ['x', 'y'] }], count: 1 }, ['A-1', 'Yes', 'x, y', 'Count']],
@@ -242,18 +255,44 @@ describe('The console', { timeout: 300_000 }, () => {
     ['rows of different shape', [{ a: 1 }, { b: { c: [{}] } }], ['A', 'B']],
   ]) {
     onPage(`shows ${name} decently`, async (page) => {
-      await page.route('**/graphql', async (route) => {
-        if (route.request().postDataJSON()?.operationName !== 'Claims') return route.fallback();
-        const response = await route.fetch();
-        const json = await response.json();
-        json.data.me.connection.claims = answer;
-        return route.fulfill({ response, json });
-      });
-      await signUp(page, origin);
-      await connect(page, { username: PLAIN, password: PASSWORD });
+      await answerClaims(page, JSON.stringify(answer));
       for (const text of expected) await page.getByRole('main').getByText(text).first().waitFor();
       await expectAccessible(page, name);
     });
+  }
+
+  const cell = (page, name) => page.getByRole('cell', { name, exact: true });
+
+  onPage('shows numbers with the digits that they have', async (page) => {
+    const digits = ['12345', '2026', '1.083456', '1.10', '-0.0', '1e400', '12345678901234567890123'];
+    const fields = digits.map((number, index) => `"field${index}":${number}`);
+    await answerClaims(page, `[{${fields}, "many":[1.0, 20000], "one":{"rate":2.50}, "text":"7 \\"8.0\\" \\ud83d\\ude00"}]`);
+    for (const number of [...digits, '1.0, 20000', 'Rate: 2.50', '7 "8.0" \u{1F600}']) await cell(page, number).waitFor();
+  });
+
+  onPage('shows what is nested with its digits, and says where that is too deep', async (page) => {
+    await answerClaims(page, `{"some":{"a":[{"b":1.10}]},"deep":${'['.repeat(5000)}1${']'.repeat(5000)}}`);
+    await page.getByText('"b": 1.10').waitFor();
+    await page.getByText('nested too deeply').waitFor();
+  });
+
+  onPage('shows money whole, and only money as money', async (page) => {
+    await answerClaims(page, '[{"amount":1234.5,"price":1.083456,"subtotal":3,"paidYear":2026,"totalDays":12345,"currency":"Euro"}]');
+    for (const text of ['€1,234.50', '€1.083456', '€3.00', '2026', '12345']) await cell(page, text).waitFor();
+  });
+
+  onPage('shows amounts without a currency as they are', async (page) => {
+    await answerClaims(page, '[{"amount":12345.678,"total":2000}]');
+    for (const text of ['12345.678', '2000']) await cell(page, text).waitFor();
+  });
+
+  for (const timezoneId of ['America/Los_Angeles', 'Pacific/Kiritimati']) {
+    onPage(`shows days as they are in ${timezoneId}, and what is no day as text`, async (page) => {
+      const days = ['2026-02-28', '2028-02-29', '2026-02-31', '2026-13-01', '2026-00-10', '2026-02-29T10:00:00Z', '2026-01-01T24:30'];
+      await answerClaims(page, JSON.stringify(days.map((day, id) => ({ id, day }))));
+      const shown = ['28 Feb 2026', '29 Feb 2028', ...days.slice(2)];
+      for (const text of shown) await cell(page, text).waitFor();
+    }, { timezoneId });
   }
 });
 

@@ -7,10 +7,13 @@ import { inWords } from '../operation/ElapsedTime';
 import { useAnnouncement } from '../shell/Announcer';
 import { ClaimsData } from './ClaimsData';
 import type { Json } from './columns';
+import { fetchMarked } from './digits';
+
+const TO_THE_DIGIT = { fetch: fetchMarked };
 
 /** The user's claims, read when this shows and when it is refreshed. */
 export function ClaimsCard({ onExpired, onGone }: { onExpired: () => void; onGone: () => void }) {
-  const [{ data, at, problem, fetching }, refresh] = useRemote(Claims);
+  const [{ data, at, problem, fetching }, refresh] = useRemote(Claims, TO_THE_DIGIT);
   const hasExpired = problem?.code === 'CONNECTION_EXPIRED';
   useEffect(() => {
     if (hasExpired) onExpired();

@@ -2,6 +2,7 @@ import { Card, Code, Group, SimpleGrid, Stack, Table, Text } from '@mantine/core
 import { useMediaQuery } from '@mantine/hooks';
 import { IconReceiptOff } from '@tabler/icons-react';
 import { type Column, type Json, type Kind, type Row, isRow, labelOf, listing } from './columns';
+import { printed } from './digits';
 import { Anything, Value } from './Value';
 
 /** Claims in whatever shape they come. */
@@ -26,7 +27,7 @@ export function ClaimsData({ claims }: { claims: Json }) {
   }
   if (isRow(claims)) return <Fields row={claims} />;
   if (typeof claims !== 'object') return <Anything value={claims} />;
-  return <Code block>{JSON.stringify(claims, null, 2)}</Code>;
+  return <Code block>{printed(claims)}</Code>;
 }
 
 function Empty() {

@@ -1,8 +1,8 @@
 import { Badge, Code, Text } from '@mantine/core';
 import { type Json, type Kind, type Row, currencyOf, isDate, isRow, labelOf } from './columns';
+import { digitsOf, printed } from './digits';
 
-const NUMBER = new Intl.NumberFormat();
-const DECIMALS = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+// A day without a time is the same day everywhere.
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
@@ -19,7 +19,7 @@ const STATUS_COLORS: Record<string, string> = {
 /** One value of a claim. `row` tells the currency of money. */
 export function Value({ value, kind, row }: { value: Json | undefined; kind: Kind; row: Row }) {
   if (value === undefined || value === null || value === '') return <Text span c="dimmed" aria-label="none">–</Text>;
-  if (kind === 'money' && typeof value === 'number') return money(value, row);
+  if (kind === 'money') return money(value, row);
   if (kind === 'status' && typeof value === 'string') {
     const words = labelOf(value.toLowerCase());
     return (
@@ -31,30 +31,42 @@ export function Value({ value, kind, row }: { value: Json | undefined; kind: Kin
   return <Anything value={value} />;
 }
 
-function money(value: number, row: Row) {
+/** No digit is added but what the currency has by itself, and none is left out. */
+function money(value: Json, row: Row) {
+  const digits = digitsOf(value) ?? '';
   const currency = currencyOf(row);
-  if (!currency) return DECIMALS.format(value);
-  return new Intl.NumberFormat(undefined, { style: 'currency', currency }).format(value);
+  const plain = /^-?\d+(?:\.(\d+))?$/.exec(digits);
+  if (!currency || !plain) return <Anything value={value} />;
+  const usual = new Intl.NumberFormat(undefined, { style: 'currency', currency }).resolvedOptions();
+  const places = Math.max(usual.minimumFractionDigits ?? 0, plain[1]?.length ?? 0);
+  const format = new Intl.NumberFormat(undefined, {
+    style: 'currency',
+    currency,
+    minimumFractionDigits: places,
+    maximumFractionDigits: places,
+  });
+  return format.format(digits as `${number}`);
 }
 
 /** Any JSON at all, in a form for people as far as that goes. */
 export function Anything({ value }: { value: Json }) {
-  if (typeof value === 'number') return NUMBER.format(value);
   if (typeof value === 'boolean') return value ? 'Yes' : 'No';
   if (value === null) return '–';
   if (typeof value === 'string') {
-    if (!isDate(value)) return value;
+    if (!isDate(value)) return digitsOf(value) ?? value;
     return (value.includes('T') ? MOMENT : DAY).format(new Date(value));
   }
   if (isRow(value) && Object.values(value).every((each) => typeof each !== 'object')) {
     return Object.entries(value)
-      .map(([key, each]) => `${labelOf(key)}: ${String(each)}`)
+      .map(([key, each]) => `${labelOf(key)}: ${digitsOf(each) ?? String(each)}`)
       .join(', ');
   }
-  if (Array.isArray(value) && value.every((each) => typeof each !== 'object')) return value.join(', ');
+  if (Array.isArray(value) && value.every((each) => typeof each !== 'object')) {
+    return value.map((each) => digitsOf(each) ?? each).join(', ');
+  }
   return (
     <Code block fz="xs">
-      {JSON.stringify(value, null, 2)}
+      {printed(value)}
     </Code>
   );
 }

@@ -1,7 +1,10 @@
 // Claims come as the Intuned project returns them, in any shape of JSON. What is shown is found out
 // from the data.
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+import { digitsOf } from './digits';
+
+/** A number is a text here: see `digitsOf`. */
+export type Json = null | boolean | string | Json[] | { [key: string]: Json };
 export type Row = { [key: string]: Json };
 
 /** What a value is shown as. */
@@ -53,20 +56,28 @@ const placeOf = ({ key, kind }: Column) => (/(id|number|reference)$/i.test(key) 
 function kindOf(key: string, values: Json[]): Kind {
   const present = values.filter((value) => value !== null && value !== '');
   if (present.length === 0) return 'text';
-  if (present.every((value) => typeof value === 'number')) return isMoney(key) ? 'money' : 'number';
-  if (present.every((value) => typeof value === 'string')) {
+  if (present.every(isNumber)) return isMoney(key) ? 'money' : 'number';
+  if (present.every((value) => typeof value === 'string' && !isNumber(value))) {
     if (present.every(isDate)) return 'date';
     return /^(status|state)$/i.test(key) ? 'status' : 'text';
   }
   return 'other';
 }
 
-const isMoney = (key: string) => /amount|total|price|cost|sum|balance|paid/i.test(key);
+const isNumber = (value: Json) => digitsOf(value) !== undefined;
 
-const ISO_DATE = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
+/** A total of money is one; what is of a total, or when it was paid, is not. */
+const isMoney = (key: string) => /(amount|total|price|cost|sum|balance|paid)$/i.test(key);
 
-export const isDate = (value: Json) =>
-  typeof value === 'string' && ISO_DATE.test(value) && !Number.isNaN(Date.parse(value));
+const ISO_DATE = /^(\d{4}-\d{2}-\d{2})(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
+
+/** A day that there is. `Date` makes the 3rd of March of the 31st of February. */
+export function isDate(value: Json) {
+  const [, day] = (typeof value === 'string' && ISO_DATE.exec(value)) || [];
+  if (day === undefined || Number.isNaN(Date.parse(value as string))) return false;
+  const read = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(read.getTime()) && read.toISOString().startsWith(day);
+}
 
 /** `submittedDate`, `submitted_date` and `submitted-date` alike become "Submitted date". */
 export function labelOf(key: string) {

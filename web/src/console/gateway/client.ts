@@ -41,22 +41,25 @@ const socket = createClient({
 // A socket does not notice by itself for a long time.
 window.addEventListener('offline', () => socket.terminate());
 
+/** Sends a request, and tells whether the gateway was reached. */
+export const send: typeof fetch = async (input, init) => {
+  try {
+    const response = await fetch(input, init);
+    report('requests', true);
+    return response;
+  } catch (error) {
+    report('requests', false);
+    throw error;
+  }
+};
+
 /** Without a cache: what is shown is asked for, and asked for anew when it may have changed. */
 export const client = new Client({
   url: url.href,
   preferGetMethod: false,
   // The session stays in a cookie, where no script can read it.
   fetchOptions: { headers: { 'x-session': 'cookie' } },
-  fetch: async (input, init) => {
-    try {
-      const response = await fetch(input, init);
-      report('requests', true);
-      return response;
-    } catch (error) {
-      report('requests', false);
-      throw error;
-    }
-  },
+  fetch: send,
   exchanges: [
     fetchExchange,
     subscriptionExchange({

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
-import { type TypedDocumentNode, createRequest, useClient } from 'urql';
+import { type OperationContext, type TypedDocumentNode, createRequest, useClient } from 'urql';
 import { type Problem, problemOf } from './problem';
 import { beforeRetry } from './reach';
 
@@ -17,9 +17,12 @@ type NoVariables = Record<string, never>;
 
 /**
  * Asks when it is first used and whenever `refresh` is called. While the gateway cannot be reached it
- * goes on trying.
+ * goes on trying. `context` is how to ask; it stays the same object.
  */
-export function useRemote<Data>(document: TypedDocumentNode<Data, NoVariables>) {
+export function useRemote<Data>(
+  document: TypedDocumentNode<Data, NoVariables>,
+  context?: Partial<OperationContext>,
+) {
   const client = useClient();
   const [remote, setRemote] = useState<Remote<Data>>({ fetching: true });
   const latest = useRef(0);
@@ -30,7 +33,7 @@ export function useRemote<Data>(document: TypedDocumentNode<Data, NoVariables>) 
     for (let failures = 0; mine === latest.current; failures += 1) {
       // A request of its own, also while the same is under way: that answer may be out of date already.
       const request = { ...createRequest(document, {}), key: nextKey() };
-      const { data, error } = await client.executeQuery(request).toPromise();
+      const { data, error } = await client.executeQuery(request, context).toPromise();
       if (mine !== latest.current) return;
       if (error?.networkError) {
         await beforeRetry(failures);
@@ -42,7 +45,7 @@ export function useRemote<Data>(document: TypedDocumentNode<Data, NoVariables>) 
       );
       return;
     }
-  }, [client, document]);
+  }, [client, document, context]);
 
   useEffect(() => {
     void refresh();
