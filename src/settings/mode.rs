@@ -35,7 +35,7 @@ pub(super) fn mode(reader: &mut Reader<'_>, args: &DemoArgs, matches: &ArgMatche
     let demo = args.demo.as_deref();
     match demo.and_then(|demo| reader.switch("DEMO", demo)) {
         Some(true) => {
-            if given == Some(KEY) {
+            if has_text(matches, KEY) {
                 reader.note(
                     "DEMO",
                     "is true, and INTUNED_API_KEY is set: a demo has no key. Take one of them away",
@@ -52,4 +52,13 @@ pub(super) fn mode(reader: &mut Reader<'_>, args: &DemoArgs, matches: &ArgMatche
 fn is_given(matches: &ArgMatches, setting: &str) -> bool {
     let source = matches.value_source(&setting.to_lowercase());
     source.is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
+/// An empty one is as good as none beside `DEMO=true`: that is how compose files pass on what is not there.
+fn has_text(matches: &ArgMatches, setting: &str) -> bool {
+    let mut values = matches
+        .get_raw(&setting.to_lowercase())
+        .into_iter()
+        .flatten();
+    values.any(|value| !value.to_string_lossy().trim().is_empty())
 }

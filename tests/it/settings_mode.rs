@@ -93,16 +93,21 @@ fn an_empty_key_is_told(#[case] others: &[(&str, &str)], #[values("", "  ")] key
     }
 }
 
-#[rstest]
-#[case("key")]
-#[case("")]
-fn a_demo_with_a_key_is_a_contradiction(#[case] key: &str) {
-    let faults = complaints(&[], &[("DEMO", "true"), ("INTUNED_API_KEY", key)]);
+#[test]
+fn a_demo_with_a_key_is_a_contradiction() {
+    let faults = complaints(&[], &[("DEMO", "true"), ("INTUNED_API_KEY", "key")]);
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(
         faults[0].starts_with("DEMO is true, and INTUNED_API_KEY is set"),
         "{faults:?}"
     );
+}
+
+#[rstest]
+#[case("--intuned-api-key=")]
+#[case("--intuned-api-key=  ")]
+fn an_empty_key_is_none_beside_a_demo_that_is_asked_for(#[case] key: &str) {
+    assert!(load(&["--demo=true", key]).unwrap().is_demo());
 }
 
 #[test]
