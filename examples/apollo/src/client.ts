@@ -23,6 +23,8 @@ export function createApolloClient(token?: string) {
       new HttpLink({ uri: `${GATEWAY}/graphql`, headers }),
     ),
     cache: new InMemoryCache(),
+    // Sent as headers, for whoever looks at what which client asks for.
+    clientAwareness: { name: 'apollo-example', version: '1' },
   });
 }
 
