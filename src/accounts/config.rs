@@ -4,7 +4,7 @@ use std::{num::NonZero, thread, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{ConnectLimits, PasswordParams, ProviderConfig, TryLimits};
+use super::{ConnectLimits, PasswordParams, ProviderConfig, ReadBudgets, TryLimits};
 use crate::metrics::{PasswordMetrics, TryMetrics};
 
 /// Passwords that may wait for each one that is being hashed: some two seconds' work.
@@ -31,6 +31,8 @@ pub struct AccountsConfig {
     pub tries: TryLimits,
     /// How often it may be tried to connect.
     pub connects: ConnectLimits,
+    /// How much may be read from Intuned.
+    pub reads: ReadBudgets,
     /// What is counted of tries beyond that.
     pub try_metrics: TryMetrics,
     /// Whether accounts may be opened here (setting `ALLOW_SIGN_UP`).
@@ -54,6 +56,7 @@ impl AccountsConfig {
             password_metrics: PasswordMetrics::default(),
             tries: TryLimits::default(),
             connects: ConnectLimits::default(),
+            reads: ReadBudgets::default(),
             try_metrics: TryMetrics::default(),
             allow_sign_up: true,
             provider: None,

@@ -50,7 +50,7 @@ pub use self::{
     error::AccountError,
     provider::ProviderConfig,
     sessions::Profile,
-    tries::{ConnectLimits, TryLimits},
+    tries::{Budget, ConnectLimits, Read, ReadBudgets, TryLimits},
 };
 pub use argon2::Params as PasswordParams;
 
@@ -156,13 +156,7 @@ impl Accounts {
                 config.passwords_waiting,
                 config.password_metrics.clone(),
             ),
-            tries: Arc::new(Tries::new(
-                database.clone(),
-                &config.secret,
-                config.tries,
-                config.connects,
-                config.try_metrics.clone(),
-            )),
+            tries: Arc::new(Tries::new(database.clone(), config)),
             tokens: Arc::new(Tokens::new(&config.secret)),
             sessions: sessions::alone(database.clone()),
             visits: sessions::with_users(database.clone()),
@@ -225,6 +219,20 @@ impl Accounts {
     pub async fn give_back_connect(&self, user_id: Uuid, origin: &Origin) {
         let client = origin.address();
         tolerate(self.tries.give_back_connect(user_id, client).await);
+    }
+
+    /// Counts what the user is about to read from Intuned.
+    ///
+    /// # Errors
+    /// [`AccountError::TooManyTries`], or the database failed.
+    pub async fn count_read(&self, read: Read, user_id: Uuid) -> Result<(), AccountError> {
+        let now = self.clock.now();
+        self.tries.count_read(read, user_id, now).await
+    }
+
+    /// Gives back what was counted and certainly did not begin.
+    pub async fn give_back_read(&self, read: Read, user_id: Uuid) {
+        tolerate(self.tries.give_back_read(read, user_id).await);
     }
 
     async fn record(

@@ -11,6 +11,7 @@
 mod bucket;
 mod connects;
 mod counting;
+mod reads;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -23,19 +24,21 @@ use sea_orm::{
     ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
-use secrecy::SecretString;
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::{AccountError, keyed};
+use super::{AccountError, AccountsConfig, keyed};
 use crate::{database::Database, metrics::TryMetrics};
 
 pub(super) use self::bucket::{network, site};
-pub use self::connects::ConnectLimits;
 use self::{
     bucket::{Bucket, ClientLimits, Limit},
     connects::Connects,
     counting::Counting,
+};
+pub use self::{
+    connects::ConnectLimits,
+    reads::{Budget, Read, ReadBudgets},
 };
 
 /// For so long a client is known from which an owner has signed in.
@@ -107,6 +110,7 @@ pub(super) struct Tries {
     for_each_client: ClientLimits,
     sign_ins_for_each_client: ClientLimits,
     connects: Connects,
+    reads: ReadBudgets,
     metrics: TryMetrics,
 }
 
@@ -117,25 +121,21 @@ impl fmt::Debug for Tries {
 }
 
 impl Tries {
-    pub(super) fn new(
-        database: Database,
-        secret: &SecretString,
-        limits: TryLimits,
-        connects: ConnectLimits,
-        metrics: TryMetrics,
-    ) -> Self {
+    pub(super) fn new(database: Database, config: &AccountsConfig) -> Self {
+        let limits = config.tries;
         Self {
             counting: Counting::new(database.clone()),
             database,
-            mac: keyed::mac(secret),
+            mac: keyed::mac(&config.secret),
             for_each_address: Limit::new("address", limits.for_each_address, limits.window),
             for_each_client: ClientLimits::new(limits.for_each_client, limits.window),
             sign_ins_for_each_client: ClientLimits::new(
                 limits.sign_ins_for_each_client,
                 limits.window,
             ),
-            connects: connects.into(),
-            metrics,
+            connects: config.connects.into(),
+            reads: config.reads,
+            metrics: config.try_metrics.clone(),
         }
     }
 

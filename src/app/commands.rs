@@ -34,6 +34,9 @@ const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 /// Requests to Intuned that may be under way at once.
 const MAX_CONCURRENCY: usize = 512;
 
+/// One answer with a status serves for so long, where they are counted.
+const STATUS_CACHE: Duration = Duration::from_secs(2);
+
 /// Serves the gateway until `shutdown` is canceled.
 ///
 /// # Errors
@@ -55,7 +58,8 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
     let files = settings.files.clone();
     let pages = http::pages(console_facts(&settings));
     let config = app_config(settings, intuned);
-    let mut app = App::start(config, ambient, pages).await?;
+    // Large, and awaited once.
+    let mut app = Box::pin(App::start(config, ambient, pages)).await?;
     // Now that SQLite has made all of its own.
     for complaint in files.iter().filter_map(WatchedFile::complaint) {
         tracing::warn!("{complaint}");
@@ -193,6 +197,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         accounts: AccountsConfig {
             tries: accounts.tries,
             connects: accounts.connects,
+            reads: accounts.reads,
             allow_sign_up: accounts.allow_sign_up,
             provider: accounts.provider,
             max_user_sessions: accounts.max_user_sessions,
@@ -213,6 +218,10 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         connections: ConnectionsConfig {
             claims_timeout: claims.timeout,
             claims_cache: claims.cache.unwrap_or_default(),
+            status_cache: match accounts.reads.statuses.tries {
+                0 => Duration::ZERO,
+                _ => STATUS_CACHE,
+            },
         },
         intuned,
         workspace,

@@ -21,8 +21,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::{Accounts, AccountsConfig},
     ambient::{Clock, Random},
-    audit::Trail,
-    connections::{Connections, ConnectionsConfig},
+    audit::{Trail, TrailConfig},
+    connections::{Connections, ConnectionsConfig, Sources},
     database::{self, Database, DatabaseError, Workspace, WorkspaceError},
     graphql::{
         self, GatewayExecutor, GatewaySchemaBuilder, Services,
@@ -178,15 +178,10 @@ impl App {
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
         let webhooks = (config.webhooks, metrics.webhooks.clone());
-        let records = (config.audit_retention, webhooks);
+        let trail = TrailConfig::new(config.audit_retention, metrics.audit.clone());
+        let records = (trail, webhooks);
+        let intuned = intuned_client(config.intuned, &ambient, &metrics)?;
         let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
-        let intuned = IntunedClient::with_metrics(
-            config.intuned,
-            clock.clone(),
-            random.clone(),
-            metrics.intuned.clone(),
-        )
-        .map_err(AppError::Intuned)?;
         let accounts = Accounts::with_config(
             database.clone(),
             &AccountsConfig {
@@ -199,14 +194,15 @@ impl App {
         )
         .map_err(AppError::Provider)?
         .with_trail(trail.clone());
-        let records = (trail.clone(), outbox.clone());
-        let connections = Connections::new(
-            config.connections,
-            database.clone(),
-            intuned.clone(),
-            clock.clone(),
-            records,
-        );
+        let sources = Sources {
+            database: database.clone(),
+            intuned: intuned.clone(),
+            accounts: accounts.clone(),
+            clock: clock.clone(),
+            trail: trail.clone(),
+            outbox: outbox.clone(),
+        };
+        let connections = Connections::new(config.connections, sources);
         let operations = Operations::start(
             config.operations,
             database.clone(),
@@ -311,16 +307,26 @@ async fn trusted_documents(
     })
 }
 
+fn intuned_client(
+    config: IntunedConfig,
+    Ambient { clock, random }: &Ambient,
+    metrics: &Metrics,
+) -> Result<IntunedClient, AppError> {
+    let metrics = metrics.intuned.clone();
+    IntunedClient::with_metrics(config, clock.clone(), random.clone(), metrics)
+        .map_err(AppError::Intuned)
+}
+
 /// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
 fn keep_records(
-    (audit_retention, (webhooks, metrics)): (Duration, (Option<WebhooksConfig>, WebhookMetrics)),
+    (trail, (webhooks, metrics)): (TrailConfig, (Option<WebhooksConfig>, WebhookMetrics)),
     database: &Database,
     Ambient { clock, random }: Ambient,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<(Trail, Outbox), AppError> {
     let ambient = (clock.clone(), random.clone());
-    let trail = Trail::start(database.clone(), audit_retention, ambient, tasks, shutdown);
+    let trail = Trail::start(database.clone(), trail, ambient, tasks, shutdown);
     let (database, ambient) = (database.clone(), (clock, random));
     let outbox = webhooks::start(webhooks, database, ambient, metrics, (tasks, shutdown))
         .map_err(AppError::Webhooks)?;

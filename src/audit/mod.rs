@@ -19,23 +19,20 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
     QueryTrait,
 };
-use tokio::{
-    sync::mpsc,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     ambient::{Clock, Random, first_uuid_at},
     database::Database,
+    metrics::AuditMetrics,
 };
+use notes::Notes;
 
 pub use entity::{audit_event::Kind, operation::FailureCode};
 pub use page::{DEFAULT_PAGE, LONGEST_PAGE, Page};
 
-/// How many noted events may wait to be written.
-const NOTES: usize = 1024;
 /// How often events that are too old are looked for.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// How many of them are deleted at once, so that no transaction grows long.
@@ -104,33 +101,49 @@ impl Event {
     }
 }
 
+/// How trails are kept.
+#[derive(Clone, Debug)]
+pub struct TrailConfig {
+    /// For how long (setting `AUDIT_RETENTION`).
+    pub retention: Duration,
+    /// What is counted of what is not kept.
+    pub metrics: AuditMetrics,
+}
+
+impl TrailConfig {
+    /// Kept for `retention`, with what is dropped counted in `metrics`.
+    pub fn new(retention: Duration, metrics: AuditMetrics) -> Self {
+        Self { retention, metrics }
+    }
+}
+
 /// Writes and reads the trails. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Trail {
     database: Database,
     clock: Arc<dyn Clock>,
     random: Random,
-    notes: mpsc::Sender<audit_event::ActiveModel>,
+    notes: Notes,
 }
 
 impl Trail {
-    /// Writes what is noted, and deletes what is older than `retention` (setting `AUDIT_RETENTION`),
-    /// on `tasks` until `shutdown`.
+    /// Writes what is noted, and deletes what is too old, on `tasks` until `shutdown`.
     pub fn start(
         database: Database,
-        retention: Duration,
+        config: TrailConfig,
         (clock, random): (Arc<dyn Clock>, Random),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
-        let (notes, receiver) = mpsc::channel(NOTES);
+        let TrailConfig { retention, metrics } = config;
+        let (notes, receiver) = Notes::new(metrics.clone());
         let trail = Self {
             database: database.clone(),
             clock,
             random,
             notes,
         };
-        tasks.spawn(notes::write(database, receiver, shutdown.clone()));
+        tasks.spawn(notes::write(database, receiver, metrics, shutdown.clone()));
         tasks.spawn(trail.clone().prune(retention, shutdown.clone()));
         trail
     }
@@ -173,12 +186,9 @@ impl Trail {
     }
 
     /// Has `event` written a moment later: for what changes nothing. A process that dies meanwhile
-    /// loses it.
+    /// loses it, and when too many wait it is dropped.
     pub fn note(&self, event: Event) {
-        let kind = event.kind;
-        if self.notes.try_send(self.row(event)).is_err() {
-            tracing::warn!(?kind, "an audit event was not written: too many wait");
-        }
+        self.notes.put(event.user_id, self.row(event));
     }
 
     /// The row of `event`, for a write that it belongs to.

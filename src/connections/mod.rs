@@ -1,15 +1,19 @@
 //! A user's connection to a service: what Intuned says of its session, and the claims behind it.
 
+mod error;
 mod expiry;
 mod single_flight;
+mod version;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use entity::{connection, connection::Service};
+use moka::sync::Cache;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::{
+    accounts::{Accounts, Read},
     ambient::Clock,
     audit::{self, Origin, Trail},
     database::Database,
@@ -20,64 +24,89 @@ use crate::{
 };
 use single_flight::SingleFlight;
 
+pub use error::ReadError;
+pub(crate) use version::Version;
+
 /// The project's API that lists a user's expense claims.
 const GET_CLAIMS: &str = "get-claims";
 
 /// Bytes of claims that are kept to be shown again.
 const KEPT_CLAIMS_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How claims are read.
+/// How many statuses are.
+const KEPT_STATUSES: u64 = 100_000;
+
+/// How claims and statuses are read.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionsConfig {
     /// How long a run may take (setting `CLAIMS_TIMEOUT`).
     pub claims_timeout: Duration,
     /// How long its result may be shown again (setting `CLAIMS_CACHE`); zero for not at all.
     pub claims_cache: Duration,
+    /// How long a status may be; zero for not at all.
+    pub status_cache: Duration,
 }
 
 /// What a run of `get-claims` brought.
-pub type Claims = Result<WrittenJson, RunError>;
+pub type Claims = Result<WrittenJson, ReadError>;
+
+/// What Intuned says of an auth session.
+pub type Status = Result<AuthSessionStatus, ReadError>;
+
+/// Where connections are read from, and who is told of what is found out.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Has the connections.
+    pub database: Database,
+    /// Has their sessions.
+    pub intuned: IntunedClient,
+    /// Counts what users read.
+    pub accounts: Accounts,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Is told for users.
+    pub trail: Trail,
+    /// Is told for the operator.
+    pub outbox: Outbox,
+}
 
 /// Reads connections, their status and their claims. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Connections {
     database: Database,
     intuned: IntunedClient,
+    accounts: Accounts,
     clock: Arc<dyn Clock>,
     trail: Trail,
     outbox: Outbox,
     claims_timeout: Duration,
-    kept_claims: Option<moka::sync::Cache<String, WrittenJson>>,
-    claims: SingleFlight<String, Claims>,
-    statuses: SingleFlight<String, Result<AuthSessionStatus, IntunedError>>,
+    kept_claims: Option<Cache<Version, WrittenJson>>,
+    kept_statuses: Option<Cache<Version, AuthSessionStatus>>,
+    claims: SingleFlight<Version, Claims>,
+    statuses: SingleFlight<Version, Status>,
 }
 
 impl Connections {
-    /// Reads from `database` and asks `intuned`; what is found out is told to `trail` and `outbox`.
-    pub fn new(
-        config: ConnectionsConfig,
-        database: Database,
-        intuned: IntunedClient,
-        clock: Arc<dyn Clock>,
-        (trail, outbox): (Trail, Outbox),
-    ) -> Self {
-        let kept_claims = (!config.claims_cache.is_zero()).then(|| {
-            moka::sync::Cache::builder()
-                .max_capacity(KEPT_CLAIMS_BYTES)
-                .weigher(|id: &String, claims: &WrittenJson| {
-                    u32::try_from(id.len() + claims.len()).unwrap_or(u32::MAX)
-                })
-                .time_to_live(config.claims_cache)
-                .build()
-        });
+    /// Reads from `sources`.
+    pub fn new(config: ConnectionsConfig, sources: Sources) -> Self {
+        let Sources {
+            database,
+            intuned,
+            accounts,
+            clock,
+            trail,
+            outbox,
+        } = sources;
         Self {
             database,
             intuned,
+            accounts,
             clock,
             trail,
             outbox,
             claims_timeout: config.claims_timeout,
-            kept_claims,
+            kept_claims: claims_cache(config.claims_cache),
+            kept_statuses: status_cache(config.status_cache),
             claims: SingleFlight::default(),
             statuses: SingleFlight::default(),
         }
@@ -99,61 +128,115 @@ impl Connections {
         Ok(found.into_iter().map(|row| (row.user_id, row)).collect())
     }
 
-    /// The session's status as Intuned tells it now; one that Intuned does not know has expired.
-    /// Those who ask while the answer is on its way share it.
+    /// The session's status as Intuned tells it, now or a moment ago; one that Intuned does not know has
+    /// expired. Those who ask while the answer is on its way share it.
     ///
     /// # Errors
-    /// Intuned's.
-    pub async fn status(&self, auth_session_id: &str) -> Result<AuthSessionStatus, IntunedError> {
-        let (intuned, id) = (self.intuned.clone(), auth_session_id.to_owned());
-        self.statuses
-            .share(auth_session_id.to_owned(), async move {
-                let status = intuned.auth_session_status(&id).await?;
-                Ok(status.unwrap_or(AuthSessionStatus::Expired))
-            })
-            .await
-            .unwrap_or(Err(IntunedError::Broken))
+    /// [`ReadError`]; it is not kept.
+    pub async fn status(&self, connection: &connection::Model) -> Status {
+        let version = Version::of(connection);
+        if let Some(kept) = self
+            .kept_statuses
+            .as_ref()
+            .and_then(|kept| kept.get(&version))
+        {
+            return Ok(kept);
+        }
+        let (this, connection) = (self.clone(), connection.clone());
+        let asking = async move { this.ask_for_status(&connection).await };
+        let shared = self.statuses.share(version, asking).await;
+        shared.unwrap_or(Err(ReadError::BrokenOff))
+    }
+
+    async fn ask_for_status(&self, connection: &connection::Model) -> Status {
+        // What is not going to be sent needs no counting.
+        self.intuned.check_read_hold()?;
+        let user_id = connection.user_id;
+        self.accounts.count_read(Read::Status, user_id).await?;
+        let id = &connection.auth_session_id;
+        let answer = self.intuned.auth_session_status(id).await;
+        if let Err(IntunedError::RateLimited { .. }) = answer {
+            self.accounts.give_back_read(Read::Status, user_id).await;
+        }
+        let status = answer?.unwrap_or(AuthSessionStatus::Expired);
+        if let Some(kept) = &self.kept_statuses {
+            kept.insert(Version::of(connection), status);
+        }
+        Ok(status)
     }
 
     /// What `get-claims` returns for the connection. Those who ask while a run is under way share it.
     ///
     /// # Errors
-    /// The run's.
+    /// [`ReadError`].
     pub async fn claims(&self, connection: &connection::Model, origin: &Origin) -> Claims {
-        if let Some(kept) = self.kept(&connection.auth_session_id) {
+        let version = Version::of(connection);
+        if let Some(kept) = self.kept_claims(&version) {
             return Ok(kept);
         }
-        let claims = self.run_get_claims(&connection.auth_session_id).await;
-        match &claims {
-            Ok(_) => {
-                let read = audit::Event::new(connection.user_id, audit::Kind::ClaimsRead);
+        let (this, connection, origin) = (self.clone(), connection.clone(), origin.clone());
+        let running = async move { this.run_get_claims(&connection, &origin).await };
+        let shared = self.claims.share(version, running).await;
+        shared.unwrap_or(Err(ReadError::BrokenOff))
+    }
+
+    /// One run, counted and recorded once, whoever shares it.
+    async fn run_get_claims(&self, connection: &connection::Model, origin: &Origin) -> Claims {
+        self.intuned.check_read_hold().map_err(RunError::NotBegun)?;
+        let user_id = connection.user_id;
+        self.accounts.count_read(Read::Run, user_id).await?;
+        let id = &connection.auth_session_id;
+        let run = self.intuned.run(GET_CLAIMS, id, self.claims_timeout).await;
+        match &run {
+            Ok(claims) => {
+                let read = audit::Event::new(user_id, audit::Kind::ClaimsRead);
                 self.trail.note(read.by(origin));
                 self.worked(connection).await;
+                self.keep_claims(connection, claims);
             }
             Err(RunError::SessionExpired { .. }) => {
                 self.found(connection, AuthSessionStatus::Expired).await;
             }
+            Err(RunError::NotBegun(_)) => {
+                self.accounts.give_back_read(Read::Run, user_id).await;
+            }
             Err(_) => {}
         }
-        claims
+        Ok(run?)
     }
 
-    async fn run_get_claims(&self, auth_session_id: &str) -> Claims {
-        let (this, id) = (self.clone(), auth_session_id.to_owned());
-        self.claims
-            .share(auth_session_id.to_owned(), async move {
-                let timeout = this.claims_timeout;
-                let claims = this.intuned.run(GET_CLAIMS, &id, timeout).await?;
-                if let Some(kept) = &this.kept_claims {
-                    kept.insert(id, claims.clone());
-                }
-                Ok(claims)
-            })
-            .await
-            .unwrap_or(Err(IntunedError::Broken.into()))
+    fn keep_claims(&self, connection: &connection::Model, claims: &WrittenJson) {
+        if let Some(kept) = &self.kept_claims {
+            // With the run, whatever was heard before, it has not expired.
+            let connection = connection::Model {
+                expired_at: None,
+                ..connection.clone()
+            };
+            kept.insert(Version::of(&connection), claims.clone());
+        }
     }
 
-    fn kept(&self, auth_session_id: &str) -> Option<WrittenJson> {
-        self.kept_claims.as_ref()?.get(auth_session_id)
+    fn kept_claims(&self, version: &Version) -> Option<WrittenJson> {
+        let kept = self.kept_claims.as_ref()?;
+        kept.get(version).filter(|_| !version.has_expired())
     }
+}
+
+/// None where nothing is to be kept.
+fn claims_cache(keep_for: Duration) -> Option<Cache<Version, WrittenJson>> {
+    let builder = Cache::builder()
+        .max_capacity(KEPT_CLAIMS_BYTES)
+        .weigher(|version: &Version, claims: &WrittenJson| {
+            u32::try_from(version.len() + claims.len()).unwrap_or(u32::MAX)
+        })
+        .time_to_live(keep_for);
+    (!keep_for.is_zero()).then(|| builder.build())
+}
+
+/// None where nothing is to be kept.
+fn status_cache(keep_for: Duration) -> Option<Cache<Version, AuthSessionStatus>> {
+    let builder = Cache::builder()
+        .max_capacity(KEPT_STATUSES)
+        .time_to_live(keep_for);
+    (!keep_for.is_zero()).then(|| builder.build())
 }

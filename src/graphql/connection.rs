@@ -42,9 +42,10 @@ impl Connection {
     }
 
     /// Asked of Intuned when the field is read. EXPIRED also when Intuned no longer knows the session.
-    /// Null, with an error, when Intuned cannot be asked: the connection itself stays.
+    /// Null, with an error, when Intuned cannot be asked: the connection itself stays. RATE_LIMITED, with
+    /// `extensions.retryAfterSeconds`, when it is read too often.
     async fn status(&self, context: &Context<'_>) -> Result<Option<ConnectionStatus>, ApiError> {
-        let status = loaders::session_status(context, &self.0.auth_session_id).await;
+        let status = loaders::session_status(context, &self.0).await;
         let status = status.or_fail(context)?;
         let connections = context.data_unchecked::<Connections>();
         connections.found(&self.0, status).await;
@@ -53,7 +54,7 @@ impl Connection {
 
     /// What the Intuned project's `get-claims` API returns for this user, run when the field is read. Error
     /// codes: CONNECTION_EXPIRED (the user must connect again), RESULT_TOO_LARGE, UPSTREAM_ERROR,
-    /// UPSTREAM_TIMEOUT, RATE_LIMITED. `extensions.retryable` tells whether the same, asked again, may work,
+    /// UPSTREAM_TIMEOUT, RATE_LIMITED (`extensions.retryAfterSeconds` tells when to come back). `extensions.retryable` tells whether the same, asked again, may work,
     /// and `extensions.reference`, where Intuned sent one, is its correlation id, for its support.
     async fn claims(&self, context: &Context<'_>) -> Result<Option<Json>, ApiError> {
         let connections = context.data_unchecked::<Connections>();

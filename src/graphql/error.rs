@@ -9,6 +9,7 @@ use sea_orm::DbErr;
 use crate::{
     accounts::AccountError,
     attempts::AttemptError,
+    connections::ReadError,
     database,
     departure::DepartureError,
     intuned::IntunedError,
@@ -255,6 +256,21 @@ impl IntoApiError for IntunedError {
             &self,
             "Intuned cannot be asked just now. Try again in a while.",
         )
+    }
+}
+
+impl IntoApiError for ReadError {
+    fn into_api_error(self, request_id: &str) -> ApiError {
+        match self {
+            Self::TooMuch { retry_after } => ApiError::rate_limited(
+                "You read this too often. Wait a while before the next time.",
+                retry_after,
+            ),
+            Self::Intuned(error) => error.into_api_error(request_id),
+            Self::Run(error) => error.into_api_error(request_id),
+            Self::Database(error) => error.into_api_error(request_id),
+            Self::BrokenOff => ApiError::internal(&self, request_id),
+        }
     }
 }
 

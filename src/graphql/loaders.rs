@@ -14,9 +14,8 @@ use uuid::Uuid;
 use super::context::request;
 use crate::{
     accounts::Accounts,
-    connections::Connections,
+    connections::{Connections, Status, Version},
     gather::Gather,
-    intuned::{AuthSessionStatus, IntunedError},
 };
 
 /// Users by id.
@@ -46,29 +45,30 @@ impl UserConnections {
     }
 }
 
-type Status = Result<AuthSessionStatus, IntunedError>;
-
 /// The statuses that one query or mutation has asked for: each is asked for once, however often it is
 /// selected. A subscription has none of these, for it outlives what they say.
 #[derive(Debug, Default)]
-pub(super) struct RequestStatuses(Mutex<HashMap<String, Arc<OnceCell<Status>>>>);
+pub(super) struct RequestStatuses(Mutex<HashMap<Version, Arc<OnceCell<Status>>>>);
 
 impl RequestStatuses {
-    fn cell(&self, auth_session_id: &str) -> Arc<OnceCell<Status>> {
+    fn cell(&self, version: Version) -> Arc<OnceCell<Status>> {
         let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(cells.entry(auth_session_id.to_owned()).or_default())
+        Arc::clone(cells.entry(version).or_default())
     }
 }
 
 /// An auth session's status, asked for once for each request.
-pub(super) async fn session_status(context: &Context<'_>, auth_session_id: &str) -> Status {
+pub(super) async fn session_status(
+    context: &Context<'_>,
+    connection: &connection::Model,
+) -> Status {
     let connections = context.data_unchecked::<Connections>();
     let statuses = request(context).and_then(|request| request.statuses.as_ref());
     let Some(statuses) = statuses else {
-        return connections.status(auth_session_id).await;
+        return connections.status(connection).await;
     };
-    let cell = statuses.cell(auth_session_id);
-    cell.get_or_init(|| connections.status(auth_session_id))
+    let cell = statuses.cell(Version::of(connection));
+    cell.get_or_init(|| connections.status(connection))
         .await
         .clone()
 }

@@ -187,6 +187,15 @@ impl IntunedClient {
         Ok(self.transport.check_hold(Purpose::SignIn)?)
     }
 
+    /// Whether reads may be sent, as of now.
+    ///
+    /// # Errors
+    ///
+    /// [`IntunedError::RateLimited`] during a hold.
+    pub fn check_read_hold(&self) -> Result<(), IntunedError> {
+        Ok(self.transport.check_hold(Purpose::Read)?)
+    }
+
     /// Until when removals are not sent.
     pub fn removals_held_until(&self) -> Option<Instant> {
         self.transport.held_until(Purpose::Removal)

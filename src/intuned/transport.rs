@@ -165,7 +165,8 @@ impl Transport {
 
     /// Whether such calls may be sent, as of now.
     pub(super) fn check_hold(&self, purpose: Purpose) -> Result<(), Refusal> {
-        self.shares.check_hold(purpose)
+        let checked = self.shares.check_hold(purpose);
+        checked.inspect_err(|refusal| self.metrics.refused(purpose.name(), refusal.name()))
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {

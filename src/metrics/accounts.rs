@@ -86,7 +86,7 @@ impl TryMetrics {
         let metrics = Self::default();
         registry.register(
             "tries_refused",
-            "Tries that were refused because there had been too many, by kind (password, sign_up, connect) and by whose limit it was (address, client, site, user)",
+            "Tries that were refused because there had been too many, by kind (password, sign_up, connect, run, status) and by whose limit it was (address, client, site, user)",
             metrics.refused.clone(),
         );
         // So that the first of each counts as an increase.
@@ -98,6 +98,8 @@ impl TryMetrics {
             ("sign_up", "client"),
             ("sign_up", "site"),
             ("connect", "user"),
+            ("run", "user"),
+            ("status", "user"),
             ("connect", "client"),
             ("connect", "site"),
         ] {

@@ -49,11 +49,11 @@ impl IntunedMetrics {
         );
         registry.register(
             "upstream_calls_refused",
-            "Calls to Intuned that were not sent, by purpose (read, run, removal) and reason: held, because Intuned asks to be left alone, or busy, because too many were under way",
+            "Calls to Intuned that were not sent, by purpose (read, run, removal, sign_in) and reason: held, because Intuned asks to be left alone, or busy, because too many were under way",
             metrics.refused.clone(),
         );
         // So that the first of each counts as an increase.
-        for purpose in ["read", "run", "removal"] {
+        for purpose in ["read", "run", "removal", "sign_in"] {
             for reason in ["held", "busy"] {
                 let labels = RefusalLabels { purpose, reason };
                 drop(metrics.refused.get_or_create(&labels));

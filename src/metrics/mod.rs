@@ -9,6 +9,7 @@
 //! read when Prometheus asks: see [`sampled`].
 
 mod accounts;
+mod audit;
 mod database;
 mod graphql;
 mod http;
@@ -25,6 +26,7 @@ use prometheus_client::metrics::{family::Family, histogram::Histogram};
 pub use prometheus_client::registry::Registry;
 
 pub use accounts::{PasswordMetrics, PendingPassword, TryMetrics};
+pub use audit::{AuditMetrics, DropReason};
 pub use database::{DatabaseMetrics, watch_pool};
 pub use graphql::{RequestSeries, Running};
 pub use http::{HttpMetrics, OpenSocket, OpenStream, StreamEnd, StreamWatch, Transport};
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub tries: TryMetrics,
     /// Statements and connections.
     pub database: DatabaseMetrics,
+    /// Audit trails.
+    pub audit: AuditMetrics,
     /// Webhooks.
     pub webhooks: WebhookMetrics,
 }
@@ -68,6 +72,7 @@ impl Metrics {
             passwords: PasswordMetrics::register(registry),
             tries: TryMetrics::register(registry),
             database: DatabaseMetrics::register(registry),
+            audit: AuditMetrics::register(registry),
             webhooks: WebhookMetrics::register(registry),
         }
     }

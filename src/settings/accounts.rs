@@ -12,7 +12,7 @@ use super::{
     upstream::{is_loopback, web_url},
 };
 use crate::{
-    accounts::{ConnectLimits, ProviderConfig, TryLimits},
+    accounts::{Budget, ConnectLimits, ProviderConfig, ReadBudgets, TryLimits},
     outbound::Outbound,
 };
 
@@ -40,6 +40,7 @@ pub(super) fn accounts(
     let sign_ins = count("SIGN_INS_PER_CLIENT", &args.sign_ins_per_client);
     let window = reader.duration("SIGN_IN_WINDOW", &args.sign_in_window, SHORTEST_WINDOW);
     let connects = connects(reader, args);
+    let reads = reads(reader, args);
     let allow_sign_up = reader.switch("ALLOW_SIGN_UP", &args.allow_sign_up);
     let provider = provider(reader, args, outbound);
     Some(AccountSettings {
@@ -53,6 +54,7 @@ pub(super) fn accounts(
             window: window?,
         },
         connects: connects?,
+        reads: reads?,
         allow_sign_up: allow_sign_up?,
         provider,
     })
@@ -67,6 +69,25 @@ fn connects(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ConnectLimits
         for_each_user: for_each_user?,
         for_each_client: for_each_client?,
         window: window?,
+    })
+}
+
+fn reads(reader: &mut Reader<'_>, args: &AccountArgs) -> Option<ReadBudgets> {
+    let mut tries = |setting, text| reader.number(setting, text, 0..=1_000_000_u32);
+    let runs = tries("RUN_TRIES", &args.run_tries);
+    let statuses = tries("STATUS_TRIES", &args.status_tries);
+    let mut window = |setting, text| reader.duration(setting, text, SHORTEST_WINDOW);
+    let run_window = window("RUN_WINDOW", &args.run_window);
+    let status_window = window("STATUS_WINDOW", &args.status_window);
+    Some(ReadBudgets {
+        runs: Budget {
+            tries: runs?,
+            window: run_window?,
+        },
+        statuses: Budget {
+            tries: statuses?,
+            window: status_window?,
+        },
     })
 }
 

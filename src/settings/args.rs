@@ -189,6 +189,19 @@ pub(super) struct AccountArgs {
     /// The span that attempts to connect are counted in; used ones come back evenly over it
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) connect_window: String,
+    /// How many runs at Intuned, which read claims, one user may begin within RUN_WINDOW; 0 for any number
+    #[arg(long, env, value_name = "COUNT", default_value = "10")]
+    pub(super) run_tries: String,
+    /// The span that runs are counted in; used ones come back evenly over it
+    #[arg(long, env, value_name = "DURATION", default_value = "15m")]
+    pub(super) run_window: String,
+    /// How often Intuned is asked for the status of one user's connection within STATUS_WINDOW, where one
+    /// answer serves for two seconds; 0 for any number, and each time that the status is read
+    #[arg(long, env, value_name = "COUNT", default_value = "30")]
+    pub(super) status_tries: String,
+    /// The span that statuses are counted in; used ones come back evenly over it
+    #[arg(long, env, value_name = "DURATION", default_value = "1m")]
+    pub(super) status_window: String,
     /// Whether accounts may be opened here; when all users come from an identity provider, switch it off
     #[arg(long, env, value_name = "SWITCH", default_value = "true",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]

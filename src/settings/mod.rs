@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::{
-    accounts::{ConnectLimits, ProviderConfig, TryLimits},
+    accounts::{ConnectLimits, ProviderConfig, ReadBudgets, TryLimits},
     ambient::Random,
     database::Workspace,
     http::{AllowedHosts, HttpSettings, TrustedProxies},
@@ -146,6 +146,8 @@ pub struct AccountSettings {
     pub tries: TryLimits,
     /// How often it may be tried to connect.
     pub connects: ConnectLimits,
+    /// How much each user may read from Intuned.
+    pub reads: ReadBudgets,
     /// Whether accounts may be opened here.
     pub allow_sign_up: bool,
     /// The identity provider whose tokens are taken as well.

@@ -51,6 +51,7 @@ mod operations;
 mod outbound;
 mod passwords;
 mod processes;
+mod read_budgets;
 mod renewals;
 mod replicas;
 mod retention;

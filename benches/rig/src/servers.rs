@@ -17,6 +17,9 @@ pub(crate) fn gateway(name: &'static str, database_url: &str, upstream: &str) ->
         // Counted, but never too many.
         .env("CONNECT_TRIES", "1000000")
         .env("CONNECT_TRIES_PER_CLIENT", "1000000")
+        // Each status that is read is asked of Intuned, as the peers ask.
+        .env("STATUS_TRIES", "0")
+        .env("RUN_TRIES", "0")
         .env("RUST_LOG", "warn")
         .ready_path("/health/ready")
 }

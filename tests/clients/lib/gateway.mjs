@@ -79,6 +79,8 @@ export async function startGateway({ env = {} } = {}) {
     SIGN_INS_PER_CLIENT: '1000000',
     CONNECT_TRIES: '0',
     CONNECT_TRIES_PER_CLIENT: '0',
+    RUN_TRIES: '0',
+    STATUS_TRIES: '0',
     INTUNED_POLL_INTERVAL: '200ms',
     SIMULATOR_DELAY_SCALE: DELAY_SCALE,
     DEMO: String(!env.INTUNED_API_KEY),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use intuned_gateway::{
-    accounts::{AccountsConfig, ConnectLimits, PasswordParams, TryLimits},
+    accounts::{AccountsConfig, Budget, ConnectLimits, PasswordParams, ReadBudgets, TryLimits},
     ambient::{Clock, Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
@@ -137,7 +137,8 @@ impl TestApp {
 
     pub(crate) async fn stop(&mut self) {
         if let Some(app) = self.app.take() {
-            assert!(app.stop(DEADLINE).await, "work was left over");
+            let stopped = Box::pin(app.stop(DEADLINE)).await;
+            assert!(stopped, "work was left over");
         }
     }
 
@@ -258,6 +259,10 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
                 for_each_client: 0,
                 ..ConnectLimits::default()
             },
+            reads: ReadBudgets {
+                runs: Budget::ANY,
+                statuses: Budget::ANY,
+            },
             ..AccountsConfig::new(AUTH_SECRET.into(), Duration::from_hours(1))
         },
         operations: OperationsConfig {
@@ -276,6 +281,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
         connections: ConnectionsConfig {
             claims_timeout: DEADLINE,
             claims_cache: Duration::ZERO,
+            status_cache: Duration::ZERO,
         },
         intuned: IntunedConfig {
             base_url: base_url.parse().unwrap(),

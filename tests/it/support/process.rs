@@ -38,6 +38,8 @@ pub(crate) fn settings(database_url: &str, intuned_base_url: &str, api_key: &str
         ("SIGN_INS_PER_CLIENT", "1000000"),
         ("CONNECT_TRIES", "0"),
         ("CONNECT_TRIES_PER_CLIENT", "0"),
+        ("RUN_TRIES", "0"),
+        ("STATUS_TRIES", "0"),
         ("LEASE", "1s"),
         ("LOG_FORMAT", "json"),
         ("LISTEN_ADDR", "127.0.0.1:0"),
