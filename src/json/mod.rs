@@ -7,7 +7,7 @@
 //! async-graphql has values of its own and knows no text of JSON. [`Value::Binary`] is carried through
 //! execution as it is, and its clones share what it holds: it is the carrier here, and nothing else of the
 //! program makes or reads one. serde would write it as a list of numbers, so whoever answers writes with
-//! [`write`].
+//! `write`.
 
 mod members;
 mod surrogates;

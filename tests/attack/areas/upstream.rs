@@ -171,6 +171,8 @@ fn polls() -> Vec<(&'static str, String, Due)> {
         asks("a question that turns the text around", "Enter \u{202e}ti\u{202c}\u{2066}", "Enter ti"),
         asks("a question of several lines", "Enter it.\r\nSoon.\u{85}", "Enter it.\nSoon."),
         asks("a question in many words", LONG, SHORTENED),
+        own("a question that is cut in a character", r#"{"status":"requested_more_info","id":"q1","details":{"requestType":"otp","messageToUser":"Enter \ud83d"}}"#, Due::Asks("Enter \u{fffd}")),
+        own("a question beside a number too large", r#"{"x":1e400,"status":"requested_more_info","id":"q1","details":{"requestType":"otp","messageToUser":"Enter it","x":[-1e999]}}"#, Due::Asks("Enter it")),
         odd("a question of no type", json!({ "messageToUser": "x" })),
         odd("a question of an unknown type", json!({ "requestType": "canary-x" })),
         odd("a choice of nothing", json!({ "requestType": "multiple_choice", "choices": [] })),
