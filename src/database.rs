@@ -7,34 +7,46 @@ mod address;
 mod errors;
 mod file;
 mod lanes;
+mod locked;
 mod migrations;
 mod pool;
 mod postgres;
+mod renewal;
+mod server;
 mod sqlite;
+mod startup;
+mod transaction;
 mod workspace;
 mod writes;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
-    SqliteTransactionMode, TransactionOptions, sea_query::Expr, sqlx,
+    ConnectOptions, ConnectionTrait, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
+    TransactionOptions, sea_query::Expr, sqlx,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) use self::file::create_directory_of;
+use self::renewal::Renewal;
 pub use self::{
     address::{AddressError, backend, key_file, read_address, sqlite_file},
-    errors::{cannot_write, is_foreign_key_violation, is_transient, is_unique_violation},
+    errors::{
+        cannot_write, is_foreign_key_violation, is_locked, is_read_only, is_transient,
+        is_unique_violation,
+    },
     file::lock_file,
-    migrations::{is_migrated, migrate},
+    migrations::{Standing, migrate, standing},
     pool::{Database, PoolSize},
+    postgres::listener,
+    renewal::Renewed,
+    transaction::Transaction,
     workspace::{Left, Workspace, WorkspaceError, claim_for, left_behind, mark, reassign},
     writes::Write,
 };
 
 /// How long to wait for a free connection before giving up: new work is shed rather than queued.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection unused for longer is tried before it is handed out: the server may have restarted.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
 
@@ -66,6 +78,23 @@ pub enum DatabaseError {
     /// No connection.
     #[error("no connection to the database (DATABASE_URL)")]
     Connect(#[source] DbErr),
+    /// A pooler does not take what every connection begins with.
+    #[error(
+        "what DATABASE_URL leads to refuses the connection; where that is a pooler, have it let parameters be \
+         (ignore_startup_parameters), or leave `options` out of the address"
+    )]
+    Refused(#[source] DbErr),
+    /// A pooler lends the server's connections for a transaction at a time.
+    #[error(
+        "DATABASE_URL leads to a pooler in transaction mode, which loses notifications and prepared statements; \
+         use session pooling, or connect to Postgres directly"
+    )]
+    Shared,
+    /// It takes no writes.
+    #[error(
+        "the database takes no writes (DATABASE_URL): it is a standby, or was made read-only, for its disk is full say"
+    )]
+    ReadOnly,
     /// The tables could not be brought up to date.
     #[error("the database's tables cannot be brought up to date (DATABASE_URL)")]
     Migrate(#[source] DbErr),
@@ -75,9 +104,10 @@ pub enum DatabaseError {
 /// Postgres to come up. `max_connections` is for Postgres.
 ///
 /// # Errors
-/// [`DatabaseError::Address`], [`DatabaseError::File`] or [`DatabaseError::Connect`].
+/// [`DatabaseError::Address`], [`DatabaseError::File`], or what of the rest it was that Postgres did.
 pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Database, DatabaseError> {
     let url = url.expose_secret();
+    let renewal = Arc::<Renewal>::default();
     let options = match backend(url).ok_or(DatabaseError::Address)? {
         DbBackend::Sqlite => {
             if let Some(path) = sqlite_file(url) {
@@ -86,16 +116,14 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
             sqlite::options(url)
         }
         DbBackend::Postgres => {
-            postgres::wait_for(url)
-                .await
-                .map_err(|error| DatabaseError::Connect(connection_error(error)))?;
-            postgres::options(url, max_connections)
+            startup::wait_for_postgres(url).await?;
+            postgres::options(url, max_connections, &renewal)
         }
         _ => return Err(DatabaseError::Address),
     };
     let connected = sea_orm::Database::connect(options).await;
     connected
-        .map(Database::over)
+        .map(|connections| Database::over(connections, renewal))
         .map_err(DatabaseError::Connect)
 }
 
@@ -104,13 +132,15 @@ pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Databas
 ///
 /// # Errors
 /// The database's.
-pub async fn begin(database: &Database) -> Result<DatabaseTransaction, DbErr> {
-    database
-        .begin_with(TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        })
-        .await
+pub async fn begin(database: &Database) -> Result<Transaction, DbErr> {
+    database.begin_with(for_writing()).await
+}
+
+fn for_writing() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
 }
 
 /// The database's own clock, in milliseconds since the Unix epoch: the one clock that replicas share. Read
@@ -178,7 +208,7 @@ mod tests {
         assert_eq!(pragma(&database, "journal_mode").await, "wal");
         assert_eq!(pragma(&database, "foreign_keys").await, "1");
         assert_eq!(pragma(&database, "synchronous").await, "1");
-        assert_eq!(pragma(&database, "busy_timeout").await, "5000");
+        assert_eq!(pragma(&database, "busy_timeout").await, "1500");
     }
 
     /// `SQLite` does so when the disk is full at a COMMIT. What is committed afterwards must stand.

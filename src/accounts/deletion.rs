@@ -3,16 +3,14 @@
 use std::net::IpAddr;
 
 use entity::{connection, operation, session, user};
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
     AccountError, Accounts, Caller, passwords::Verdict, provider, tolerate, tries::Trying,
 };
-use crate::database;
+use crate::database::{self, Transaction};
 
 impl Accounts {
     /// Makes sure that it is the caller who asks: the password must be right. Tries at it count as those
@@ -87,7 +85,7 @@ impl Accounts {
 }
 
 /// Whether deleting the user now would leave something at Intuned that nobody knows of.
-async fn leaves_something(transaction: &DatabaseTransaction, user_id: Uuid) -> Result<bool, DbErr> {
+async fn leaves_something(transaction: &Transaction, user_id: Uuid) -> Result<bool, DbErr> {
     let in_flight = operation::Entity::find()
         .filter(operation::Column::UserId.eq(user_id))
         .filter(operation::Column::EndedAt.is_null())

@@ -99,13 +99,19 @@ pub(super) fn readiness(database: Database, operations: Operations) -> Readiness
 }
 
 async fn tables(database: &Database) -> Option<Problem> {
-    let look = timeout(DATABASE_PATIENCE, database::is_migrated(database));
+    let look = timeout(DATABASE_PATIENCE, database::standing(database));
     match look.await {
-        Ok(Ok(true)) => None,
-        Ok(Ok(false)) => Some(Problem {
+        Ok(Ok(standing)) if standing.is_read_only => Some(READ_ONLY),
+        Ok(Ok(standing)) if standing.is_migrated => None,
+        Ok(Ok(_)) => Some(Problem {
             part: "migrations",
             problem: "The database's tables are older than this build.",
         }),
+        // It answers; nobody but this look needs that table.
+        Ok(Err(error)) if database::is_locked(&error) => {
+            tracing::warn!(%error, "the list of migrations is locked");
+            None
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the database does not answer");
             Some(NO_DATABASE)
@@ -117,6 +123,10 @@ async fn tables(database: &Database) -> Option<Problem> {
     }
 }
 
+const READ_ONLY: Problem = Problem {
+    part: "database",
+    problem: "The database takes no writes: it is a standby, or was made read-only.",
+};
 const NO_DATABASE: Problem = Problem {
     part: "database",
     problem: "The database does not answer.",

@@ -1,6 +1,15 @@
 //! What an error of the database's means.
 
+use std::{borrow::Cow, io};
+
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlErr, sqlx};
+
+/// `read_only_sql_transaction`: a standby says so, and a server that was made read-only.
+const READ_ONLY: &str = "25006";
+/// `lock_not_available`: the time-out for locks is up, too.
+const LOCK_TIMEOUT: &str = "55P03";
+/// `query_canceled`: the time-out for statements is up, or somebody has canceled it.
+const CANCELED: &str = "57014";
 
 /// A statement's error, as `SeaORM` has it.
 pub(super) fn statement_error(error: sqlx::Error) -> DbErr {
@@ -29,38 +38,81 @@ pub fn is_foreign_key_violation(error: &DbErr) -> bool {
     )
 }
 
-/// Whether the same transaction, tried again, may succeed: the database was busy, restarting or out
-/// of reach, or it settled a conflict against this transaction.
+/// Whether the same transaction, tried again, may succeed: the database was busy, restarting, on the move or
+/// out of reach, or it settled a conflict against this transaction.
 ///
 /// After a failed COMMIT nobody knows whether it took effect: look before trying again.
 pub fn is_transient(error: &DbErr) -> bool {
-    match error {
-        DbErr::ConnectionAcquire(_) => true,
-        DbErr::Conn(RuntimeErr::SqlxError(error))
-        | DbErr::Exec(RuntimeErr::SqlxError(error))
-        | DbErr::Query(RuntimeErr::SqlxError(error)) => is_transient_sqlx(error),
-        _ => false,
-    }
+    matches!(error, DbErr::ConnectionAcquire(_)) || sqlx_error(error).is_some_and(is_transient_sqlx)
 }
 
 /// Whether the database can take nothing in: its disk is full, fails, or may not be written.
 pub fn cannot_write(error: &DbErr) -> bool {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error))
-    | DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
+    let Some(error) = sqlx_error(error) else {
         return false;
     };
-    let sqlx::Error::Database(error) = &**error else {
+    let Some(code) = code(error) else {
         return false;
     };
-    let code = error.code().unwrap_or_default();
-    let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>();
-    match sqlite {
-        Some(_) => cannot_write_sqlite(&code),
-        // disk_full, io_error, read_only_sql_transaction
-        None => matches!(&*code, "53100" | "58030" | "25006"),
+    if is_sqlite(error) {
+        cannot_write_sqlite(&code)
+    } else {
+        // disk_full, io_error
+        matches!(&*code, "53100" | "58030")
     }
+}
+
+/// What the driver said, where it was the driver.
+pub(super) fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// Whether the database takes no writes: it is a standby, or was made read-only.
+pub fn is_read_only(error: &DbErr) -> bool {
+    sqlx_error(error).is_some_and(is_read_only_sqlx)
+}
+
+/// Whether somebody else has locked what was needed, or it took too long.
+pub fn is_locked(error: &DbErr) -> bool {
+    sqlx_error(error).is_some_and(is_lock_timeout)
+}
+
+pub(super) fn is_read_only_sqlx(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code == READ_ONLY)
+}
+
+/// Whether a statement has waited for somebody else until its time was up.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| {
+        if is_sqlite(error) {
+            is_transient_sqlite(&code)
+        } else {
+            matches!(&*code, LOCK_TIMEOUT | CANCELED)
+        }
+    })
+}
+
+/// Whether nothing was heard of the server in time.
+pub(super) fn is_unanswered(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// What the database calls it.
+pub(super) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
+
+fn is_sqlite(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| {
+        let error = error.try_downcast_ref::<sqlx::sqlite::SqliteError>();
+        error.is_some()
+    })
 }
 
 fn cannot_write_sqlite(code: &str) -> bool {
@@ -75,9 +127,14 @@ fn cannot_write_sqlite(code: &str) -> bool {
 /// Whether the connection is gone, as far as the error tells.
 pub(super) fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
-        // admin_shutdown, crash_shutdown, cannot_connect_now, connection_exception
+        // Also idle_in_transaction_session_timeout, admin_shutdown, crash_shutdown, cannot_connect_now,
+        // database_dropped and idle_session_timeout.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            matches!(&*code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
+            is_connection_exception(&code)
+                || matches!(
+                    &*code,
+                    "25P03" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05"
+                )
         }),
         _ => true,
     }
@@ -89,35 +146,37 @@ pub(super) fn is_transient_sqlx(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default();
-            if error
-                .try_downcast_ref::<sqlx::sqlite::SqliteError>()
-                .is_some()
-            {
+        sqlx::Error::Database(_) => code(error).is_some_and(|code| {
+            if is_sqlite(error) {
                 is_transient_sqlite(&code)
             } else {
                 is_transient_sqlstate(&code)
             }
-        }
+        }),
         _ => false,
     }
 }
 
+fn is_connection_exception(code: &str) -> bool {
+    code.starts_with("08")
+}
+
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn is_transient_sqlstate(code: &str) -> bool {
-    let connection_exception = code.starts_with("08");
-    connection_exception
+    is_connection_exception(code)
         || matches!(
             code,
-            "25P03" // idle_in_transaction_session_timeout
+            READ_ONLY
+                | LOCK_TIMEOUT
+                | CANCELED
+                | "25P03" // idle_in_transaction_session_timeout
                 | "40001" // serialization_failure
                 | "40P01" // deadlock_detected
                 | "53300" // too_many_connections
-                | "55P03" // lock_not_available
                 | "57P01" // admin_shutdown
                 | "57P02" // crash_shutdown
                 | "57P03" // cannot_connect_now
+                | "57P05" // idle_session_timeout
         )
 }
 
@@ -135,6 +194,7 @@ mod tests {
         ActiveValue::Set, ConnectionTrait, EntityTrait, SqliteTransactionMode, TransactionOptions,
     };
     use tempfile::TempDir;
+    use tokio::time::{Duration, timeout};
 
     use super::{
         super::{connect, migrate, tests::file_url},
@@ -201,12 +261,17 @@ mod tests {
         assert!(is_transient(&error), "{error}");
         assert!(!is_unique_violation(&error));
         held.rollback().await.unwrap();
-        other.begin_with(immediate).await.unwrap();
+        // What writes is refused for a while, so that reads have their turn.
+        let begun = async { while other.begin_with(immediate).await.is_err() {} };
+        timeout(Duration::from_secs(30), begun).await.unwrap();
     }
 
     #[test]
     fn states_that_pass_are_transient() {
-        for code in ["08006", "40001", "40P01", "53300", "57P01", "57P03"] {
+        for code in [
+            "08006", "25006", "40001", "40P01", "53300", "55P03", "57014", "57P01", "57P02",
+            "57P03",
+        ] {
             assert!(is_transient_sqlstate(code), "{code}");
         }
         for code in ["23505", "28P01", "3D000", "42P01", "53100"] {

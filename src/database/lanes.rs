@@ -24,7 +24,10 @@ use tokio::{
 
 use super::{
     ACQUIRE_TIMEOUT, PoolSize,
-    errors::{acquire_error, is_connection_lost, statement_error},
+    errors::{acquire_error, is_connection_lost, is_unanswered, statement_error},
+    renewal::Renewal,
+    server::Server,
+    transaction::unanswered,
 };
 
 /// After so long a connection goes back to the pool, to be made sure of. The pool, too, hands out without
@@ -45,6 +48,9 @@ pub(super) struct Lanes<DB: sqlx::Database> {
     is_only: bool,
     free: Semaphore,
     waiting: Mutex<Waiting<DB>>,
+    server: Server,
+    /// After which a statement is given up with its connection.
+    answer_within: Duration,
     measure: OnceLock<Arc<Measure>>,
 }
 
@@ -76,7 +82,7 @@ impl<DB: sqlx::Database> fmt::Debug for Lanes<DB> {
 
 impl<DB: sqlx::Database> Lanes<DB> {
     /// Over half of the pool.
-    pub(super) fn of(pool: &Pool<DB>) -> Arc<Self> {
+    pub(super) fn of(pool: &Pool<DB>, server: Server, answer_within: Duration) -> Arc<Self> {
         let connections = pool.options().get_max_connections();
         let lanes = connections.div_ceil(2);
         Arc::new(Self {
@@ -87,6 +93,8 @@ impl<DB: sqlx::Database> Lanes<DB> {
                 kept: Vec::new(),
                 is_watched: false,
             }),
+            server,
+            answer_within,
             measure: OnceLock::new(),
         })
     }
@@ -116,7 +124,7 @@ impl<DB: sqlx::Database> Lanes<DB> {
     pub(super) async fn probe(self: &Arc<Self>) -> Result<(), DbErr> {
         let turn = self.turn().await?;
         if turn.is_none() {
-            self.lane().await.map(Lane::keep)?;
+            self.lane("").await.map(Lane::keep)?;
         }
         self.pool.acquire().await.map(drop).map_err(acquire_error)
     }
@@ -130,9 +138,13 @@ impl<DB: sqlx::Database> Lanes<DB> {
         }
     }
 
-    async fn lane(self: &Arc<Self>) -> Result<Lane<'_, DB>, DbErr> {
+    /// Waits for the right to run a statement.
+    async fn lane(self: &Arc<Self>, sql: &str) -> Result<Lane<'_, DB>, DbErr> {
+        self.server.admit(sql)?;
         let lane = async {
             let permit = self.free.acquire().await.ok();
+            // More may be known since.
+            self.server.admit(sql)?;
             let kept = match self.fresh() {
                 Some(kept) => kept,
                 None => Kept {
@@ -155,7 +167,7 @@ impl<DB: sqlx::Database> Lanes<DB> {
     fn fresh(&self) -> Option<Kept<DB>> {
         let mut waiting = self.waiting();
         // The others have been kept for long enough.
-        iter::from_fn(|| waiting.kept.pop()).find(Kept::is_fresh)
+        iter::from_fn(|| waiting.kept.pop()).find(|kept| kept.is_fresh(&self.server.renewal))
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting<DB>> {
@@ -175,9 +187,10 @@ where
         self: &Arc<Self>,
         mut statement: Statement,
     ) -> Result<ExecResult, DbErr> {
-        let mut lane = self.lane().await?;
+        let mut lane = self.lane(&statement.sql).await?;
         let query = query(&mut statement);
-        let done = query.execute(&mut *lane.kept.connection).await;
+        let done = query.execute(&mut *lane.kept.connection);
+        let done = answer(self.answer_within, done).await;
         let done = lane.end(&statement, done);
         done.map(Into::into).map_err(statement_error)
     }
@@ -186,9 +199,10 @@ where
         self: &Arc<Self>,
         mut statement: Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let mut lane = self.lane().await?;
+        let mut lane = self.lane(&statement.sql).await?;
         let query = query(&mut statement);
-        let row = query.fetch_optional(&mut *lane.kept.connection).await;
+        let row = query.fetch_optional(&mut *lane.kept.connection);
+        let row = answer(self.answer_within, row).await;
         let row = lane.end(&statement, row).map_err(statement_error)?;
         Ok(row.map(Into::into))
     }
@@ -197,9 +211,10 @@ where
         self: &Arc<Self>,
         mut statement: Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let mut lane = self.lane().await?;
+        let mut lane = self.lane(&statement.sql).await?;
         let query = query(&mut statement);
-        let rows = query.fetch_all(&mut *lane.kept.connection).await;
+        let rows = query.fetch_all(&mut *lane.kept.connection);
+        let rows = answer(self.answer_within, rows).await;
         let rows = lane.end(&statement, rows).map_err(statement_error)?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
@@ -211,7 +226,7 @@ impl Lanes<Sqlite> {
         self: &Arc<Self>,
         mut statement: Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let mut lane = self.lane().await?;
+        let mut lane = self.lane(&statement.sql).await?;
         let query = query(&mut statement);
         let rows = async {
             let mut transaction = lane.kept.connection.begin_with(BEGIN).await?;
@@ -237,17 +252,27 @@ impl<DB: sqlx::Database> Lane<'_, DB> {
         }
         match &done {
             Ok(_) => self.keep(),
-            // And with the server what else is kept.
-            Err(error) if is_connection_lost(error) => self.lanes.clear(),
-            Err(_) => {}
+            Err(error) => self.fail(&statement.sql, error),
         }
         done
+    }
+
+    fn fail(self, sql: &str, error: &sqlx::Error) {
+        let are_outdated = self.lanes.server.heed_error(sql, error);
+        if are_outdated || is_connection_lost(error) {
+            // And with the server what else is kept.
+            self.lanes.clear();
+        }
+        if is_unanswered(error) {
+            // The pool would wait for the answer.
+            drop(self.kept.connection.detach());
+        }
     }
 
     /// Keeps the connection for the next statement.
     fn keep(self) {
         let mut waiting = self.lanes.waiting();
-        if !self.kept.is_fresh() || self.lanes.pool.is_closed() {
+        if !self.kept.is_fresh(&self.lanes.server.renewal) || self.lanes.pool.is_closed() {
             return;
         }
         waiting.kept.push(self.kept);
@@ -255,6 +280,15 @@ impl<DB: sqlx::Database> Lane<'_, DB> {
             tokio::spawn(give_back(Arc::clone(self.lanes)));
         }
     }
+}
+
+/// What becomes of a statement in time.
+async fn answer<T>(
+    within: Duration,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let answered = timeout(within, statement).await;
+    answered.unwrap_or_else(|_| Err(unanswered()))
 }
 
 fn timed_out() -> DbErr {
@@ -272,8 +306,9 @@ where
 }
 
 impl<DB: sqlx::Database> Kept<DB> {
-    fn is_fresh(&self) -> bool {
-        self.since.elapsed() < KEPT_FOR
+    fn is_fresh(&self, renewal: &Renewal) -> bool {
+        let kept_for = self.since.elapsed();
+        kept_for < KEPT_FOR && !renewal.is_outdated(kept_for)
     }
 }
 
@@ -282,7 +317,9 @@ async fn give_back<DB: sqlx::Database>(lanes: Arc<Lanes<DB>>) {
     loop {
         sleep(KEPT_FOR).await;
         let mut waiting = lanes.waiting();
-        waiting.kept.retain(Kept::is_fresh);
+        waiting
+            .kept
+            .retain(|kept| kept.is_fresh(&lanes.server.renewal));
         if waiting.kept.is_empty() {
             waiting.is_watched = false;
             return;

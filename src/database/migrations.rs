@@ -1,12 +1,18 @@
 //! Brings the tables up to date, and tells whether they are.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
+use tokio::time::{Instant, sleep};
 
-use super::{Database, DatabaseError, begin};
+use super::{Database, DatabaseError, for_writing, is_transient};
 
+/// How long a table's lock is waited for.
+const LOCK_TIMEOUT: &str = "10s";
+/// The same for a connection, and for the lock of a `SQLite` file.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Names the advisory lock under which replicas migrate one at a time.
 const MIGRATION_LOCK: i64 = 0x696e_7475_6e65_6400;
 
@@ -20,20 +26,39 @@ pub async fn migrate(database: &Database) -> Result<(), DatabaseError> {
         .map_err(DatabaseError::Migrate)
 }
 
-/// Whether the tables are at least as new as this build. Newer ones do: another replica may have been
-/// upgraded already.
+/// How the database stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The tables are at least as new as this build. Newer ones do: another replica may have been upgraded
+    /// already.
+    pub is_migrated: bool,
+    /// It is a standby, or was made read-only.
+    pub is_read_only: bool,
+}
+
+/// Looks how the database stands.
 ///
 /// # Errors
 /// The database's.
-pub async fn is_migrated(database: &Database) -> Result<bool, DbErr> {
+pub async fn standing(database: &Database) -> Result<Standing, DbErr> {
     let backend = database.get_database_backend();
-    let applied = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
-    let applied = database.query_all_raw(applied).await?;
-    let applied: Result<Vec<String>, _> = applied
+    let is_read_only = match backend {
+        DbBackend::Postgres => "current_setting('transaction_read_only') = 'on'",
+        _ => "false",
+    };
+    let sql = format!("SELECT version, {is_read_only} AS is_read_only FROM seaql_migrations");
+    let rows = database.query_all_raw(Statement::from_string(backend, sql));
+    let rows = rows.await?;
+    let applied: Result<Vec<String>, _> =
+        rows.iter().map(|row| row.try_get("", "version")).collect();
+    let is_read_only: Result<Vec<bool>, _> = rows
         .iter()
-        .map(|row| row.try_get("", "version"))
+        .map(|row| row.try_get("", "is_read_only"))
         .collect();
-    Ok(has_known_migrations(applied?))
+    Ok(Standing {
+        is_migrated: has_known_migrations(applied?),
+        is_read_only: is_read_only?.contains(&true),
+    })
 }
 
 fn has_known_migrations(applied: impl IntoIterator<Item = String>) -> bool {
@@ -46,18 +71,39 @@ fn has_known_migrations(applied: impl IntoIterator<Item = String>) -> bool {
 
 /// One transaction around everything: it is what the lock lives in, on either database.
 async fn apply_migrations(database: &Database) -> Result<(), DbErr> {
-    let transaction = begin(database).await?;
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        transaction
-            .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            .await?;
-    }
+    let transaction = begin_patiently(database).await?;
     let applied = Migrator::get_migration_models(&transaction).await?;
     // Newer tables than this build knows are left alone: an upgrade of the replicas may be under way.
     if !has_known_migrations(applied.into_iter().map(|row| row.version)) {
         Migrator::up(&transaction, None).await?;
     }
     transaction.commit().await
+}
+
+/// Begins a transaction with time-outs of its own: others may be at it, and a long table takes its time.
+async fn begin_patiently(database: &Database) -> Result<DatabaseTransaction, DbErr> {
+    let begun = Instant::now();
+    let transaction = loop {
+        match database.begin_patiently(for_writing()).await {
+            Err(error) if is_transient(&error) && begun.elapsed() < PATIENCE => {
+                tracing::info!(%error, "the database is busy; trying again");
+                sleep(PAUSE).await;
+            }
+            done => break done?,
+        }
+    };
+    if database.get_database_backend() == DbBackend::Postgres {
+        for statement in [
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL lock_timeout = 0",
+            &format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
+            // Whoever waits for the lock of a table holds up all who need it.
+            &format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"),
+        ] {
+            transaction.execute_unprepared(statement).await?;
+        }
+    }
+    Ok(transaction)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,15 +15,26 @@ use sea_orm::{
     metric::Info,
     sqlx::{Postgres, Sqlite},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
-use super::lanes::Lanes;
+use super::{
+    connection_error,
+    lanes::Lanes,
+    locked::Locked,
+    postgres,
+    renewal::{Renewal, Renewed},
+    server::Server,
+    transaction::{Transaction, unanswered},
+};
 
 /// The database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     connections: DatabaseConnection,
     lanes: AnyLanes,
+    server: Server,
+    /// After which a statement is given up with its connection.
+    answer_within: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -53,19 +65,49 @@ pub struct PoolSize {
 }
 
 impl Database {
-    /// Over one of the two that the gateway knows.
-    pub(super) fn over(connections: DatabaseConnection) -> Self {
-        let lanes = match connections.get_database_backend() {
-            DbBackend::Postgres => {
-                AnyLanes::Postgres(Lanes::of(connections.get_postgres_connection_pool()))
-            }
-            _ => AnyLanes::Sqlite(Lanes::of(connections.get_sqlite_connection_pool())),
-        };
-        Self { connections, lanes }
+    /// Over one of the two that the gateway knows. The pool's connections heed `renewal`.
+    pub(super) fn over(connections: DatabaseConnection, renewal: Arc<Renewal>) -> Self {
+        if connections.get_database_backend() == DbBackend::Postgres {
+            let pool = connections.get_postgres_connection_pool();
+            let server = Server::new(renewal, Locked::of(pool));
+            let answer_within = postgres::ANSWER_WITHIN;
+            let lanes = Lanes::of(pool, server.clone(), answer_within);
+            return Self {
+                lanes: AnyLanes::Postgres(lanes),
+                connections,
+                server,
+                answer_within,
+            };
+        }
+        let pool = connections.get_sqlite_connection_pool();
+        let server = Server::new(renewal, Locked::default());
+        // It is in the same process.
+        let answer_within = Duration::MAX;
+        let lanes = Lanes::of(pool, server.clone(), answer_within);
+        Self {
+            lanes: AnyLanes::Sqlite(lanes),
+            connections,
+            server,
+            answer_within,
+        }
     }
 
     /// Begins a transaction.
     pub(super) async fn begin_with(
+        &self,
+        options: TransactionOptions,
+    ) -> Result<Transaction, DbErr> {
+        const BEGIN: &str = "BEGIN";
+        self.server.admit(BEGIN)?;
+        let begun = timeout(self.answer_within, self.begin_patiently(options)).await;
+        let begun = begun.unwrap_or_else(|_| Err(connection_error(unanswered())));
+        self.server.heed(BEGIN, &begun);
+        let server = self.server.clone();
+        Ok(Transaction::new(begun?, server, self.answer_within))
+    }
+
+    /// As [`Database::begin_with`], for what may take its time.
+    pub(super) async fn begin_patiently(
         &self,
         options: TransactionOptions,
     ) -> Result<DatabaseTransaction, DbErr> {
@@ -82,6 +124,11 @@ impl Database {
     async fn begin_here(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
         let _turn = with!(&self.lanes, lanes => lanes.turn().await?);
         self.connections.begin_with_options(options).await
+    }
+
+    /// Tells when all connections are opened anew.
+    pub fn renewed(&self) -> Renewed {
+        self.server.renewal.watch()
     }
 
     /// All rows of a statement that stands or falls as a whole. To `SQLite` it may be several.
@@ -138,7 +185,10 @@ impl ConnectionTrait for Database {
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let _turn = with!(&self.lanes, lanes => lanes.turn().await?);
-        self.connections.execute_unprepared(sql).await
+        self.server.admit(sql)?;
+        let done = self.connections.execute_unprepared(sql).await;
+        self.server.heed(sql, &done);
+        done
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

@@ -12,8 +12,11 @@ use sea_orm::{
 
 use super::quiet_options;
 
-/// How long `SQLite` waits for another process that holds the file's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long opening the file may take. Once it is open, nobody waits for the pool but in turns.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long `SQLite` waits for another process that holds the file's lock. Whoever asked is to be told in time,
+/// and others wait for the same connection.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// So far may the thread that runs `SQLite` be ahead of who reads the rows: as many as one gathered read
 /// finds at most, or the two would wake each other for each further one.
 const ROWS_AHEAD: usize = 256;
@@ -22,6 +25,7 @@ pub(super) fn options(url: &str) -> ConnectOptions {
     let mut options = quiet_options(url);
     // Never closed without need: a database in memory lives as long as its connection.
     options
+        .acquire_timeout(OPEN_WITHIN)
         .max_connections(1)
         .min_connections(1)
         .idle_timeout(None)

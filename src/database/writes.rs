@@ -4,15 +4,15 @@
 //! locks that are held for less long. `SQLite` takes a text of several statements, within a transaction.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend,
-    DbErr, EntityName, EntityTrait, Iterable, Statement, StatementBuilder, TryGetable, Values,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityName,
+    EntityTrait, Iterable, Statement, StatementBuilder, TryGetable, Values,
     sea_query::{
         CommonTableExpression, DynIden, Expr, InsertStatement, IntoIden, Query, SelectStatement,
         SubQueryStatement, TableRef, UpdateStatement, WithClause, WithQuery,
     },
 };
 
-use super::Database;
+use super::{Database, Transaction};
 
 /// What the first write is called by those that depend on it.
 const WRITTEN: &str = "written";
@@ -98,7 +98,7 @@ impl Write {
     ///
     /// # Errors
     /// The database's.
-    pub async fn run_in(self, transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
+    pub async fn run_in(self, transaction: &Transaction) -> Result<bool, DbErr> {
         let statement = self.statement(one(), transaction.get_database_backend())?;
         // All of them: what comes after the first row is executed when it is asked for.
         let written = transaction.query_all_raw(statement).await?;

@@ -48,7 +48,8 @@ pub enum ErrorCode {
     UpstreamTimeout,
     /// The result is larger than is passed on.
     ResultTooLarge,
-    /// The gateway cannot write to its database: the operator must act.
+    /// The gateway's database is busy, away, or takes no writes; `extensions.retryAfterSeconds` says when to
+    /// come back.
     ServiceUnavailable,
     /// The gateway's own failure; the log has the rest under the request's id.
     Internal,
@@ -126,6 +127,11 @@ impl ApiError {
         let seconds = retry_after.as_millis().div_ceil(1000).max(1);
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         Self::new(ErrorCode::RateLimited, message).with(RETRY_AFTER, seconds)
+    }
+
+    /// The database cannot do what is asked, for now.
+    fn unavailable(message: &str) -> Self {
+        Self::new(ErrorCode::ServiceUnavailable, message).with(RETRY_AFTER, 1)
     }
 
     fn internal(error: &dyn std::error::Error, request_id: &str) -> Self {
@@ -330,15 +336,17 @@ impl IntoApiError for DepartureError {
 
 /// A database that is busy or away for a moment is no defect: the caller comes back.
 fn database_failed(error: &DbErr, request_id: &str) -> ApiError {
-    if database::is_transient(error) {
+    const NOTHING_STORED: &str =
+        "The gateway cannot store anything at the moment. Try again later.";
+    if database::is_read_only(error) {
+        tracing::error!(request_id, %error, "the database takes no writes; look whether DATABASE_URL leads to a standby, and whether its disk is full");
+        ApiError::unavailable(NOTHING_STORED)
+    } else if database::is_transient(error) {
         tracing::warn!(request_id, %error, "the database is busy or away");
-        ApiError::busy()
+        ApiError::unavailable("The gateway's database is busy or away. Try again in a moment.")
     } else if database::cannot_write(error) {
         tracing::error!(request_id, %error, "the database cannot be written; look at its disk");
-        ApiError::new(
-            ErrorCode::ServiceUnavailable,
-            "The gateway cannot store anything at the moment. Try again later.",
-        )
+        ApiError::unavailable(NOTHING_STORED)
     } else {
         ApiError::internal(error, request_id)
     }

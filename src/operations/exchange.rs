@@ -17,8 +17,7 @@ use sea_orm::{
     Statement,
     sea_query::{Func, FunctionCall, IntoCondition},
 };
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgListener;
+use secrecy::SecretString;
 use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -33,7 +32,7 @@ use super::{
     store::{Store, StoreError},
 };
 
-const CHANNEL: &str = "intuned_gateway_operations";
+pub(super) const CHANNEL: &str = "intuned_gateway_operations";
 /// How often what is followed here is compared with the table.
 const LOOK_AT_FOLLOWED_EVERY: Duration = Duration::from_secs(1);
 /// The same for what is driven here, which may be very many, while notifications are heard.
@@ -47,7 +46,6 @@ const SAY_FOLLOWED_EVERY: Duration = Duration::from_secs(5);
 const FOLLOWED_FOR: Duration = Duration::from_secs(15);
 /// New followers within this time are announced together, and without the others.
 const GATHER_FOLLOWERS: Duration = Duration::from_millis(50);
-const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 const IDS_IN_A_QUERY: usize = 1000;
 
 /// Tells the other replicas of a change, as part of the statement that makes it on Postgres.
@@ -60,10 +58,19 @@ async fn notify(database: &impl ConnectionTrait, note: &Note) -> Result<(), DbEr
     if database.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
+    tell(database, CHANNEL, &note.to_string()).await
+}
+
+/// Notifies whoever listens on a channel.
+pub(super) async fn tell(
+    database: &impl ConnectionTrait,
+    channel: &str,
+    text: &str,
+) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(
         DbBackend::Postgres,
         "SELECT pg_notify($1, $2)",
-        [CHANNEL.into(), note.to_string().into()],
+        [channel.into(), text.into()],
     );
     database.execute_raw(statement).await?;
     Ok(())
@@ -72,7 +79,7 @@ async fn notify(database: &impl ConnectionTrait, note: &Note) -> Result<(), DbEr
 /// This replica's side of the exchange.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    store: Store,
+    pub(super) store: Store,
     bus: Bus,
     poller: mpsc::Sender<Command>,
     /// Operations driven here that are followed elsewhere: until when, and the polls told last.
@@ -80,7 +87,7 @@ pub(super) struct Exchange {
     /// Wakes when somebody begins to follow here.
     followed: Arc<Notify>,
     /// Whether notifications are heard.
-    listening: Arc<AtomicBool>,
+    pub(super) listening: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,30 +133,12 @@ impl Exchange {
         shutdown.run_until_cancelled(Box::pin(all)).await;
     }
 
-    async fn listen(&self, url: &SecretString) {
-        loop {
-            let listened = self.listen_once(url).await;
-            self.listening.store(false, Ordering::Relaxed);
-            if let Err(error) = listened {
-                self.store.metrics.listener_lost();
-                tracing::warn!(%error, "the connection for notifications broke; reconnecting");
-            }
-            sleep(RECONNECT_PAUSE).await;
+    pub(super) async fn hear_text(&self, text: &str) {
+        if let Some(note) = Note::parse(text) {
+            self.hear(note).await;
+        } else {
+            tracing::debug!("a notification was not understood");
         }
-    }
-
-    async fn listen_once(&self, url: &SecretString) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect(url.expose_secret()).await?;
-        listener.listen(CHANNEL).await?;
-        self.listening.store(true, Ordering::Relaxed);
-        while let Some(notification) = listener.try_recv().await? {
-            if let Some(note) = Note::parse(notification.payload()) {
-                self.hear(note).await;
-            } else {
-                tracing::debug!("a notification was not understood");
-            }
-        }
-        Ok(())
     }
 
     async fn hear(&self, note: Note) {

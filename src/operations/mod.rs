@@ -13,6 +13,7 @@ mod follow;
 pub(crate) mod fuzz;
 mod inbox;
 mod insertion;
+mod listener;
 mod model;
 mod note;
 mod pace;

@@ -16,8 +16,8 @@ use chrono::TimeDelta;
 use entity::{Millis, connection, connection::Service, operation, operation_event};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QueryTrait,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QueryTrait,
     sea_query::{BinOper, Expr, OnConflict},
 };
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::{Origin, Trail},
     crash::{self, Point},
-    database::{self, Database, Write},
+    database::{self, Database, Transaction, Write},
     gather::{Gather, padded},
     metrics::OperationMetrics,
     webhooks::{self, ConnectionEvent, Outbox},
@@ -44,7 +44,7 @@ use crate::{
 pub(super) const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::days(1);
 
 /// For how long the database is tried again: whoever asked is waiting.
-const RETRY_FOR: Duration = Duration::from_secs(5);
+const RETRY_FOR: Duration = Duration::from_secs(3);
 
 /// Why an operation could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +183,7 @@ impl Store {
     /// `change_id`.
     pub(super) async fn apply_in(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         current: &Operation,
         state: State,
         guard: Guard<'_>,
@@ -254,7 +254,7 @@ impl Store {
     /// The connection that a finished operation makes or renews.
     async fn connect(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         operation: &Operation,
     ) -> Result<Uuid, DbErr> {
         let new_id = self.random.uuid_at(operation.updated_at);

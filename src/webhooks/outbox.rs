@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use entity::{Millis, webhook_delivery};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    DatabaseTransaction, DbErr, EntityTrait,
+    DbErr, EntityTrait,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Kind;
-use crate::ambient::Random;
+use crate::{ambient::Random, database::Transaction};
 
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Outbox {
     /// The database's.
     pub async fn put(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         event: ConnectionEvent,
     ) -> Result<(), DbErr> {
         let Some(open) = &self.0 else {

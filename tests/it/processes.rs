@@ -227,6 +227,37 @@ async fn lose_commit(proxy: &Proxy) {
     proxy.lose_commits(0);
 }
 
+/// Its server is gone without a word, has become a standby, or a pooler lent it to somebody else.
+#[tokio::test]
+async fn a_connection_that_hears_nothing_any_more_is_replaced() {
+    let (app, _, mut gateway, proxy) = alone_behind_proxy("5s").await;
+    let database = database(&app).await;
+    let listening = async || {
+        let found = "SELECT 1 FROM pg_stat_activity \
+                     WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+        database
+            .execute_unprepared(found)
+            .await
+            .unwrap()
+            .rows_affected()
+    };
+    eventually("it listens", async || listening().await == 1).await;
+    proxy.deafen();
+    eventually("it noticed", async || {
+        gateway.log().contains("does not hear what it tells itself")
+    })
+    .await;
+    let url = gateway.ready().await.replace("/graphql", "/health/ready");
+    eventually("it listens anew", async || {
+        reqwest::get(&url).await.unwrap().status().is_success()
+    })
+    .await;
+    let lost = || gateway.log().matches("tells itself").count();
+    assert_eq!(lost(), 1, "{}", gateway.log());
+    gateway.stop().await;
+    app.finish().await;
+}
+
 /// Nobody knows whether a COMMIT took effect whose acknowledgement was lost; whoever follows must not
 /// be left behind all the same.
 #[tokio::test]

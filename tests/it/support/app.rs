@@ -64,8 +64,12 @@ impl TestApp {
     }
 
     pub(crate) async fn with(backend: Backend, setup: Setup) -> Self {
+        Self::on(TestDatabase::create(backend).await, backend, setup).await
+    }
+
+    /// On a database that was prepared for it.
+    pub(crate) async fn on(database: TestDatabase, backend: Backend, setup: Setup) -> Self {
         places::watch_logs();
-        let database = TestDatabase::create(backend).await;
         let ambient = ambient();
         let intuned = Simulator::new(
             SimulatorConfig {

@@ -26,6 +26,8 @@ const COMMITTED: &[u8] = b"COMMIT\0";
 const OUTSIDE: &[u8] = b"Z\0\0\0\x05I";
 /// How a statement begins that writes, and is committed by itself where there is no transaction around it.
 const WRITE: &[u8] = b"WITH \"written\" (";
+/// How a connection begins to listen.
+const LISTEN: &[u8] = b"LISTEN \"";
 /// How the names of prepared statements begin.
 const NAME: &[u8] = b"sqlx_s_";
 
@@ -50,6 +52,8 @@ struct Shared {
     held_up: AtomicU32,
     broken: AtomicU32,
     lost_commits: AtomicU32,
+    /// Changes when connections that listen by then hear nothing any more.
+    deafened: watch::Sender<()>,
 }
 
 impl Proxy {
@@ -65,6 +69,7 @@ impl Proxy {
             held_up: AtomicU32::new(0),
             broken: AtomicU32::new(0),
             lost_commits: AtomicU32::new(0),
+            deafened: watch::Sender::new(()),
         });
         let proxy = Self {
             address: listener.local_addr().unwrap(),
@@ -105,6 +110,11 @@ impl Proxy {
         self.shared.held_up.load(Relaxed)
     }
 
+    /// Lets those that listen for notifications hear nothing any more, although their connections stand.
+    pub(crate) fn deafen(&self) {
+        self.shared.deafened.send_replace(());
+    }
+
     /// How many connections broke, and how many of them over the acknowledgement of a COMMIT.
     pub(crate) fn broken(&self) -> (u32, u32) {
         (
@@ -112,6 +122,15 @@ impl Proxy {
             self.shared.lost_commits.load(Relaxed),
         )
     }
+}
+
+/// What a connection's client has said.
+#[derive(Default)]
+struct Asked {
+    /// The last was a statement that writes, and is committed by itself.
+    writes: AtomicBool,
+    /// It listens for notifications.
+    listens: AtomicBool,
 }
 
 impl Shared {
@@ -128,10 +147,10 @@ impl Shared {
         server.set_nodelay(true).ok();
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let writes = AtomicBool::new(false);
+        let asked = Asked::default();
         tokio::select! {
-            _ = copy_requests(from_client, to_server, &writes) => {}
-            _ = self.copy_answers(from_server, to_client, &writes) => {}
+            _ = copy_requests(from_client, to_server, &asked) => {}
+            _ = self.copy_answers(from_server, to_client, &asked) => {}
             () = self.struck() => {
                 self.broken.fetch_add(1, Relaxed);
             }
@@ -143,16 +162,20 @@ impl Shared {
         &self,
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
-        writes: &AtomicBool,
+        asked: &Asked,
     ) -> io::Result<()> {
+        let deafened = self.deafened.subscribe();
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let length = from.read(&mut buffer).await?;
             if length == 0 {
                 return Ok(());
             }
+            if asked.listens.load(Relaxed) && deafened.has_changed().unwrap_or_default() {
+                continue;
+            }
             let said = &buffer[..length];
-            let written = writes.swap(false, Relaxed) && said.ends_with(OUTSIDE);
+            let written = asked.writes.swap(false, Relaxed) && said.ends_with(OUTSIDE);
             let committed = written || find(said, COMMITTED).is_some();
             if committed && self.draw(self.commits_to_lose.load(Relaxed), 1000) {
                 self.broken.fetch_add(1, Relaxed);
@@ -188,7 +211,7 @@ impl Shared {
 async fn copy_requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    writes: &AtomicBool,
+    asked: &Asked,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     let mut bindings: Vec<Vec<u8>> = Vec::new();
@@ -199,7 +222,10 @@ async fn copy_requests(
         }
         let said = &buffer[..length];
         if bindings.iter().any(|binding| find(said, binding).is_some()) {
-            writes.store(true, Relaxed);
+            asked.writes.store(true, Relaxed);
+        }
+        if find(said, LISTEN).is_some() {
+            asked.listens.store(true, Relaxed);
         }
         if let Some(statement) = find(said, WRITE) {
             // It is prepared: its name and a zero stand in front of it, and between zeros where it is bound.
