@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use crate::processes::alone_behind_proxy;
 use crate::support::{Api, Backend, Setup, TestApp, TestDatabase, eventually};
 
 /// Nobody who asks waits for longer.
@@ -70,10 +71,14 @@ fn code(answer: &Value) -> &str {
 }
 
 async fn sign_up(api: &Api, email: &str) -> Value {
+    let answer = sign_up_slowly(api, email);
+    timeout(TOLD_WITHIN, answer).await.expect("told in time")
+}
+
+async fn sign_up_slowly(api: &Api, email: &str) -> Value {
     let sign_up = "mutation ($email: String!) { \
         signUp(input: { email: $email, password: \"correct horse battery\" }) { token } }";
-    let answer = api.send(sign_up, json!({ "email": email }));
-    timeout(TOLD_WITHIN, answer).await.expect("told in time")
+    api.send(sign_up, json!({ "email": email })).await
 }
 
 async fn readiness(app: &TestApp) -> Value {
@@ -122,6 +127,31 @@ async fn writes_go_on_when_the_address_leads_to_a_new_primary() {
     })
     .await;
     eventually("ready", async || readiness(&app).await["status"] == "ok").await;
+    app.finish().await;
+}
+
+/// The old primary's machine is gone without a word; new connections reach another.
+#[tokio::test]
+async fn a_server_that_does_not_answer_any_more_is_left_for_another() {
+    let (app, user, mut gateway, proxy) = alone_behind_proxy("5s").await;
+    proxy.silence();
+    let served = async {
+        let mut number = 0;
+        let all_work = async |number: usize| {
+            let many = (0..5).map(async |one| {
+                let email = format!("{number}-{one}@example.com");
+                let signed_up = code(&sign_up_slowly(&user, &email).await) == "none";
+                signed_up && user.send(ME, json!({})).await["data"]["me"]["id"].is_string()
+            });
+            join_all(many).await.into_iter().all(|works| works)
+        };
+        while !all_work(number).await {
+            number += 1;
+        }
+    };
+    let served = timeout(Duration::from_secs(20), served).await;
+    assert!(served.is_ok(), "{}", gateway.log());
+    gateway.stop().await;
     app.finish().await;
 }
 

@@ -209,7 +209,7 @@ async fn behind_proxy(app: &TestApp, lease: &str) -> (Process, Proxy) {
 }
 
 /// The same, with nobody else there to serve its user.
-async fn alone_behind_proxy(lease: &str) -> (TestApp, Api, Process, Proxy) {
+pub(crate) async fn alone_behind_proxy(lease: &str) -> (TestApp, Api, Process, Proxy) {
     let mut app = TestApp::start(Backend::Postgres).await;
     let user = app.user("a@example.com").await;
     app.stop().await;

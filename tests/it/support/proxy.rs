@@ -54,6 +54,8 @@ struct Shared {
     lost_commits: AtomicU32,
     /// Changes when connections that listen by then hear nothing any more.
     deafened: watch::Sender<()>,
+    /// The same for all connections.
+    silenced: watch::Sender<()>,
 }
 
 impl Proxy {
@@ -70,6 +72,7 @@ impl Proxy {
             broken: AtomicU32::new(0),
             lost_commits: AtomicU32::new(0),
             deafened: watch::Sender::new(()),
+            silenced: watch::Sender::new(()),
         });
         let proxy = Self {
             address: listener.local_addr().unwrap(),
@@ -113,6 +116,11 @@ impl Proxy {
     /// Lets those that listen for notifications hear nothing any more, although their connections stand.
     pub(crate) fn deafen(&self) {
         self.shared.deafened.send_replace(());
+    }
+
+    /// Lets nobody hear anything any more whose connection stands, as when the server's machine is gone.
+    pub(crate) fn silence(&self) {
+        self.shared.silenced.send_replace(());
     }
 
     /// How many connections broke, and how many of them over the acknowledgement of a COMMIT.
@@ -164,14 +172,15 @@ impl Shared {
         mut to: OwnedWriteHalf,
         asked: &Asked,
     ) -> io::Result<()> {
-        let deafened = self.deafened.subscribe();
+        let (deafened, silenced) = (self.deafened.subscribe(), self.silenced.subscribe());
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let length = from.read(&mut buffer).await?;
             if length == 0 {
                 return Ok(());
             }
-            if asked.listens.load(Relaxed) && deafened.has_changed().unwrap_or_default() {
+            let is_deaf = asked.listens.load(Relaxed) && deafened.has_changed().unwrap_or_default();
+            if is_deaf || silenced.has_changed().unwrap_or_default() {
                 continue;
             }
             let said = &buffer[..length];
