@@ -16,6 +16,8 @@ mod m20261129_000002_count_tries_in_place;
 mod m20261129_000003_index_owners;
 mod m20261129_000004_index_operations_of_users;
 mod m20261130_000015_refer_to_intuneds_correlation_id;
+mod m20261130_000016_tell_auth_sessions_apart;
+mod m20261130_000017_tell_creations_apart;
 mod m20261130_000040_mark_the_workspace;
 
 /// Every migration, in order.
@@ -36,6 +38,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000003_index_owners::Migration),
             Box::new(m20261129_000004_index_operations_of_users::Migration),
             Box::new(m20261130_000015_refer_to_intuneds_correlation_id::Migration),
+            Box::new(m20261130_000016_tell_auth_sessions_apart::Migration),
+            Box::new(m20261130_000017_tell_creations_apart::Migration),
             Box::new(m20261130_000040_mark_the_workspace::Migration),
         ]
     }

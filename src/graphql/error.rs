@@ -239,7 +239,7 @@ impl IntoApiError for StoreError {
             Self::Superseded => ApiError::busy(),
             Self::NoUser => ApiError::unauthenticated(),
             Self::Database(error) => error.into_api_error(request_id),
-            Self::Inconsistent(_) => ApiError::internal(&self, request_id),
+            Self::IdTaken | Self::Inconsistent(_) => ApiError::internal(&self, request_id),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn started(metrics: &OperationMetrics, operation: &Operation) {
 /// Counts an operation whose end was written here; one in flight does not count.
 pub(super) fn ended(metrics: &OperationMetrics, operation: &Operation) {
     let failure = match &operation.state {
-        State::Done { .. } => "",
+        State::Done => "",
         State::Failed(failure) | State::Canceled(failure) => failure_name(failure.code),
         _ => return,
     };

@@ -4,6 +4,7 @@
 //! followers up. `docs/operations.md` tells the whole story.
 
 mod bus;
+mod connecting;
 mod counts;
 mod driver;
 mod error;

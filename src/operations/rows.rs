@@ -116,9 +116,7 @@ fn state_of(row: operation::Model) -> Result<State, InconsistentRow> {
                 .ok_or(missing("info_request"))?
                 .into_asked(),
         },
-        operation::Status::Done => State::Done {
-            auth_session_id: row.auth_session_id,
-        },
+        operation::Status::Done => State::Done,
         operation::Status::Failed => State::Failed(failure()?),
         operation::Status::Canceled => State::Canceled(failure()?),
     })
@@ -232,8 +230,8 @@ pub(super) fn audit_event(
 ) -> Option<audit::Event> {
     let answered = |operation: &Operation| operation.state.watch()?.answered.clone();
     let (kind, failure_code) = match &after.state {
-        State::Done { .. } if after.kind == Kind::Reconnect => (audit::Kind::Reconnected, None),
-        State::Done { .. } => (audit::Kind::Connected, None),
+        State::Done if after.kind == Kind::Reconnect => (audit::Kind::Reconnected, None),
+        State::Done => (audit::Kind::Connected, None),
         State::Canceled(failure) if failure.code == FailureCode::CanceledByUser => {
             (audit::Kind::OperationCanceled, None)
         }

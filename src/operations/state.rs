@@ -113,6 +113,14 @@ impl Failure {
         )
     }
 
+    fn astray() -> Self {
+        Self::new(
+            FailureCode::UpstreamError,
+            true,
+            "Intuned's answers were about another sign-in. Connect again.",
+        )
+    }
+
     fn forgotten() -> Self {
         Self::new(
             FailureCode::UpstreamError,
@@ -148,11 +156,8 @@ pub enum State {
         /// What the user is asked for.
         request: InfoRequest,
     },
-    /// Connected.
-    Done {
-        /// The auth session that stands.
-        auth_session_id: String,
-    },
+    /// Connected: the auth session that the operation asked for stands.
+    Done,
     /// Ended without success.
     Failed(Failure),
     /// Ended by the user or by Intuned.
@@ -167,7 +172,7 @@ impl State {
             Self::Pending(_) => Status::Pending,
             Self::InProgress(_) => Status::InProgress,
             Self::RequestedMoreInfo { .. } => Status::RequestedMoreInfo,
-            Self::Done { .. } => Status::Done,
+            Self::Done => Status::Done,
             Self::Failed(_) => Status::Failed,
             Self::Canceled(_) => Status::Canceled,
         }
@@ -175,10 +180,7 @@ impl State {
 
     /// Whether nothing can happen to it any more.
     pub fn has_ended(&self) -> bool {
-        matches!(
-            self,
-            Self::Done { .. } | Self::Failed(_) | Self::Canceled(_)
-        )
+        matches!(self, Self::Done | Self::Failed(_) | Self::Canceled(_))
     }
 
     /// How it is watched at Intuned, once it has started there.
@@ -187,7 +189,7 @@ impl State {
             Self::Pending(watch)
             | Self::InProgress(watch)
             | Self::RequestedMoreInfo { watch, .. } => Some(watch),
-            Self::Starting | Self::Done { .. } | Self::Failed(_) | Self::Canceled(_) => None,
+            Self::Starting | Self::Done | Self::Failed(_) | Self::Canceled(_) => None,
         }
     }
 
@@ -215,7 +217,7 @@ impl State {
             Self::InProgress(Watch { answered: None, .. }) => "Intuned is signing in to OrangeHRM.",
             Self::InProgress(_) => "Your answer was passed on; Intuned goes on signing in.",
             Self::RequestedMoreInfo { .. } => "The sign-in is waiting for you.",
-            Self::Done { .. } => "Connected.",
+            Self::Done => "Connected.",
             Self::Failed(failure) | Self::Canceled(failure) => {
                 return failure.message.clone().into();
             }
@@ -238,12 +240,12 @@ pub enum Observation {
     Polled(CreateResult),
     /// The auth session itself was asked for, for want of an upstream id. A re-connect's old session
     /// may answer for itself, so only an operation that makes a new one may be watched like this.
-    Session {
-        /// The session's id.
-        id: String,
-        /// Its status; none when Intuned does not know it.
-        status: Option<AuthSessionStatus>,
-    },
+    ///
+    /// Its status; none when Intuned does not know it.
+    Session(Option<AuthSessionStatus>),
+    /// Intuned has repeatedly said that the creation made a session that was not asked for, or the one that was
+    /// asked for turned out to be somebody else's.
+    Astray,
     /// Intuned has repeatedly said that it does not know the creation.
     Forgotten,
     /// The user answers the info request of this id; the answer is about to be sent.
@@ -284,10 +286,9 @@ pub fn observe(state: &State, observation: Observation) -> Result<Option<State>,
             answered: None,
         }),
         (State::Starting, Observation::StartFailed(failure)) => State::Failed(failure),
-        (State::Starting, Observation::Session { id, status }) => match status {
-            Some(AuthSessionStatus::Ready) => State::Done {
-                auth_session_id: id,
-            },
+        (_, Observation::Astray) => State::Failed(Failure::astray()),
+        (State::Starting, Observation::Session(status)) => match status {
+            Some(AuthSessionStatus::Ready) => State::Done,
             Some(AuthSessionStatus::Pending) => State::InProgress(Watch {
                 upstream_id: None,
                 answered: None,
@@ -305,7 +306,7 @@ pub fn observe(state: &State, observation: Observation) -> Result<Option<State>,
             })
         }
         (_, Observation::Polled(result)) => polled(state, result),
-        (_, Observation::Session { id, status }) => watched(state, id, status),
+        (_, Observation::Session(status)) => watched(state, status),
         (_, Observation::Forgotten) => State::Failed(Failure::forgotten()),
         (State::RequestedMoreInfo { watch, request }, Observation::Answered { request_id })
             if request.id == request_id =>
@@ -353,19 +354,18 @@ fn polled(state: &State, result: CreateResult) -> State {
             watch: watch.clone(),
             request,
         },
-        CreateResult::Done { auth_session_id } => State::Done { auth_session_id },
+        // Whatever it is called in the answer, none but the session that was asked for is taken.
+        CreateResult::Done { .. } => State::Done,
         CreateResult::Failed(failure) => State::Failed(verdict::of_failed(&failure)),
         CreateResult::Canceled(reason) => State::Canceled(verdict::of_canceled(&reason)),
         CreateResult::Unknown { .. } => state.clone(),
     }
 }
 
-fn watched(state: &State, id: String, status: Option<AuthSessionStatus>) -> State {
+fn watched(state: &State, status: Option<AuthSessionStatus>) -> State {
     match status {
         Some(AuthSessionStatus::Pending) => state.clone(),
-        Some(AuthSessionStatus::Ready) => State::Done {
-            auth_session_id: id,
-        },
+        Some(AuthSessionStatus::Ready) => State::Done,
         Some(AuthSessionStatus::Expired) | None => State::Failed(Failure::start_lost()),
     }
 }
@@ -377,8 +377,9 @@ fn nonsense(state: &State, observation: &Observation) -> Nonsense {
             Observation::Started { .. } => "a confirmed start",
             Observation::StartFailed(_) => "a failed start",
             Observation::Polled(_) => "a poll's answer",
-            Observation::Session { .. } => "a session's status",
+            Observation::Session(_) => "a session's status",
             Observation::Forgotten => "an unknown creation",
+            Observation::Astray => "another session",
             Observation::Answered { .. } => "an answer to another request",
             Observation::AnswerUndelivered(_) => "an undelivered answer",
             Observation::CanceledByUser => "a cancellation",

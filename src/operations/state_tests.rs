@@ -33,9 +33,7 @@ fn asked(id: &str) -> State {
 }
 
 fn done() -> State {
-    State::Done {
-        auth_session_id: "session".into(),
-    }
+    State::Done
 }
 
 fn upstream_failure(category: Option<&str>, code: Option<&str>) -> UpstreamFailure {
@@ -53,10 +51,7 @@ fn polled(result: CreateResult) -> Observation {
 }
 
 fn session(status: Option<AuthSessionStatus>) -> Observation {
-    Observation::Session {
-        id: "session".into(),
-        status,
-    }
+    Observation::Session(status)
 }
 
 fn all_states() -> Vec<State> {
@@ -80,6 +75,7 @@ fn all_observations() -> Vec<Observation> {
         },
         Observation::StartFailed(Failure::start_lost()),
         Observation::Forgotten,
+        Observation::Astray,
         Observation::Answered {
             request_id: "q1".into(),
         },
@@ -269,6 +265,11 @@ fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
     State::Pending(watch(None)),
     Observation::Forgotten,
     Some(State::Failed(Failure::forgotten()))
+)]
+#[case::astray(
+    State::InProgress(watch(None)),
+    Observation::Astray,
+    Some(State::Failed(Failure::astray()))
 )]
 #[case::ended(
     asked("q1"),

@@ -13,18 +13,17 @@ use std::{
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::TimeDelta;
-use entity::{Millis, connection, connection::Service, operation, operation_event};
+use entity::{Millis, operation, operation_event};
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
     QueryOrder, QueryTrait,
-    sea_query::{BinOper, Expr, OnConflict},
+    sea_query::{BinOper, Expr},
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    exchange,
+    connecting, exchange,
     model::{Event, EventKind, Operation},
     removals,
     rows::{self, InconsistentRow},
@@ -37,7 +36,7 @@ use crate::{
     database::{self, Database, Transaction, Write},
     gather::{Gather, padded},
     metrics::OperationMetrics,
-    webhooks::{self, ConnectionEvent, Outbox},
+    webhooks::Outbox,
 };
 
 /// A repeat with the same idempotency key counts as one for this long.
@@ -52,6 +51,9 @@ pub enum StoreError {
     /// Somebody else has written meanwhile, or the lease is gone; nothing was changed.
     #[error("the operation has changed meanwhile")]
     Superseded,
+    /// What Intuned said an id of stands for something else already, of somebody else's; nothing was changed.
+    #[error("an id of Intuned's is taken")]
+    IdTaken,
     /// The user's account has been deleted; nothing was changed.
     #[error("the user's account has been deleted")]
     NoUser,
@@ -64,6 +66,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error of a write that is refused by no other unique index than one of Intuned's ids.
+    pub(super) fn of_intuneds_id(error: DbErr) -> Self {
+        if database::is_unique_violation(&error) {
+            Self::IdTaken
+        } else {
+            error.into()
+        }
+    }
+
     /// Whether the same, tried again, may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(error) if database::is_transient(error))
@@ -158,7 +169,11 @@ impl Store {
         if !state.has_ended() {
             let next = self.next(current, state);
             let (write, event) = self.write(current, &next, guard, change_id);
-            if !write.run(&self.database).await? {
+            if !write
+                .run(&self.database)
+                .await
+                .map_err(StoreError::of_intuneds_id)?
+            {
                 return Err(StoreError::Superseded);
             }
             return Ok((next, event));
@@ -167,7 +182,7 @@ impl Store {
         let changed = self
             .apply_in(&transaction, current, state, guard, change_id)
             .await?;
-        let is_done = matches!(changed.0.state, State::Done { .. });
+        let is_done = changed.0.state == State::Done;
         if is_done {
             crash::at(Point::InsideCommit);
         }
@@ -190,9 +205,8 @@ impl Store {
         change_id: Uuid,
     ) -> Result<(Operation, Event), StoreError> {
         let mut next = self.next(current, state);
-        if let State::Done { auth_session_id } = &next.state {
-            next.auth_session_id.clone_from(auth_session_id);
-            let connection = self.connect(transaction, &next).await?;
+        if next.state == State::Done {
+            let connection = connecting::connect(self, transaction, &next).await?;
             next.connection_id = Some(connection);
         }
         let (write, event) = self.write(current, &next, guard, change_id);
@@ -249,50 +263,6 @@ impl Store {
             write = write.and_insert(self.trail.row(event));
         }
         (write, event)
-    }
-
-    /// The connection that a finished operation makes or renews.
-    async fn connect(
-        &self,
-        transaction: &Transaction,
-        operation: &Operation,
-    ) -> Result<Uuid, DbErr> {
-        let new_id = self.random.uuid_at(operation.updated_at);
-        let row = connection::ActiveModel {
-            id: Set(new_id),
-            user_id: Set(operation.user_id),
-            service: Set(Service::OrangeHrm),
-            auth_session_id: Set(operation.auth_session_id.clone()),
-            created_at: Set(Millis(operation.updated_at)),
-            connected_at: Set(Millis(operation.updated_at)),
-            expired_at: Set(None),
-            removing_session_id: Set(None),
-        };
-        let one_for_each_service =
-            OnConflict::columns([connection::Column::UserId, connection::Column::Service])
-                .update_columns([
-                    connection::Column::AuthSessionId,
-                    connection::Column::ConnectedAt,
-                    connection::Column::ExpiredAt,
-                ])
-                .to_owned();
-        let connection = connection::Entity::insert(row)
-            .on_conflict(one_for_each_service)
-            .exec_with_returning(transaction)
-            .await?;
-        let kind = if connection.id == new_id {
-            webhooks::Kind::Created
-        } else {
-            webhooks::Kind::Renewed
-        };
-        let event = ConnectionEvent {
-            kind,
-            connection_id: connection.id,
-            user_id: operation.user_id,
-            occurred_at: operation.updated_at,
-        };
-        self.outbox.put(transaction, event).await?;
-        Ok(connection.id)
     }
 
     /// One operation; none when there is none of that id.

@@ -137,7 +137,7 @@ async fn closing_gives_back_what_is_kept() {
 )]
 #[case::of_a_session(
     "connections WHERE user_id = $1 AND auth_session_id = 'one'",
-    "connections_user_id_service"
+    "connections_auth_session_id_service"
 )]
 #[case::settled(
     "webhook_deliveries WHERE settled_at < $now",

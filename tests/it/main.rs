@@ -11,6 +11,7 @@ mod account_limits;
 mod account_sessions;
 mod accounts;
 mod answers;
+mod astray;
 mod audit;
 mod claims;
 mod connect_limits;

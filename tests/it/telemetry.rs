@@ -4,7 +4,7 @@
 use opentelemetry_proto::tonic::trace::v1::Span;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
 use crate::support::{
     API_KEY, Api, Backend, Collector, Process, TestDatabase, eventually, process,
@@ -17,19 +17,25 @@ fn trace_of(span: &Span) -> u128 {
     u128::from_be_bytes(span.trace_id.as_slice().try_into().unwrap())
 }
 
-/// An Intuned that takes a sign-in and is done with it at once.
+/// An Intuned that takes a sign-in, calls it what its session is called, and is done with it at once.
 async fn intuned() -> MockServer {
     let server = MockServer::start().await;
-    let start = json!({ "status": "started", "operationId": "the-operation" });
     Mock::given(matchers::method("POST"))
         .and(matchers::path_regex("/auth-sessions/create$"))
-        .respond_with(ResponseTemplate::new(201).set_body_json(start))
+        .respond_with(|request: &Request| {
+            let id = request.body_json::<Value>().unwrap()["id"].take();
+            let start = json!({ "status": "started", "operationId": id });
+            ResponseTemplate::new(201).set_body_json(start)
+        })
         .mount(&server)
         .await;
-    let done = json!({ "status": "done", "authSessionId": "the-session" });
     Mock::given(matchers::method("GET"))
         .and(matchers::path_regex("/result$"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(done))
+        .respond_with(|request: &Request| {
+            let id = request.url.path_segments().unwrap().nth_back(1);
+            let done = json!({ "status": "done", "authSessionId": id });
+            ResponseTemplate::new(200).set_body_json(done)
+        })
         .mount(&server)
         .await;
     server

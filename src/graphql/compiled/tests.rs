@@ -83,9 +83,7 @@ fn states() -> Vec<State> {
             "by mail".to_owned(),
             "by phone".to_owned(),
         ])),
-        State::Done {
-            auth_session_id: "session".to_owned(),
-        },
+        State::Done,
         State::Failed(failure.clone()),
         State::Canceled(Failure {
             reference: Some("the-reference".to_owned()),
@@ -95,7 +93,7 @@ fn states() -> Vec<State> {
 }
 
 fn update(kind: EventKind, state: State) -> Update {
-    let connection_id = matches!(state, State::Done { .. }).then(|| connection().id);
+    let connection_id = matches!(state, State::Done).then(|| connection().id);
     let operation = Operation {
         id: Uuid::from_u128(1),
         user_id: connection().user_id,

@@ -1,0 +1,216 @@
+//! The start of an operation: its credentials are handed to Intuned, once, and forgotten.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{AcquireError, SemaphorePermit},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use super::{
+    super::{
+        model::{Credentials, Operation},
+        state::{Failure, FailureCode, Kind, Observation, observe},
+        store::{Guard, StoreError},
+    },
+    Next, Tracked, Worker,
+};
+use crate::{
+    audit::Origin,
+    crash::{self, Point},
+    intuned::{CreateAuthSession, IntunedError},
+};
+
+/// For this long a start that Intuned certainly has not acted on is tried again: as long as the
+/// credentials may stay in memory.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause before a confirmed start is written again that the database could not take.
+const CONFIRM_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a start was not confirmed.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    /// There is nothing to start any more; nothing was sent.
+    #[error("somebody else has ended or taken over the operation")]
+    Superseded,
+    /// Nothing was sent that Intuned may have acted on.
+    #[error("the gateway stops")]
+    Stopping,
+    #[error(transparent)]
+    Failed(#[from] IntunedError),
+}
+
+impl Worker {
+    /// Hands the credentials to Intuned, once, and forgets them.
+    pub(super) async fn start(&self, tracked: &mut Tracked, credentials: Credentials) -> Next {
+        let observation = match self.hand_over(tracked, credentials).await {
+            Ok(upstream_id) => return self.confirm(tracked, upstream_id).await,
+            Err(NotStarted::Superseded) => {
+                tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: somebody else has ended or taken over the operation");
+                return self.reload(tracked).await;
+            }
+            Err(NotStarted::Stopping) => {
+                tracing::warn!(operation.id = %tracked.operation.id, "a start was not sent: the gateway stops");
+                Observation::StartFailed(Failure::interrupted())
+            }
+            // Nobody knows whether it began. A new session can be asked for; the old session of a
+            // re-connect would answer for itself.
+            Err(NotStarted::Failed(error))
+                if error.may_have_acted() && tracked.operation.kind == Kind::Connect =>
+            {
+                tracing::warn!(operation.id = %tracked.operation.id, %error, "the start was not confirmed");
+                return self.again(tracked, None);
+            }
+            Err(NotStarted::Failed(error)) => {
+                tracing::warn!(operation.id = %tracked.operation.id, %error, "the start failed");
+                Observation::StartFailed(start_failure(&error))
+            }
+        };
+        self.take(tracked, observation).await
+    }
+
+    /// Writes down Intuned's id of the creation, for as long as that takes: it holds whoever drives the
+    /// operation by now, and nobody else knows it.
+    async fn confirm(&self, tracked: &mut Tracked, upstream_id: String) -> Next {
+        let by_itself = Origin::default();
+        let mut current = tracked.operation.clone();
+        let mut attempt = 0;
+        while Instant::now() < tracked.deadline {
+            let upstream_id = upstream_id.clone();
+            let Ok(Some(next)) = observe(&current.state, Observation::Started { upstream_id })
+            else {
+                break;
+            };
+            let guard = Guard::Sequence(&by_itself);
+            let error = match self.store.apply(&current, next, guard).await {
+                Ok((operation, event)) => return self.changed(tracked, operation, event),
+                Err(StoreError::Superseded) => match self.store.get(current.id).await {
+                    Ok(Some(now)) => {
+                        current = now;
+                        continue;
+                    }
+                    Ok(None) => break,
+                    Err(error) => error,
+                },
+                Err(StoreError::IdTaken) => return self.started_astray(tracked).await,
+                Err(error) => error,
+            };
+            tracing::error!(operation.id = %current.id, %error, "a confirmed start could not be written; trying again");
+            sleep(self.backoff(attempt, None).min(CONFIRM_AGAIN)).await;
+            attempt += 1;
+        }
+        self.reload(tracked).await
+    }
+
+    /// Intuned has called the creation what another one in flight is called, and nobody could tell whose its
+    /// answers are: the start counts as one that was not confirmed.
+    async fn started_astray(&self, tracked: &mut Tracked) -> Next {
+        tracing::error!(
+            operation.id = %tracked.operation.id,
+            "Intuned answered a start with the id of another sign-in; it is not taken"
+        );
+        match tracked.operation.kind {
+            Kind::Connect => self.again(tracked, None),
+            Kind::Reconnect => {
+                let lost = Observation::StartFailed(Failure::start_lost());
+                self.take(tracked, lost).await
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        tracked: &Tracked,
+        credentials: Credentials,
+    ) -> Result<String, NotStarted> {
+        let request = CreateAuthSession {
+            id: tracked.operation.auth_session_id.clone(),
+            username: credentials.username,
+            password: credentials.password,
+            proxy: credentials.proxy,
+        };
+        let give_up = tracked.deadline.min(Instant::now() + START_PATIENCE);
+        let mut attempt = 0;
+        loop {
+            let turn = timeout_at(give_up, self.turn());
+            let turn = self.stopping.run_until_cancelled(turn).await;
+            // Whoever takes the operation over has no credentials.
+            let Some(turn) = turn.filter(|_| !self.stopping.is_cancelled()) else {
+                return Err(NotStarted::Stopping);
+            };
+            let Ok(permit) = turn else {
+                return Err(IntunedError::RateLimited { retry_after: None }.into());
+            };
+            // It may have waited for long, or been stopped.
+            if !self.may_start(&tracked.operation).await {
+                return Err(NotStarted::Superseded);
+            }
+            let starting = self.intuned.start_create(&request);
+            let started = crash::during(Point::StartUnderWay, starting).await;
+            drop(permit);
+            let error = match started {
+                Ok(upstream_id) => {
+                    crash::at(Point::AfterStartAnswer);
+                    return Ok(upstream_id);
+                }
+                Err(error) if error.may_have_acted() || !error.is_transient() => {
+                    return Err(error.into());
+                }
+                Err(error) => error,
+            };
+            let pause = self.backoff(attempt, error.retry_after());
+            if Instant::now() + pause >= give_up {
+                return Err(error.into());
+            }
+            self.stopping.run_until_cancelled(sleep(pause)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Waits until a start may be sent: not while Intuned asks to be left alone, and not too many at once.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        while let Some(until) = self.intuned.held_until() {
+            sleep_until(until).await;
+        }
+        self.starts.acquire().await
+    }
+
+    /// Whether the operation is in flight, and this replica's to start.
+    async fn may_start(&self, operation: &Operation) -> bool {
+        match self.store.get(operation.id).await {
+            Ok(now) => now.is_some_and(|now| now.lease == operation.lease),
+            // What cannot be read nobody else can have taken over yet, as long as the heart beats.
+            Err(_) => self.heart.beats(),
+        }
+    }
+}
+
+fn start_failure(error: &IntunedError) -> Failure {
+    match error {
+        IntunedError::Unauthorized | IntunedError::Forbidden => {
+            tracing::error!(%error, "Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");
+            Failure::new(
+                FailureCode::UpstreamError,
+                false,
+                "Intuned refused the gateway. Whoever runs it has been told.",
+            )
+        }
+        IntunedError::NotFound | IntunedError::Conflict | IntunedError::Refused { .. } => {
+            Failure::new(
+                FailureCode::UpstreamError,
+                false,
+                "Intuned did not accept this sign-in.",
+            )
+        }
+        IntunedError::Unreachable | IntunedError::RateLimited { .. } => Failure::new(
+            FailureCode::UpstreamError,
+            true,
+            "Intuned could not be reached. Connect again in a while.",
+        ),
+        IntunedError::TimedOut
+        | IntunedError::Broken
+        | IntunedError::Server { .. }
+        | IntunedError::TooLong
+        | IntunedError::Unreadable { .. } => Failure::start_lost(),
+    }
+}
