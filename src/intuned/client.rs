@@ -9,6 +9,7 @@ use super::{
     ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, IntunedConfig, IntunedError,
     shares::Purpose,
     transport::{Call, Transport},
+    watches::Watches,
     wire::{self, CreateBody, Credentials, Exposed, ResumeBody},
 };
 use crate::{
@@ -26,6 +27,7 @@ pub struct IntunedClient {
     pub(super) api: ApiGeneration,
     pub(super) run_poll_interval: std::time::Duration,
     pub(super) result_limit: usize,
+    pub(super) watches: Watches,
     pub(super) random: Random,
 }
 
@@ -54,22 +56,47 @@ impl IntunedClient {
         random: Random,
         metrics: IntunedMetrics,
     ) -> Result<Self, reqwest::Error> {
+        let (api, run_poll_interval) = (config.api, config.run_poll_interval);
+        let result_limit = config.result_limit;
+        let transport = Transport::new(config, clock, metrics)?;
         Ok(Self {
-            api: config.api,
-            run_poll_interval: config.run_poll_interval,
-            result_limit: config.result_limit,
+            api,
+            run_poll_interval,
+            result_limit,
+            watches: Watches::default(),
             random,
-            transport: Arc::new(Transport::new(config, clock, metrics)?),
+            transport: Arc::new(transport),
         })
     }
 
-    /// `create.start`, sent exactly once. Answers Intuned's operation id.
+    /// `create.start`, sent at most once. Answers Intuned's operation id.
     ///
     /// # Errors
     ///
     /// Any [`IntunedError`]; [`IntunedError::may_have_acted`] tells whether the sign-in may be under
     /// way all the same.
     pub async fn start_create(&self, request: &CreateAuthSession) -> Result<String, IntunedError> {
+        self.create(request, None).await
+    }
+
+    /// As [`IntunedClient::start_create`], unless it cannot be sent before `not_after`.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`IntunedError::TooLate`] when nothing was sent.
+    pub async fn start_create_before(
+        &self,
+        not_after: Instant,
+        request: &CreateAuthSession,
+    ) -> Result<String, IntunedError> {
+        self.create(request, Some(not_after)).await
+    }
+
+    async fn create(
+        &self,
+        request: &CreateAuthSession,
+        not_after: Option<Instant>,
+    ) -> Result<String, IntunedError> {
         let body = wire::sealed(&CreateBody {
             id: &request.id,
             parameters: Credentials {
@@ -82,7 +109,10 @@ impl IntunedClient {
             create_attempts: self.later_generation().then_some(1),
         })?;
         let path = ["auth-sessions", "create"];
-        let call = Call::post("create.start", &path, body);
+        let call = Call {
+            not_after,
+            ..Call::post("create.start", &path, body)
+        };
         wire::read_create_started(&self.transport.ask(call).await?)
     }
 
@@ -97,7 +127,7 @@ impl IntunedClient {
         wire::read_create_result(&self.transport.ask(call).await?)
     }
 
-    /// `create.resume`, sent exactly once.
+    /// `create.resume`, sent at most once.
     ///
     /// # Errors
     ///
@@ -109,12 +139,48 @@ impl IntunedClient {
         info_request_id: &str,
         input: &SecretString,
     ) -> Result<(), IntunedError> {
-        let body = wire::sealed(&ResumeBody {
-            input: Exposed(input),
+        let answer = Answer {
+            operation_id,
             info_request_id,
+            input,
+        };
+        self.resume(answer, None).await
+    }
+
+    /// As [`IntunedClient::resume_create`], unless it cannot be sent before `not_after`.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`IntunedError::TooLate`] when nothing was sent.
+    pub async fn resume_create_before(
+        &self,
+        not_after: Instant,
+        operation_id: &str,
+        info_request_id: &str,
+        input: &SecretString,
+    ) -> Result<(), IntunedError> {
+        let answer = Answer {
+            operation_id,
+            info_request_id,
+            input,
+        };
+        self.resume(answer, Some(not_after)).await
+    }
+
+    async fn resume(
+        &self,
+        answer: Answer<'_>,
+        not_after: Option<Instant>,
+    ) -> Result<(), IntunedError> {
+        let body = wire::sealed(&ResumeBody {
+            input: Exposed(answer.input),
+            info_request_id: answer.info_request_id,
         })?;
-        let path = ["auth-sessions", "create", operation_id, "resume"];
-        let call = Call::post("create.resume", &path, body);
+        let path = ["auth-sessions", "create", answer.operation_id, "resume"];
+        let call = Call {
+            not_after,
+            ..Call::post("create.resume", &path, body)
+        };
         self.transport.ask(call).await.map(drop)
     }
 
@@ -151,7 +217,7 @@ impl IntunedClient {
         let path = ["auth-sessions", id];
         let call = Call::get("one", &path).to(purpose);
         match self.transport.ask(call).await {
-            Ok(body) => wire::read_session(&body).map(Some),
+            Ok(body) => wire::read_session(&body, id).map(Some),
             Err(IntunedError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -205,4 +271,11 @@ impl IntunedClient {
     pub(super) fn later_generation(&self) -> bool {
         self.api != ApiGeneration::V0_3
     }
+}
+
+/// What a user answers to an info request.
+struct Answer<'a> {
+    operation_id: &'a str,
+    info_request_id: &'a str,
+    input: &'a SecretString,
 }

@@ -20,6 +20,15 @@ pub enum IntunedError {
         /// What `Retry-After` said, at most 60 s, or what is left of it.
         retry_after: Option<Duration>,
     },
+    /// Turned away before it was looked at: 408, 425, or a stream or connection that says so.
+    #[error("Intuned turned the request away before it looked at it")]
+    NotProcessed {
+        /// What `Retry-After` said, at most 60 s.
+        retry_after: Option<Duration>,
+    },
+    /// It took so long until the request could be sent that it was not.
+    #[error("it was too late to send the request to Intuned")]
+    TooLate,
     /// 401: the API key is wrong or missing.
     #[error("Intuned refused the API key (INTUNED_API_KEY)")]
     Unauthorized,
@@ -65,6 +74,8 @@ impl IntunedError {
             Self::TimedOut => "timed_out",
             Self::Broken => "broken",
             Self::RateLimited { .. } => "rate_limited",
+            Self::NotProcessed { .. } => "not_processed",
+            Self::TooLate => "too_late",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
@@ -82,6 +93,8 @@ impl IntunedError {
             | Self::TimedOut
             | Self::Broken
             | Self::RateLimited { .. }
+            | Self::NotProcessed { .. }
+            | Self::TooLate
             | Self::Server { .. }
             | Self::TooLong
             | Self::Unreadable { .. } => true,
@@ -108,7 +121,9 @@ impl IntunedError {
     /// How long Intuned asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after }
+            | Self::NotProcessed { retry_after }
+            | Self::Server { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

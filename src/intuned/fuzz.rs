@@ -40,8 +40,8 @@ pub fn upstream(data: &[u8]) {
         assert!(is_usable_id(&id) && !id.contains('\0') && id.len() <= 255);
     }
     for error in [
-        read_session(data).err(),
-        read_run(data).err(),
+        read_session(data, "s").err(),
+        read_run(data, Some("r")).err(),
         read_create_started(data).err(),
         read_create_result(data).err(),
     ] {

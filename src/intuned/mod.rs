@@ -8,9 +8,12 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod model;
+mod outcome;
 mod runs;
 mod shares;
+mod timely;
 mod transport;
+mod watches;
 mod wire;
 
 pub use backoff::Backoff;
@@ -20,3 +23,6 @@ pub use model::{
     ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, InfoRequest, IntunedConfig,
     Question, UpstreamFailure,
 };
+
+#[cfg(test)]
+mod http2_tests;

@@ -16,6 +16,9 @@ use crate::json::WrittenJson;
 /// the claims themselves, and stays so.
 const UNREADABLE_ANSWERS: u32 = 3;
 
+/// For this long a start that Intuned certainly has not acted on is tried again.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The status code of a run of the first generation whose session, or else whose key, was refused.
 const UNAUTHORIZED: u16 = 401;
 
@@ -102,10 +105,11 @@ impl Run<'_> {
         let body = self.body()?;
         let send = || {
             let call = Call::post("run.sync", &["run"], body.clone()).to(Purpose::LongRead);
-            self.end(Call {
+            let call = Call {
                 timeout: Some(self.timeout),
                 ..call
-            })
+            };
+            self.end(call, None)
         };
         let end = self.begin(send).await?;
         Ok(end.ok_or(IntunedError::Unreadable {
@@ -121,8 +125,20 @@ impl Run<'_> {
             wire::read_run_started(&self.client.transport.ask(call).await?)
         };
         let run_id = self.begin(start).await?;
+        let Some(_watch) = self.client.watches.begin(&run_id) else {
+            tracing::error!(
+                "Intuned answered a run's start with the id of another run under way; neither its start nor its result counts"
+            );
+            return Err(IntunedError::Unreadable {
+                reason: "the id of another run",
+            }
+            .into());
+        };
         let path = ["run", &run_id, "result"];
-        let look = || self.end(Call::get("run.result", &path).to(Purpose::Read));
+        let look = || {
+            let call = Call::get("run.result", &path).to(Purpose::Read);
+            self.end(call, Some(&run_id))
+        };
         let interval = self.client.run_poll_interval;
         loop {
             tokio::time::sleep(self.client.random.jitter(interval, 0.2)).await;
@@ -136,7 +152,11 @@ impl Run<'_> {
 
     /// What the call tells of the run's end; none while it goes on. No more is read of an answer than a
     /// result may be long, and what stands around it.
-    async fn end(&self, call: Call<'_>) -> Result<Option<RunEnd>, IntunedError> {
+    async fn end(
+        &self,
+        call: Call<'_>,
+        run_id: Option<&str>,
+    ) -> Result<Option<RunEnd>, IntunedError> {
         let limit = self.client.result_limit;
         let call = Call {
             limit: limit.saturating_add(ANSWER_LIMIT),
@@ -144,7 +164,7 @@ impl Run<'_> {
         };
         match self.client.transport.ask(call).await {
             Err(IntunedError::TooLong) => Ok(Some(RunEnd::TooLarge)),
-            answer => match wire::read_run(&answer?)? {
+            answer => match wire::read_run(&answer?, run_id)? {
                 Some(RunEnd::Completed(result)) if result.len() > limit => {
                     Ok(Some(RunEnd::TooLarge))
                 }
@@ -153,24 +173,28 @@ impl Run<'_> {
         }
     }
 
-    /// Begins the run, as soon as Intuned can be reached: what it has certainly not heard is sent again.
-    /// While it asks to be left alone nothing is waited for.
+    /// Begins the run, as soon as Intuned can be reached: what it has certainly not acted on is sent again, for
+    /// half a minute. While it asks to be left alone nothing is waited for.
     async fn begin<T, F>(&self, send: impl Fn() -> F) -> Result<T, RunError>
     where
         F: Future<Output = Result<T, IntunedError>>,
     {
+        let give_up = self.deadline.min(Instant::now() + START_PATIENCE);
         let mut failures = 0;
         loop {
             let error = match send().await {
                 Ok(begun) => return Ok(begun),
-                Err(error @ IntunedError::Unreachable) => error,
+                Err(error @ (IntunedError::Unreachable | IntunedError::NotProcessed { .. })) => {
+                    error
+                }
                 Err(error @ IntunedError::RateLimited { .. }) => {
                     return Err(RunError::NotBegun(error));
                 }
                 Err(error) => return Err(self.refused(error, is_passing_fault).await),
             };
-            let delay = Backoff::new().delay(failures, None, &self.client.random);
-            if Instant::now() + delay >= self.deadline {
+            let random = &self.client.random;
+            let delay = Backoff::new().delay(failures, error.retry_after(), random);
+            if Instant::now() + delay >= give_up {
                 return Err(RunError::NotBegun(error));
             }
             failures += 1;

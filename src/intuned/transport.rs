@@ -5,20 +5,28 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::{
-    Client, Method, Response, Url,
+    Body, Client, ClientBuilder, Method, Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
 use super::{
     IntunedConfig, IntunedError,
     backoff::MAX_DELAY,
+    outcome,
     shares::{Purpose, Refusal, Shares},
+    timely::TimelyBody,
     wire::is_usable_id,
 };
-use crate::{ambient::Clock, json::WrittenJson, metrics::IntunedMetrics, telemetry};
+use crate::{
+    ambient::Clock,
+    json::WrittenJson,
+    metrics::IntunedMetrics,
+    telemetry::{self, Seldom},
+};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -41,6 +49,8 @@ pub(super) struct Call<'a> {
     pub(super) limit: usize,
     /// Another time limit than the configured one.
     pub(super) timeout: Option<Duration>,
+    /// When it is too late to send the body.
+    pub(super) not_after: Option<Instant>,
 }
 
 impl<'a> Call<'a> {
@@ -53,6 +63,7 @@ impl<'a> Call<'a> {
             body: None,
             limit: ANSWER_LIMIT,
             timeout: None,
+            not_after: None,
         }
     }
 
@@ -87,6 +98,7 @@ pub(super) struct Transport {
     clock: Arc<dyn Clock>,
     metrics: IntunedMetrics,
     shares: Shares,
+    complaints: Seldom,
 }
 
 impl Transport {
@@ -95,15 +107,26 @@ impl Transport {
         clock: Arc<dyn Clock>,
         metrics: IntunedMetrics,
     ) -> Result<Self, reqwest::Error> {
-        let http = http_client(&config)?;
+        Self::over(http_client, config, clock, metrics)
+    }
+
+    /// Over connections that are made like this.
+    pub(super) fn over(
+        connect: fn(&IntunedConfig) -> ClientBuilder,
+        config: IntunedConfig,
+        clock: Arc<dyn Clock>,
+        metrics: IntunedMetrics,
+    ) -> Result<Self, reqwest::Error> {
+        let http = connect(&config).build()?;
         Ok(Self {
             api_key: api_key_header(&http, &config)?,
             http,
-            reading_http: http_client(&config)?,
+            reading_http: connect(&config).build()?,
             project_url: project_url(config),
             clock,
             metrics,
             shares: Shares::new(),
+            complaints: Seldom::default(),
         })
     }
 
@@ -179,15 +202,43 @@ impl Transport {
             .header(API_KEY, self.api_key.clone())
             .header(ACCEPT, JSON)
             .headers(telemetry::headers());
+        let late = CancellationToken::new();
         if let Some(body) = call.body {
+            let body = match call.not_after {
+                Some(at) if Instant::now() >= at => return Err(IntunedError::TooLate),
+                Some(at) => Body::wrap(TimelyBody::new(body, at, late.clone())),
+                None => body.into(),
+            };
             request = request.header(CONTENT_TYPE, JSON).body(body);
         }
         if let Some(timeout) = call.timeout {
             request = request.timeout(timeout);
         }
-        let response = request.send().await.map_err(|error| no_answer(&error))?;
+        // HTTP/2 does not tell a request that its own body is what ended it.
+        let sent = late.run_until_cancelled(request.send()).await;
+        let sent = sent.filter(|_| !late.is_cancelled());
+        let response = sent.ok_or(IntunedError::TooLate)?.map_err(|error| {
+            let unanswered = outcome::unanswered(&error);
+            self.complain(call.name, &unanswered, error);
+            unanswered
+        })?;
         self.check(call.purpose, &response)?;
-        read(response, call.limit).await
+        read(response, call.limit).await.map_err(|cut| match cut {
+            Cut::TooLong => IntunedError::TooLong,
+            Cut::Off(error) => {
+                let broken_off = outcome::broken_off(&error);
+                self.complain(call.name, &broken_off, error);
+                broken_off
+            }
+        })
+    }
+
+    /// Tells the operator why Intuned does not answer: what would be told of every poll, once a minute.
+    fn complain(&self, call: &'static str, error: &IntunedError, cause: reqwest::Error) {
+        if self.complaints.is_due(error.name()) {
+            let cause = telemetry::innermost(cause);
+            tracing::warn!(call, %error, cause, "Intuned did not answer; the same is told again in a minute at the earliest");
+        }
     }
 
     fn url(&self, path: &[&str]) -> Result<Url, IntunedError> {
@@ -215,6 +266,10 @@ impl Transport {
                 self.shares.turned_away(purpose, retry_after);
                 IntunedError::RateLimited { retry_after }
             }
+            // https://www.rfc-editor.org/rfc/rfc9110#status.408, https://www.rfc-editor.org/rfc/rfc8470#section-5.2
+            408 | 425 => IntunedError::NotProcessed {
+                retry_after: retry_after(),
+            },
             status @ 500..=599 => IntunedError::Server {
                 status,
                 retry_after: retry_after(),
@@ -230,7 +285,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-fn http_client(config: &IntunedConfig) -> Result<Client, reqwest::Error> {
+pub(super) fn http_client(config: &IntunedConfig) -> ClientBuilder {
     config
         .outbound
         .client()
@@ -241,7 +296,6 @@ fn http_client(config: &IntunedConfig) -> Result<Client, reqwest::Error> {
         // Shorter than servers keep theirs: a call on a connection that is being closed could not
         // tell whether it was heard.
         .pool_idle_timeout(LONGEST_IDLE)
-        .build()
 }
 
 /// Where all of the project's calls begin.
@@ -274,26 +328,21 @@ fn api_key_header(http: &Client, config: &IntunedConfig) -> Result<HeaderValue, 
     Ok(header)
 }
 
-/// What it means that no answer came, or not all of it.
-fn no_answer(error: &reqwest::Error) -> IntunedError {
-    if error.is_builder() || error.is_connect() {
-        IntunedError::Unreachable
-    } else if error.is_timeout() {
-        IntunedError::TimedOut
-    } else {
-        IntunedError::Broken
-    }
+/// Why an answer was not read to its end.
+enum Cut {
+    TooLong,
+    Off(reqwest::Error),
 }
 
 /// Reads the body, and no further than `limit`.
-async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, IntunedError> {
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Cut> {
     let announced = usize::try_from(response.content_length().unwrap_or(0));
     let announced = announced.ok().filter(|length| *length <= limit);
     // Found room for at once, it is not moved as it grows.
-    let mut body = Vec::with_capacity(announced.ok_or(IntunedError::TooLong)?);
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
+    let mut body = Vec::with_capacity(announced.ok_or(Cut::TooLong)?);
+    while let Some(chunk) = response.chunk().await.map_err(Cut::Off)? {
         if body.len() + chunk.len() > limit {
-            return Err(IntunedError::TooLong);
+            return Err(Cut::TooLong);
         }
         body.extend_from_slice(&chunk);
     }

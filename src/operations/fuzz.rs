@@ -9,10 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     error::OperationError,
+    input::{self, check_credentials},
     model::Credentials,
     note::Note,
     proxy::ProxyPolicy,
-    service::{check_answer, check_credentials},
 };
 use crate::{
     fuzzing::assert_no_canary,
@@ -47,15 +47,21 @@ fn to_request(text: &str) {
         message: String::new(),
         question,
     };
-    let secret = SecretString::from(input);
-    let passcode = check_answer(&request(Question::Otp), &secret);
-    assert_eq!(
-        passcode.is_ok(),
-        !input.trim().is_empty() && input.len() <= 1024
-    );
+    let passcode = input::answer(&request(Question::Otp), input.into());
+    if let Ok(passcode) = &passcode {
+        let passcode = passcode.expose_secret();
+        assert!((1..=1024).contains(&passcode.len()));
+        assert_eq!(passcode.trim(), passcode);
+        let again = input::answer(&request(Question::Otp), passcode.into());
+        assert_eq!(again.unwrap_or_default().expose_secret(), passcode);
+    }
+    assert!(passcode.is_ok() || input.trim().is_empty() || input.len() > 1024 || !input.is_ascii());
     let offered = choices.iter().any(|choice| choice == input);
-    let choice = check_answer(&request(Question::Choice(choices)), &secret);
+    let choice = input::answer(&request(Question::Choice(choices)), input.into());
     assert_eq!(choice.is_ok(), offered);
+    if let Ok(choice) = &choice {
+        assert_eq!(choice.expose_secret(), input);
+    }
     [passcode, choice].into_iter().for_each(refused_in_silence);
 }
 

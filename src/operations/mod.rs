@@ -13,6 +13,7 @@ mod follow;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod inbox;
+mod input;
 mod insertion;
 mod listener;
 mod model;

@@ -59,12 +59,18 @@ impl Heart {
 
     /// Whether no other replica can have taken over yet.
     pub(super) fn beats(&self) -> bool {
+        self.beats_until().is_some()
+    }
+
+    /// Until when no other replica can have taken over; none when one may have already.
+    pub(super) fn beats_until(&self) -> Option<Instant> {
         let last_beat = *self.lock();
-        let beats = last_beat.is_some_and(|beat| beat.elapsed() < self.lease);
-        if !beats {
+        let until = last_beat.map(|beat| beat + self.lease);
+        let until = until.filter(|until| *until > Instant::now());
+        if until.is_none() {
             self.lapsed.store(true, Ordering::Relaxed);
         }
-        beats
+        until
     }
 
     /// For how long a sign of life holds.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
     time::Instant,
@@ -17,6 +17,7 @@ use super::{
     error::OperationError,
     exchange::Exchange,
     follow::{self, Follower},
+    input,
     insertion::Inserted,
     model::{Credentials, Operation},
     pace::Pace,
@@ -34,7 +35,7 @@ use crate::{
     audit::{Origin, Trail},
     crash::{self, Point},
     database::Database,
-    intuned::{InfoRequest, IntunedClient, IntunedError, Question},
+    intuned::{InfoRequest, IntunedClient, IntunedError},
     metrics::OperationMetrics,
     telemetry,
     webhooks::Outbox,
@@ -43,8 +44,6 @@ use crate::{
 const COMMANDS: usize = 1024;
 /// How often a user's command is tried against an operation that keeps changing.
 const TRIES: usize = 5;
-const MAX_IDEMPOTENCY_KEY: usize = 255;
-const MAX_CREDENTIAL: usize = 1024;
 
 /// How operations are driven.
 #[derive(Clone, Debug)]
@@ -174,8 +173,8 @@ impl Operations {
         credentials: &Credentials,
         idempotency_key: Option<&str>,
     ) -> Result<(), OperationError> {
-        check_credentials(credentials)?;
-        check_idempotency_key(idempotency_key)
+        input::check_credentials(credentials)?;
+        input::check_idempotency_key(idempotency_key)
     }
 
     /// What a repeat with this key is answered; none when [`Operations::connect`] would begin anew.
@@ -289,7 +288,7 @@ impl Operations {
         else {
             return Err(OperationError::InfoRequestStale);
         };
-        check_answer(request, &input)?;
+        let input = input::answer(request, input)?;
         // Nothing is written down that would have to be asked for once more.
         let held = self.intuned.check_hold();
         held.map_err(OperationError::AnswerUndelivered)?;
@@ -304,20 +303,20 @@ impl Operations {
             changed => changed?,
         };
         crash::at(Point::PasscodeMarkedBeforeSent);
-        if begun.elapsed() >= self.answer_within {
-            // This process was stopped, say, and the user has perhaps been asked anew.
-            tracing::warn!(operation.id = %id, "an answer was not sent: too late");
-            self.ask_again(&answered, request, origin).await;
-            return Err(OperationError::InfoRequestStale);
-        }
-        let sending = self
-            .intuned
-            .resume_create(&upstream_id, &request.id, &input);
+        let until = begun + self.answer_within;
+        let intuned = &self.intuned;
+        let sending = intuned.resume_create_before(until, &upstream_id, &request.id, &input);
         let sent = crash::during(Point::PasscodeUnderWay, sending).await;
         crash::at(Point::AfterPasscodeSent);
         match sent {
             Ok(()) => Ok(answered),
             Err(IntunedError::NotFound | IntunedError::Conflict) => {
+                Err(OperationError::InfoRequestStale)
+            }
+            Err(IntunedError::TooLate) => {
+                // This process was stopped, say, and the user has perhaps been asked anew.
+                tracing::warn!(operation.id = %id, "an answer was not sent: too late");
+                self.ask_again(&answered, request, origin).await;
                 Err(OperationError::InfoRequestStale)
             }
             Err(error) if error.may_have_acted() => {
@@ -537,51 +536,4 @@ async fn drive(poller: Poller, replica: Replica, shutdown: CancellationToken) {
     if let Err(error) = replica.leave().await {
         tracing::warn!(%error, "operations in flight were not handed over; others take them over when the lease runs out");
     }
-}
-
-pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
-    for (field, value) in [
-        ("username", &credentials.username),
-        ("password", &credentials.password),
-    ] {
-        if !(1..=MAX_CREDENTIAL).contains(&value.expose_secret().len()) {
-            return Err(OperationError::Input {
-                field,
-                problem: "give 1 to 1024 bytes",
-            });
-        }
-    }
-    Ok(())
-}
-
-fn check_idempotency_key(key: Option<&str>) -> Result<(), OperationError> {
-    let fits = |key: &str| {
-        (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && !key.contains(char::is_control)
-    };
-    if key.is_none_or(fits) {
-        return Ok(());
-    }
-    Err(OperationError::Input {
-        field: "idempotencyKey",
-        problem: "give 1 to 255 bytes without control characters, or leave it out",
-    })
-}
-
-pub(super) fn check_answer(
-    request: &InfoRequest,
-    input: &SecretString,
-) -> Result<(), OperationError> {
-    let input = input.expose_secret();
-    let problem = match &request.question {
-        Question::Otp if input.trim().is_empty() => "the passcode is empty",
-        Question::Otp if input.len() > MAX_CREDENTIAL => "the passcode is too long",
-        Question::Choice(choices) if !choices.iter().any(|choice| choice == input) => {
-            "give one of the offered choices, word for word"
-        }
-        Question::Otp | Question::Choice(_) => return Ok(()),
-    };
-    Err(OperationError::Input {
-        field: "input",
-        problem,
-    })
 }

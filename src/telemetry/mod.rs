@@ -1,6 +1,7 @@
 //! The log: lines on stderr, for people or for machines, that hold neither secrets nor anything that
 //! could pass for another line.
 
+mod causes;
 mod export;
 mod trail;
 
@@ -19,6 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+pub use causes::{Seldom, innermost};
 pub use trail::{Followed, REQUEST_ID, Trail, adopt, headers, link, spawn};
 
 use crate::settings::{LogFormat, LogSettings, TraceSettings};

@@ -1,6 +1,6 @@
 //! Sends one delivery, once.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use entity::webhook_delivery::{self, Kind};
@@ -16,7 +16,7 @@ use super::{
     address::{PublicResolver, has_public_host},
     signature::signatures,
 };
-use crate::ambient::Clock;
+use crate::{ambient::Clock, telemetry};
 
 /// Why a delivery was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -45,15 +45,9 @@ impl SendError {
     }
 }
 
-/// The innermost cause says what went wrong; the outer ones repeat the address, which may be secret.
 impl From<reqwest::Error> for SendError {
     fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut cause: &dyn Error = &error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        Self::Unreachable(cause.to_string())
+        Self::Unreachable(telemetry::innermost(error))
     }
 }
 

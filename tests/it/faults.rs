@@ -80,6 +80,58 @@ async fn a_start_that_was_turned_away_is_sent_again(
     app.finish().await;
 }
 
+/// The other side did not look at it: <https://www.rfc-editor.org/rfc/rfc9110#status.408>.
+#[rstest]
+#[tokio::test]
+async fn a_start_that_was_not_looked_at_is_sent_again_and_an_answer_is_not(
+    #[values(408, 425)] status: u16,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let unheard = Fault::answer(status).with_header("retry-after", "0");
+    app.intuned.script(Call::CreateStart, 1, &unheard);
+    app.intuned.script(Call::CreateResume, 1, &unheard);
+    let mut asked = app.asked(&user, "passcode").await;
+    assert_eq!(app.intuned.calls(Call::CreateStart), 2);
+    let answer = user.resume(&asked.id, &asked.request, PASSCODE).await;
+    let code = &answer["errors"][0]["extensions"]["code"];
+    assert_eq!(code, "UPSTREAM_ERROR", "{answer:#}");
+    assert_eq!(app.intuned.calls(Call::CreateResume), 1);
+    eventually("asked again", async || {
+        user.operation(&asked.id).await["status"] == "REQUESTED_MORE_INFO"
+    })
+    .await;
+    // As people paste it.
+    let pasted = format!("\u{a0}{} {}\n", &PASSCODE[..3], &PASSCODE[3..]);
+    user.resume(&asked.id, &asked.request, &pasted).await;
+    assert_eq!(
+        asked.socket.events().await.last().unwrap()["status"],
+        "DONE"
+    );
+    app.finish().await;
+}
+
+#[rstest]
+#[case::nothing("")]
+#[case::blanks(" \u{3000}\u{200b}\t")]
+#[tokio::test]
+async fn a_passcode_of_blanks_is_empty(
+    #[case] passcode: &str,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = TestApp::start(backend).await;
+    let user = app.user("a@example.com").await;
+    let asked = app.asked(&user, "passcode").await;
+    let answer = user.resume(&asked.id, &asked.request, passcode).await;
+    let error = &answer["errors"][0];
+    assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{answer:#}");
+    assert!(error["message"].as_str().unwrap().contains("empty"));
+    assert_eq!(app.intuned.calls(Call::CreateResume), 0);
+    user.cancel(&asked.id).await;
+    app.finish().await;
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_start_that_is_given_up_while_it_waits_is_not_sent(

@@ -263,6 +263,11 @@ async fn resume_names_the_info_request_in_snake_case() {
     json!({"id": "s", "status": "EXPIRED", "type": "CREDENTIALS"}),
     Ok(Some(AuthSessionStatus::Expired))
 )]
+#[case::of_another(
+    json!({"id": "t", "status": "READY"}),
+    Err(IntunedError::Unreadable { reason: "of another session" })
+)]
+#[case::of_nobody(json!({"status": "READY"}), Ok(Some(AuthSessionStatus::Ready)))]
 #[case::unknown(
     json!({"id": "s", "status": "ASLEEP"}),
     Err(IntunedError::Unreadable { reason: "no known session status" })

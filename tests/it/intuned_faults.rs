@@ -49,9 +49,11 @@ async fn mount(server: &MockServer, template: ResponseTemplate) {
 #[case(401, IntunedError::Unauthorized)]
 #[case(403, IntunedError::Forbidden)]
 #[case(404, IntunedError::NotFound)]
+#[case(408, IntunedError::NotProcessed { retry_after: None })]
 #[case(409, IntunedError::Conflict)]
 #[case(418, IntunedError::Refused { status: 418 })]
 #[case(422, IntunedError::Refused { status: 422 })]
+#[case(425, IntunedError::NotProcessed { retry_after: None })]
 #[case(429, rate_limited(None))]
 #[case(500, server_error(500, None))]
 #[case(502, server_error(502, None))]
@@ -219,6 +221,42 @@ async fn a_connection_that_is_never_made_is_certainly_not_acted_on() {
     let origin = raw_server("", Then::Hang).await.replace("http:", "https:");
     let started = hasty_client(&origin).start_create(&request()).await;
     assert_eq!(started, Err(IntunedError::Unreachable));
+}
+
+/// What is told at the level that is set by default: once a minute, however often it happens.
+#[rstest]
+#[case::refused(nobody().await, "refused")]
+#[case::unknown_name("http://intuned.invalid".to_owned(), "lookup")]
+#[case::no_tls(
+    raw_server("HTTP/1.1 200 OK\r\n\r\n", Then::Close).await.replace("http:", "https:"),
+    "corrupt message"
+)]
+#[case::hung_up(raw_server("", Then::Close).await, "connection closed")]
+#[case::cut_body(
+    raw_server(format!("{START}content-length: 99\r\n\r\n{{"), Then::Close).await,
+    "end of file"
+)]
+#[tokio::test]
+async fn why_intuned_does_not_answer_is_told_to_the_operator(
+    #[case] origin: String,
+    #[case] cause: &str,
+) {
+    let log = Log::new();
+    let _guard = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .set_default();
+    let client = client(&origin);
+    for _ in 0..5 {
+        client.create_result("op").await.unwrap_err();
+    }
+    let text = log.text();
+    let told: Vec<_> = text.lines().filter(|line| line.contains("WARN")).collect();
+    let [told] = told[..] else {
+        panic!("told once: {text}");
+    };
+    assert!(told.contains(cause), "{told}");
+    assert!(!told.contains("//"), "no address: {told}");
 }
 
 #[tokio::test]

@@ -221,6 +221,57 @@ async fn a_run_that_ends_because_of_its_session_has_expired_although_intuned_cal
     assert_eq!(ended, Err(RunError::SessionExpired { reference }));
 }
 
+#[tokio::test]
+async fn the_result_of_another_run_counts_for_nothing() {
+    let other = answer(
+        200,
+        &json!({"status": "completed", "runId": "theirs", "result": "theirs"}),
+    );
+    let own = answer(
+        200,
+        &json!({"status": "completed", "runId": "r", "result": "own"}),
+    );
+    let server = running(&[other.clone(), own]).await;
+    let result = client(&server.uri()).run("get-claims", "s", LONG).await;
+    assert_eq!(result.unwrap().as_str(), r#""own""#);
+
+    let server = running(&[other]).await;
+    let ended = client(&server.uri()).run("get-claims", "s", LONG).await;
+    let reason = "of another run";
+    let error = IntunedError::Unreadable { reason };
+    assert_eq!(ended, Err(RunError::Intuned(error)));
+}
+
+/// One of two who are told the same id would see what the other's run brings.
+#[tokio::test]
+async fn a_run_that_is_called_what_another_under_way_is_called_counts_for_nothing() {
+    let server = MockServer::start().await;
+    call("POST", "run/start")
+        .respond_with(answer(201, &json!({"status": "pending", "runId": "r"})))
+        .mount(&server)
+        .await;
+    call("GET", "run/r/result")
+        .respond_with(answer(200, &json!({"status": "started", "runId": "r"})))
+        .mount(&server)
+        .await;
+    let client = client(&server.uri());
+    let first = client.run("get-claims", "s", LONG);
+    let second = async {
+        while server.received_requests().await.unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        client.run("get-claims", "t", LONG).await
+    };
+    tokio::select! {
+        ended = first => panic!("{ended:?}"),
+        ended = second => {
+            let reason = "the id of another run";
+            let error = IntunedError::Unreadable { reason };
+            assert_eq!(ended, Err(RunError::Intuned(error)));
+        }
+    }
+}
+
 /// How the answer of a run may say that the session, or the key, was refused.
 fn refusals() -> Vec<(&'static str, ResponseTemplate, RunError)> {
     let unauthorized = RunError::Intuned(IntunedError::Unauthorized);

@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::outbound::Outbound;
+use crate::{outbound::Outbound, telemetry};
 
 /// Keys as old as this are fetched again.
 const FRESH: Duration = Duration::from_mins(10);
@@ -60,8 +60,8 @@ pub(super) struct NoKeys;
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
+    #[error("it cannot be asked: {0}")]
+    Http(String),
     #[error("the answer has status {0}")]
     Status(StatusCode),
     #[error("the answer is longer than {MAX_BYTES} bytes")]
@@ -70,6 +70,12 @@ enum FetchError {
     Form,
     #[error("no key in the answer can check signatures")]
     Empty,
+}
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(telemetry::innermost(error))
+    }
 }
 
 #[derive(Deserialize)]
@@ -163,7 +169,7 @@ impl Source {
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {
         let request = self.http.get(self.url.clone());
-        let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let mut response = request.send().await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }

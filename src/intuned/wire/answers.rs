@@ -29,6 +29,8 @@ struct RunStarted {
 /// The answer of `one`.
 #[derive(Deserialize)]
 struct AuthSession {
+    #[serde(default, deserialize_with = "lenient")]
+    id: Option<String>,
     status: SessionStatus,
 }
 
@@ -38,6 +40,14 @@ enum SessionStatus {
     Pending,
     Ready,
     Expired,
+}
+
+/// Which run an answer is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfRun {
+    #[serde(default, deserialize_with = "lenient")]
+    run_id: Option<String>,
 }
 
 /// What each answer about something under way has.
@@ -113,11 +123,15 @@ pub(in crate::intuned) fn read_run_started(body: &WrittenJson) -> Result<String,
     usable_id(answer.run_id, "no run id")
 }
 
-/// Reads the answer of `one`.
+/// Reads the answer of `one` about the session of this id.
 pub(in crate::intuned) fn read_session(
     body: &WrittenJson,
+    id: &str,
 ) -> Result<AuthSessionStatus, IntunedError> {
     let answer: AuthSession = fields(body, "no known session status")?;
+    if answer.id.is_some_and(|of| of != id) {
+        return Err(astray("of another session"));
+    }
     Ok(match answer.status {
         SessionStatus::Pending => AuthSessionStatus::Pending,
         SessionStatus::Ready => AuthSessionStatus::Ready,
@@ -208,9 +222,16 @@ fn shown(message: &str) -> String {
     shown
 }
 
-/// Reads the answer of `run.sync` or `run.result`; none while the run goes on.
-pub(in crate::intuned) fn read_run(body: &WrittenJson) -> Result<Option<RunEnd>, IntunedError> {
+/// Reads the answer of `run.sync`, or of `run.result` about the run of this id; none while the run goes on.
+pub(in crate::intuned) fn read_run(
+    body: &WrittenJson,
+    id: Option<&str>,
+) -> Result<Option<RunEnd>, IntunedError> {
     const NO_SENSE: &str = "a run that makes no sense";
+    let OfRun { run_id } = fields(body, NO_SENSE)?;
+    if run_id.is_some_and(|of| id.is_some_and(|id| of != id)) {
+        return Err(astray("of another run"));
+    }
     Ok(match status_word(body)?.as_str() {
         "completed" => {
             let Completed { result } = fields(body, NO_SENSE)?;
@@ -231,6 +252,14 @@ pub(in crate::intuned) fn read_run(body: &WrittenJson) -> Result<Option<RunEnd>,
         // `pending`, `started`, and whatever else may come before an end.
         _ => None,
     })
+}
+
+/// An answer about something else than what was asked about.
+fn astray(reason: &'static str) -> IntunedError {
+    tracing::error!(
+        "an answer of Intuned's is {reason} than the one that it was asked about; it counts for nothing"
+    );
+    IntunedError::Unreadable { reason }
 }
 
 fn fields<'a, T: Deserialize<'a>>(

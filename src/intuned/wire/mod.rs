@@ -91,8 +91,8 @@ mod tests {
             for id in [read_create_started(&body), read_run_started(&body)].into_iter().flatten() {
                 prop_assert!(is_usable_id(&id));
             }
-            let _ = read_session(&body);
-            let _ = read_run(&body);
+            let _ = read_session(&body, "s");
+            let _ = read_run(&body, Some("r"));
             // A status is always heard: what makes no sense of it is unknown, not unreadable.
             let has_status = answer.get("status").is_some_and(Value::is_string);
             let result = read_create_result(&body);

@@ -142,10 +142,11 @@ impl Worker {
                 return Err(IntunedError::RateLimited { retry_after: None }.into());
             };
             // It may have waited for long, or been stopped.
-            if !self.may_start(&tracked.operation).await {
+            let Some(until) = self.may_start_until(&tracked.operation).await else {
                 return Err(NotStarted::Superseded);
-            }
-            let starting = self.intuned.start_create(&request);
+            };
+            let until = until.min(give_up);
+            let starting = self.intuned.start_create_before(until, &request);
             let started = crash::during(Point::StartUnderWay, starting).await;
             drop(permit);
             let error = match started {
@@ -175,12 +176,17 @@ impl Worker {
         self.starts.acquire().await
     }
 
-    /// Whether the operation is in flight, and this replica's to start.
-    async fn may_start(&self, operation: &Operation) -> bool {
+    /// Until when the operation may be started here; none when it is not in flight any more, or not this
+    /// replica's. What was read holds for as long as a lease: a process that stood still for longer does not
+    /// know what the others have made of the operation, and would leave a session behind that nobody expects.
+    async fn may_start_until(&self, operation: &Operation) -> Option<Instant> {
+        let asked = Instant::now();
         match self.store.get(operation.id).await {
-            Ok(now) => now.is_some_and(|now| now.lease == operation.lease),
+            Ok(now) => now
+                .filter(|now| now.lease == operation.lease)
+                .map(|_| asked + self.heart.lease()),
             // What cannot be read nobody else can have taken over yet, as long as the heart beats.
-            Err(_) => self.heart.beats(),
+            Err(_) => self.heart.beats_until(),
         }
     }
 }
@@ -202,7 +208,10 @@ fn start_failure(error: &IntunedError) -> Failure {
                 "Intuned did not accept this sign-in.",
             )
         }
-        IntunedError::Unreachable | IntunedError::RateLimited { .. } => Failure::new(
+        IntunedError::TooLate => Failure::interrupted(),
+        IntunedError::Unreachable
+        | IntunedError::RateLimited { .. }
+        | IntunedError::NotProcessed { .. } => Failure::new(
             FailureCode::UpstreamError,
             true,
             "Intuned could not be reached. Connect again in a while.",
