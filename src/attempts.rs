@@ -46,14 +46,16 @@ impl Attempts {
     async fn begun(
         &self,
         user_id: Uuid,
+        credentials: &Credentials,
         idempotency_key: Option<&str>,
     ) -> Result<Option<Operation>, OperationError> {
-        let begun = self.operations.begun(user_id, idempotency_key).await?;
+        let look = || self.operations.begun(user_id, credentials, idempotency_key);
+        let begun = look().await?;
         if begun.is_some() {
             return Ok(begun);
         }
         sleep(LOOK_AGAIN).await;
-        self.operations.begun(user_id, idempotency_key).await
+        look().await
     }
 
     /// As [`Operations::connect`]. What begins is counted before anything is written or sent: each attempt
@@ -72,7 +74,7 @@ impl Attempts {
         Operations::check_input(&credentials, key.as_deref())?;
         match self.accounts.count_connect(user_id, &origin).await {
             Err(too_many @ AccountError::TooManyTries { .. }) => {
-                let begun = self.begun(user_id, key.as_deref()).await?;
+                let begun = self.begun(user_id, &credentials, key.as_deref()).await?;
                 return begun.ok_or(too_many.into());
             }
             counted => counted?,

@@ -117,6 +117,8 @@ pub struct Model {
     pub connection_id: Option<Uuid>,
     /// The caller's own key against starting twice; forgotten after a day.
     pub idempotency_key: Option<String>,
+    /// A keyed code of what the key stands for; none without a key, and in rows of older releases.
+    pub input_fingerprint: Option<String>,
     /// How many times Intuned had been asked as of the last change.
     pub polls: i32,
     /// The replica that drives it; none once it has ended.

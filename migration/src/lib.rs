@@ -18,6 +18,7 @@ mod m20261129_000004_index_operations_of_users;
 mod m20261130_000015_refer_to_intuneds_correlation_id;
 mod m20261130_000016_tell_auth_sessions_apart;
 mod m20261130_000017_tell_creations_apart;
+mod m20261130_000018_tell_repeats_from_other_wishes;
 mod m20261130_000040_mark_the_workspace;
 
 /// Every migration, in order.
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000015_refer_to_intuneds_correlation_id::Migration),
             Box::new(m20261130_000016_tell_auth_sessions_apart::Migration),
             Box::new(m20261130_000017_tell_creations_apart::Migration),
+            Box::new(m20261130_000018_tell_repeats_from_other_wishes::Migration),
             Box::new(m20261130_000040_mark_the_workspace::Migration),
         ]
     }

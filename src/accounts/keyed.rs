@@ -13,14 +13,25 @@ pub(super) fn mac(secret: &SecretString) -> Hmac<Sha256> {
         .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
 }
 
-/// The first half of the MAC over the parts, each with its length, so that none runs into the next.
-pub(super) fn id(mac: &Hmac<Sha256>, parts: &[&str]) -> Uuid {
+/// What makes codes for one purpose alone, and tells nothing of what is made for others.
+pub(crate) fn derived(secret: &SecretString, purpose: &str) -> Hmac<Sha256> {
+    let key = code(&mac(secret), &["derived key", purpose]);
+    mac(&hex::encode(key).into())
+}
+
+/// The MAC over the parts, each with its length, so that none runs into the next.
+pub(crate) fn code(mac: &Hmac<Sha256>, parts: &[&str]) -> [u8; 32] {
     let mut mac = mac.clone();
     for part in parts {
         mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         mac.update(part.as_bytes());
     }
-    let code = mac.finalize().into_bytes();
+    mac.finalize().into_bytes().into()
+}
+
+/// The first half of the code, as an id.
+pub(super) fn id(mac: &Hmac<Sha256>, parts: &[&str]) -> Uuid {
+    let code = code(mac, parts);
     let (half, _) = code.split_at(16);
     Uuid::from_slice(half).unwrap_or_default()
 }
@@ -28,6 +39,18 @@ pub(super) fn id(mac: &Hmac<Sha256>, parts: &[&str]) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_differ_by_purpose_and_from_those_of_the_secret_itself() {
+        let secret = "a secret".into();
+        let codes = [
+            derived(&secret, "one"),
+            derived(&secret, "other"),
+            mac(&secret),
+        ]
+        .map(|mac| code(&mac, &["part"]));
+        assert!(codes[0] != codes[1] && codes[1] != codes[2] && codes[0] != codes[2]);
+    }
 
     #[test]
     fn ids_differ_by_secret_and_by_every_part() {

@@ -11,7 +11,7 @@ mod entry;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
-mod keyed;
+pub(crate) mod keyed;
 mod passwords;
 mod provider;
 mod queue;

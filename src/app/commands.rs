@@ -201,7 +201,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             allow_sign_up: accounts.allow_sign_up,
             provider: accounts.provider,
             max_user_sessions: accounts.max_user_sessions,
-            ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
+            ..AccountsConfig::new(accounts.secret.clone(), accounts.session_lifetime)
         },
         operations: OperationsConfig {
             pace: pace(&operations, intuned.request_timeout),
@@ -214,6 +214,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
                 allow_user_proxy: operations.allow_user_proxy,
                 default: operations.proxy,
             },
+            secret: accounts.secret,
         },
         connections: ConnectionsConfig {
             claims_timeout: claims.timeout,

@@ -36,6 +36,8 @@ pub enum ErrorCode {
     InvalidCredentials,
     /// One is in flight; its id is in `extensions.operationId`.
     OperationInProgress,
+    /// An idempotency key that has begun something else.
+    IdempotencyKeyReused,
     /// Already answered, or replaced by a newer one.
     InfoRequestStale,
     /// The user must connect again.
@@ -66,6 +68,7 @@ impl ErrorCode {
             Self::SignUpClosed => "SIGN_UP_CLOSED",
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::OperationInProgress => "OPERATION_IN_PROGRESS",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::InfoRequestStale => "INFO_REQUEST_STALE",
             Self::ConnectionExpired => "CONNECTION_EXPIRED",
             Self::RateLimited => "RATE_LIMITED",
@@ -238,6 +241,11 @@ impl IntoApiError for StoreError {
         match self {
             Self::Superseded => ApiError::busy(),
             Self::NoUser => ApiError::unauthenticated(),
+            Self::KeyReused => ApiError::new(
+                ErrorCode::IdempotencyKeyReused,
+                "idempotencyKey: this key has begun a sign-in with other input. Give a new key, or repeat what it was given with.",
+            )
+            .with("field", "idempotencyKey"),
             Self::Database(error) => error.into_api_error(request_id),
             Self::IdTaken | Self::Inconsistent(_) => ApiError::internal(&self, request_id),
         }

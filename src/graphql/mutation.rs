@@ -85,7 +85,8 @@ impl Mutation {
     /// once with an operation to follow through `operationStatus`. The credentials are passed on and
     /// forgotten: never stored, never logged. A caller who is connected already is re-connected: the same
     /// auth session is renewed. One operation at a time for each user: while one is in flight, error code
-    /// OPERATION_IN_PROGRESS, its id in `extensions.operationId`. RATE_LIMITED after too many tries.
+    /// OPERATION_IN_PROGRESS, its id in `extensions.operationId`. RATE_LIMITED after too many tries,
+    /// IDEMPOTENCY_KEY_REUSED for a key that was used with other input.
     async fn connect_orange_hrm(
         &self,
         context: &Context<'_>,
@@ -178,7 +179,8 @@ pub(super) struct ConnectOrangeHrmInput {
     /// Proxy for all of this session's traffic: http://username:password@domain:port.
     #[graphql(secret)]
     proxy: Option<SecretString>,
-    /// A repeat with the same key, within a day, returns the operation that the first one started.
+    /// A repeat with the same key, within a day, returns the operation that the first one started; with another
+    /// user name or proxy, IDEMPOTENCY_KEY_REUSED.
     idempotency_key: Option<String>,
 }
 
@@ -188,7 +190,7 @@ pub(super) struct ResumeConnectionInput {
     operation_id: ID,
     /// The id of the info request being answered.
     info_request_id: ID,
-    /// The passcode, or the choice, word for word.
+    /// The passcode (blanks around it, and within one of digits, are taken out), or the choice, word for word.
     #[graphql(secret)]
     input: SecretString,
 }

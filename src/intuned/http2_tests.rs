@@ -22,6 +22,7 @@ use super::{
 use crate::{
     ambient::{Random, SystemClock},
     metrics::IntunedMetrics,
+    outbound::Outbound,
 };
 
 const DATA: u8 = 0;
@@ -88,6 +89,7 @@ fn client(origin: &str) -> IntunedClient {
         request_timeout: Duration::from_secs(10),
         run_poll_interval: Duration::from_millis(1),
         result_limit: 1 << 20,
+        outbound: Outbound::default(),
     };
     let metrics = IntunedMetrics::default();
     let prior_knowledge = |config: &IntunedConfig| http_client(config).http2_prior_knowledge();
@@ -242,7 +244,7 @@ async fn a_run_that_was_not_looked_at_is_begun_again() {
 }
 
 #[rstest]
-#[case::in_time(Duration::from_secs(60), false)]
+#[case::in_time(Duration::from_mins(1), false)]
 #[case::late(Duration::from_millis(100), true)]
 #[tokio::test]
 async fn a_body_that_waits_in_the_client_is_sent_in_time_or_not_at_all(

@@ -12,6 +12,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
+    fingerprint::IdempotencyKey,
     model::{Event, EventKind, FIRST_EPOCH, Lease, Operation},
     removals, rows,
     state::{Kind, State},
@@ -42,7 +43,7 @@ impl Store {
     pub(super) async fn insert(
         &self,
         user_id: Uuid,
-        idempotency_key: Option<&str>,
+        key: Option<&IdempotencyKey>,
         origin: &Origin,
     ) -> Result<Inserted, StoreError> {
         let id = self.random.uuid_at(self.clock.now());
@@ -54,7 +55,7 @@ impl Store {
             {
                 return Ok(self.found_inserted(operation));
             }
-            self.insert_once(id, user_id, idempotency_key, origin).await
+            self.insert_once(id, user_id, key, origin).await
         })
         .await
     }
@@ -73,14 +74,14 @@ impl Store {
         &self,
         id: Uuid,
         user_id: Uuid,
-        idempotency_key: Option<&str>,
+        key: Option<&IdempotencyKey>,
         origin: &Origin,
     ) -> Result<Inserted, StoreError> {
-        if let Some(repeated) = self.repeated(id, user_id, idempotency_key).await? {
+        if let Some(repeated) = self.repeated(id, user_id, key).await? {
             return Ok(repeated);
         }
         for _ in 0..INSERT_TRIES {
-            match self.insert_row(id, user_id, idempotency_key, origin).await {
+            match self.insert_row(id, user_id, key, origin).await {
                 Ok(Some((operation, event))) => return Ok(Inserted::New(operation, event)),
                 Ok(None) => {}
                 Err(error) if database::is_unique_violation(&error) => {}
@@ -93,15 +94,15 @@ impl Store {
             if let Some(operation) = self.get(id).await? {
                 return Ok(self.found_inserted(operation));
             }
-            if let Some(repeated) = self.repeated(id, user_id, idempotency_key).await? {
+            if let Some(repeated) = self.repeated(id, user_id, key).await? {
                 return Ok(repeated);
             }
             if let Some(busy) = self.in_flight(user_id).await? {
                 return Ok(Inserted::Busy(busy.id));
             }
             // It has ended since, or the key is one from before the window.
-            if let Some(key) = idempotency_key {
-                self.forget_idempotency_key(user_id, key).await?;
+            if let Some(key) = key {
+                self.forget_idempotency_key(user_id, &key.text).await?;
             }
         }
         Err(StoreError::Superseded)
@@ -112,9 +113,9 @@ impl Store {
         &self,
         id: Uuid,
         user_id: Uuid,
-        idempotency_key: Option<&str>,
+        key: Option<&IdempotencyKey>,
     ) -> Result<Option<Inserted>, StoreError> {
-        let Some(key) = idempotency_key else {
+        let Some(key) = key else {
             return Ok(None);
         };
         let repeated = self.by_idempotency_key(user_id, key).await?;
@@ -132,11 +133,11 @@ impl Store {
         &self,
         id: Uuid,
         user_id: Uuid,
-        idempotency_key: Option<&str>,
+        key: Option<&IdempotencyKey>,
         origin: &Origin,
     ) -> Result<Option<(Operation, Event)>, DbErr> {
         let (mut operation, event) = self.begin(id, user_id);
-        let insert = insert(&operation, idempotency_key);
+        let insert = insert(&operation, key);
         let write = self.record_start(insert, (&operation, &event), origin);
         let session = Expr::col(operation::Column::AuthSessionId);
         let session: Option<String> = write.run_returning(session, &self.database).await?;
@@ -179,6 +180,10 @@ impl Store {
                 operation::Column::IdempotencyKey,
                 Expr::value(Option::<String>::None),
             )
+            .col_expr(
+                operation::Column::InputFingerprint,
+                Expr::value(Option::<String>::None),
+            )
             .filter(operation::Column::UserId.eq(user_id))
             .filter(operation::Column::IdempotencyKey.eq(key))
             .filter(operation::Column::CreatedAt.lte(since))
@@ -218,7 +223,7 @@ impl Store {
 /// All of a statement sees the database as it was when it began, but a row that it waited for as that row
 /// is now: so the mark of a removal is seen, and so an end that is being written makes this insert nothing,
 /// rather than insert without the connection that the end leaves.
-fn insert(operation: &Operation, idempotency_key: Option<&str>) -> Write {
+fn insert(operation: &Operation, key: Option<&IdempotencyKey>) -> Write {
     const RENEWED: &str = "renewed";
     let renewed = connection::Entity::find()
         .select_only()
@@ -247,7 +252,7 @@ fn insert(operation: &Operation, idempotency_key: Option<&str>) -> Write {
     let row = operation::ActiveModel {
         kind: NotSet,
         auth_session_id: NotSet,
-        ..rows::new_row(operation, idempotency_key)
+        ..rows::new_row(operation, key)
     };
     let own = operation.auth_session_id.as_str();
     Write::insert_for(

@@ -9,6 +9,7 @@ mod counts;
 mod driver;
 mod error;
 mod exchange;
+mod fingerprint;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;

@@ -5,6 +5,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use uuid::Uuid;
 
 use super::{
+    fingerprint::IdempotencyKey,
     model::{Event, EventKind, Lease, Operation},
     state::{Failure, FailureCode, Kind, State, Status, Watch},
     store::Guard,
@@ -188,14 +189,15 @@ pub(super) fn changed_columns(operation: &Operation) -> operation::ActiveModel {
 /// A new operation's whole row.
 pub(super) fn new_row(
     operation: &Operation,
-    idempotency_key: Option<&str>,
+    key: Option<&IdempotencyKey>,
 ) -> operation::ActiveModel {
     operation::ActiveModel {
         id: Set(operation.id),
         user_id: Set(operation.user_id),
         service: Set(entity::connection::Service::OrangeHrm),
         kind: Set(operation.kind.into()),
-        idempotency_key: Set(idempotency_key.map(str::to_owned)),
+        idempotency_key: Set(key.map(|key| key.text.clone())),
+        input_fingerprint: Set(key.map(|key| key.fingerprint.clone())),
         owner: Set(operation.lease.owner),
         epoch: Set(operation.lease.epoch),
         created_at: Set(Millis(operation.created_at)),

@@ -16,6 +16,7 @@ use super::{
     counts,
     error::OperationError,
     exchange::Exchange,
+    fingerprint::Fingerprints,
     follow::{self, Follower},
     input,
     insertion::Inserted,
@@ -63,6 +64,9 @@ pub struct OperationsConfig {
     pub database_url: SecretString,
     /// Which proxies sign-ins may go through.
     pub proxies: ProxyPolicy,
+    /// What fingerprints of sign-ins are made with (setting `AUTH_SECRET`), so that an idempotency key is not
+    /// used for two of them.
+    pub secret: SecretString,
 }
 
 /// What became of the wish to connect.
@@ -85,6 +89,7 @@ pub struct Operations {
     remover: Remover,
     commands: mpsc::Sender<Command>,
     proxies: Arc<ProxyPolicy>,
+    fingerprints: Fingerprints,
     /// An answer is sent within this time of being written down: so it has arrived, or failed, before
     /// anybody may ask anew.
     answer_within: Duration,
@@ -160,6 +165,7 @@ impl Operations {
             remover,
             commands,
             proxies: Arc::new(config.proxies),
+            fingerprints: Fingerprints::new(&config.secret),
             answer_within: config.pace.answer_patience / 2,
             tasks: tasks.clone(),
         })
@@ -184,12 +190,14 @@ impl Operations {
     pub async fn begun(
         &self,
         user_id: Uuid,
+        credentials: &Credentials,
         idempotency_key: Option<&str>,
     ) -> Result<Option<Operation>, OperationError> {
         // In this order: what is in flight may be what the key has begun just now.
         let busy = self.store.in_flight(user_id).await?;
-        if let Some(key) = idempotency_key
-            && let Some(repeated) = self.store.by_idempotency_key(user_id, key).await?
+        let key = idempotency_key.map(|text| self.fingerprints.key(text, credentials));
+        if let Some(key) = key
+            && let Some(repeated) = self.store.by_idempotency_key(user_id, &key).await?
         {
             return Ok(Some(repeated));
         }
@@ -204,7 +212,7 @@ impl Operations {
     /// Begins to connect or re-connect the user's account and returns at once.
     ///
     /// # Errors
-    /// [`OperationError::Input`], [`OperationError::InProgress`], or the database's.
+    /// [`OperationError::Input`], [`OperationError::InProgress`], [`StoreError::KeyReused`], or the database's.
     pub async fn connect(
         &self,
         user_id: Uuid,
@@ -213,12 +221,13 @@ impl Operations {
         origin: Origin,
     ) -> Result<Connected, OperationError> {
         Self::check_input(&credentials, idempotency_key.as_deref())?;
+        // As it was given: which proxy stands in for none is the operator's choice.
+        let key = idempotency_key.map(|text| self.fingerprints.key(&text, &credentials));
         credentials.proxy = self.proxies.choose(credentials.proxy)?;
         let this = self.clone();
         self.to_its_end(async move {
-            let key = idempotency_key.as_deref();
             crash::at(Point::BeforeRow);
-            match this.store.insert(user_id, key, &origin).await? {
+            match this.store.insert(user_id, key.as_ref(), &origin).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
                 Inserted::Repeat(operation) => Ok(Connected {
                     operation,

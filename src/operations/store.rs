@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::{
     connecting, exchange,
+    fingerprint::IdempotencyKey,
     model::{Event, EventKind, Operation},
     removals,
     rows::{self, InconsistentRow},
@@ -54,6 +55,9 @@ pub enum StoreError {
     /// What Intuned said an id of stands for something else already, of somebody else's; nothing was changed.
     #[error("an id of Intuned's is taken")]
     IdTaken,
+    /// The idempotency key has begun something else; nothing was changed.
+    #[error("the idempotency key has begun something else")]
+    KeyReused,
     /// The user's account has been deleted; nothing was changed.
     #[error("the user's account has been deleted")]
     NoUser,
@@ -290,18 +294,23 @@ impl Store {
         Ok(row.map(Operation::try_from).transpose()?)
     }
 
+    /// What the key has begun, unless that was something else.
     pub(super) async fn by_idempotency_key(
         &self,
         user_id: Uuid,
-        key: &str,
+        key: &IdempotencyKey,
     ) -> Result<Option<Operation>, StoreError> {
         let since = Millis(self.clock.now() - IDEMPOTENCY_WINDOW);
         let row = operation::Entity::find()
             .filter(operation::Column::UserId.eq(user_id))
-            .filter(operation::Column::IdempotencyKey.eq(key))
+            .filter(operation::Column::IdempotencyKey.eq(&key.text))
             .filter(operation::Column::CreatedAt.gt(since))
             .one(&self.database)
             .await?;
+        let kept = row.as_ref().and_then(|row| row.input_fingerprint.as_ref());
+        if kept.is_some_and(|kept| key.contradicts(kept)) {
+            return Err(StoreError::KeyReused);
+        }
         Ok(row.map(Operation::try_from).transpose()?)
     }
 

@@ -38,6 +38,7 @@ mod http_request_ids;
 mod http_requests;
 mod http_streams;
 mod http_toy;
+mod idempotency;
 mod identity_provider;
 mod identity_tokens;
 mod introspection;

@@ -42,14 +42,6 @@ enum SessionStatus {
     Expired,
 }
 
-/// Which run an answer is about.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OfRun {
-    #[serde(default, deserialize_with = "lenient")]
-    run_id: Option<String>,
-}
-
 /// What each answer about something under way has.
 #[derive(Deserialize)]
 struct Progress {
@@ -92,6 +84,8 @@ struct Done {
 /// The fields of a run that is `completed`.
 #[derive(Deserialize)]
 struct Completed<'a> {
+    #[serde(default, rename = "runId", deserialize_with = "lenient")]
+    run_id: Option<String>,
     /// Any JSON at all, of any depth.
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
@@ -228,13 +222,13 @@ pub(in crate::intuned) fn read_run(
     id: Option<&str>,
 ) -> Result<Option<RunEnd>, IntunedError> {
     const NO_SENSE: &str = "a run that makes no sense";
-    let OfRun { run_id } = fields(body, NO_SENSE)?;
-    if run_id.is_some_and(|of| id.is_some_and(|id| of != id)) {
-        return Err(astray("of another run"));
-    }
     Ok(match status_word(body)?.as_str() {
         "completed" => {
-            let Completed { result } = fields(body, NO_SENSE)?;
+            let Completed { run_id, result } = fields(body, NO_SENSE)?;
+            // What another run brought is nobody's to see.
+            if run_id.is_some_and(|of| id.is_some_and(|id| of != id)) {
+                return Err(astray("of another run"));
+            }
             let result = result.map_or_else(WrittenJson::null, WrittenJson::apart);
             Some(RunEnd::Completed(result))
         }

@@ -29,9 +29,16 @@ pub(crate) async fn area(backend: Backend) -> Outcome {
         "a key",
     ] {
         let alices = connect(&stage.alice, "slow", key).await;
-        let again = connect(&stage.alice, "Admin", key).await;
+        let again = connect(&stage.alice, "slow", key).await;
+        let other = reused(&stage.alice, "Admin", key).await;
         let bobs = connect(&stage.bob, "slow", key).await;
         let fits = alices.is_string() && again == alices && bobs.is_string() && bobs != alices;
+        outcome.case(
+            &format!("the key {key:?} with other input"),
+            (other == "IDEMPOTENCY_KEY_REUSED")
+                .then_some(())
+                .ok_or_else(|| other.to_string()),
+        );
         outcome.case(
             &format!("the key {key:?} of two users"),
             fits.then_some(())
@@ -53,8 +60,16 @@ pub(crate) async fn area(backend: Backend) -> Outcome {
 }
 
 async fn connect(user: &Api, account: &str, key: &str) -> Value {
+    send(user, account, key).await["data"]["connectOrangeHrm"]["operation"]["id"].take()
+}
+
+async fn reused(user: &Api, account: &str, key: &str) -> Value {
+    send(user, account, key).await["errors"][0]["extensions"]["code"].take()
+}
+
+async fn send(user: &Api, account: &str, key: &str) -> Value {
     let input = json!({ "username": account, "password": "admin123", "idempotencyKey": key });
-    user.connect_with(input).await["data"]["connectOrangeHrm"]["operation"]["id"].take()
+    user.connect_with(input).await
 }
 
 #[rustfmt::skip]

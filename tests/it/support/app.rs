@@ -281,6 +281,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             max_concurrency: 64,
             database_url: database.url.clone(),
             proxies: ProxyPolicy::default(),
+            secret: AUTH_SECRET.into(),
         },
         connections: ConnectionsConfig {
             claims_timeout: DEADLINE,
