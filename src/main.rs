@@ -65,7 +65,8 @@ fn serve(settings: Settings) -> Outcome {
     if let Err(error) = allow_all_files() {
         tracing::warn!(%error, "no more files may be open than at the start");
     }
-    let served = runtime.block_on(async { app::serve(settings, shutdown_on_signal()?).await });
+    let served =
+        runtime.block_on(async { Box::pin(app::serve(settings, shutdown_on_signal()?)).await });
     telemetry.stop();
     served
 }
