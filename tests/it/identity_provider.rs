@@ -108,7 +108,20 @@ async fn an_address_never_links_to_an_account_of_the_gateways_own(
         me(&app.api.signed_in(&key.sign(&claims))).await["email"],
         "ada@example.com"
     );
-    for doubtful in [json!(false), json!(null)] {
+    // Some providers write it as a text.
+    claims["sub"] = json!("texts");
+    claims["email_verified"] = json!("true");
+    let seen = me(&app.api.signed_in(&key.sign(&claims))).await;
+    assert_eq!(seen["email"], "ada@example.com");
+    for doubtful in [
+        json!(false),
+        json!(null),
+        json!("false"),
+        json!("True"),
+        json!("yes"),
+        json!(1),
+        json!(["true"]),
+    ] {
         claims["sub"] = json!(format!("doubtful {doubtful}"));
         claims["email_verified"] = doubtful;
         let seen = me(&app.api.signed_in(&key.sign(&claims))).await;

@@ -123,6 +123,119 @@ async fn claims_that_are_wrong_or_missing_are_refused(#[case] name: &str, #[case
     assert_eq!(fixture.accepts(&key.sign(&claims)).await, optional);
 }
 
+/// Made for another purpose than to tell who somebody is.
+#[rstest]
+#[case::none(None, true)]
+#[case::jwt(Some("JWT"), true)]
+#[case::lower_case(Some("jwt"), true)]
+#[case::media_type(Some("application/jwt"), true)]
+#[case::access(Some("at+jwt"), true)]
+#[case::access_media_type(Some("Application/AT+JWT"), true)]
+#[case::logout(Some("logout+jwt"), false)]
+#[case::logout_in_capitals(Some("LOGOUT+JWT"), false)]
+#[case::logout_media_type(Some("application/logout+jwt"), false)]
+#[case::security_event(Some("secevent+jwt"), false)]
+#[case::proof_of_possession(Some("dpop+jwt"), false)]
+#[case::introspection(Some("token-introspection+jwt"), false)]
+#[case::another_media_type(Some("text/jwt"), false)]
+#[case::twice(Some("application/application/jwt"), false)]
+#[case::empty(Some(""), false)]
+#[tokio::test]
+async fn tokens_of_other_types_are_refused(#[case] typ: Option<&str>, #[case] accepted: bool) {
+    let key = Key::ec("e");
+    let fixture = Fixture::new(&[&key]).await;
+    let header = Header {
+        typ: typ.map(str::to_owned),
+        ..key.header()
+    };
+    let token = signed_as(&header, &fixture.claims(), &key.signing);
+    assert_eq!(fixture.accepts(&token).await, accepted);
+}
+
+/// As a provider that signs a user out sends it, with or without a type of its own.
+#[rstest]
+#[tokio::test]
+async fn logout_tokens_are_no_sessions(
+    #[values("JWT", "at+jwt", "logout+jwt")] typ: &str,
+    #[values(None, Some("n-0S6_WzA2Mj"))] nonce: Option<&str>,
+) {
+    let key = Key::ec("e");
+    let fixture = Fixture::new(&[&key]).await;
+    let mut claims = fixture.claims();
+    claims["jti"] = json!("bWJq");
+    claims["sid"] = json!("08a5019c-17e1-4977-8f42-65a12843ea02");
+    claims["events"] = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
+    if let Some(nonce) = nonce {
+        claims["nonce"] = json!(nonce);
+    }
+    let header = Header {
+        typ: Some(typ.to_owned()),
+        ..key.header()
+    };
+    assert!(
+        !fixture
+            .accepts(&signed_as(&header, &claims, &key.signing))
+            .await
+    );
+    // An ID token has a nonce and no event.
+    claims.as_object_mut().unwrap().remove("events");
+    let id_token = signed_as(&header, &claims, &key.signing);
+    assert_eq!(fixture.accepts(&id_token).await, typ != "logout+jwt");
+}
+
+#[rstest]
+#[case("email_verified", json!("true"))]
+#[case("email_verified", json!("yes"))]
+#[case("email_verified", json!(1))]
+#[case("email_verified", json!({}))]
+#[case("email", json!(7))]
+#[case("email", json!(["ada@example.com"]))]
+#[case("email", json!({ "address": "ada@example.com" }))]
+#[case("email", json!("no address"))]
+#[case("iat", json!("2026-01-01T00:00:00Z"))]
+#[case("iat", json!(1_700_000_000.5))]
+#[case("iat", json!([]))]
+#[case("nbf", json!(1_700_000_000.5))]
+#[case("nbf", json!("1700000000"))]
+#[case("nbf", json!({}))]
+#[case("events", json!(null))]
+#[case("nonce", json!(5))]
+#[case("jti", json!(5))]
+#[tokio::test]
+async fn claims_that_may_be_missing_may_have_any_shape(#[case] name: &str, #[case] odd: Value) {
+    let key = Key::ec("e");
+    let fixture = Fixture::new(&[&key]).await;
+    let mut claims = fixture.claims();
+    claims["email"] = json!("ada@example.com");
+    claims["email_verified"] = json!(true);
+    claims[name] = odd;
+    assert!(fixture.accepts(&key.sign(&claims)).await);
+}
+
+#[rstest]
+#[case("nbf", json!("4000000000"))]
+#[case("nbf", json!(4_000_000_000.5))]
+#[case("nbf", json!(u64::MAX))]
+#[case("iat", json!("4000000000"))]
+#[case("exp", json!(1_700_000_000.9))]
+#[case("exp", json!("4000000000"))]
+#[case("exp", json!({}))]
+#[tokio::test]
+async fn times_are_read_in_whichever_way_they_are_written(
+    #[case] name: &str,
+    #[case] wrong: Value,
+) {
+    let key = Key::ec("e");
+    let fixture = Fixture::new(&[&key]).await;
+    let mut claims = fixture.claims();
+    claims[name] = wrong;
+    assert!(!fixture.accepts(&key.sign(&claims)).await);
+    let soon = fixture.claims()["exp"].as_f64().unwrap() + 0.5;
+    let mut claims = fixture.claims();
+    claims["exp"] = json!(soon);
+    assert!(fixture.accepts(&key.sign(&claims)).await);
+}
+
 #[tokio::test]
 async fn the_clock_of_the_provider_may_be_a_little_ahead_but_no_token_lives_longer() {
     let key = Key::ec("e");
