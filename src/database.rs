@@ -4,6 +4,7 @@
 //! connection is fairer than polling for the file's lock, and free of "database is locked".
 
 mod address;
+mod clock;
 mod errors;
 mod file;
 mod lanes;
@@ -22,8 +23,7 @@ mod writes;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
-    TransactionOptions, sea_query::Expr, sqlx,
+    ConnectOptions, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, sqlx,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -31,6 +31,7 @@ pub(crate) use self::file::create_directory_of;
 use self::renewal::Renewal;
 pub use self::{
     address::{AddressError, backend, key_file, read_address, sqlite_file},
+    clock::{SharedClock, clock},
     errors::{
         cannot_write, is_foreign_key_violation, is_locked, is_read_only, is_transient,
         is_unique_violation,
@@ -143,17 +144,6 @@ fn for_writing() -> TransactionOptions {
     }
 }
 
-/// The database's own clock, in milliseconds since the Unix epoch: the one clock that replicas share. Read
-/// once for a statement, or what is compared with it could not be looked up in an index.
-pub fn clock(database: &impl ConnectionTrait) -> Expr {
-    Expr::cust(match database.get_database_backend() {
-        DbBackend::Postgres => {
-            "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))"
-        }
-        _ => "(SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER))",
-    })
-}
-
 /// Statements stay out of logs and spans.
 fn quiet_options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
@@ -172,7 +162,7 @@ fn connection_error(error: sqlx::Error) -> DbErr {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use sea_orm::{ActiveModelTrait, EntityTrait, Set, Statement};
+    use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, Set, Statement};
     use tempfile::TempDir;
 
     use super::*;

@@ -23,7 +23,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::{Trail, TrailConfig},
     connections::{Connections, ConnectionsConfig, Sources},
-    database::{self, Database, DatabaseError, Workspace, WorkspaceError},
+    database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
     graphql::{
         self, GatewayExecutor, GatewaySchemaBuilder, Services,
         limits::DocumentLimits,
@@ -156,7 +156,6 @@ impl App {
         ambient: Ambient,
         routes: Router,
     ) -> Result<Self, AppError> {
-        let Ambient { clock, random } = ambient.clone();
         let trusted = match &config.trusted_documents {
             Some(file) => Some(trusted_documents(file, &config.http.documents).await?),
             None => None,
@@ -177,6 +176,8 @@ impl App {
         database::claim_for(&database, &config.workspace).await?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
+        let ambient = share_clock(ambient, &database, (&tasks, &shutdown)).await?;
+        let Ambient { clock, random } = ambient.clone();
         let webhooks = (config.webhooks, metrics.webhooks.clone());
         let trail = TrailConfig::new(config.audit_retention, metrics.audit.clone());
         let records = (trail, webhooks);
@@ -294,6 +295,19 @@ impl App {
         }
         in_time
     }
+}
+
+/// The same, with the time of day told by the database's clock, as on all replicas.
+async fn share_clock(
+    Ambient { clock, random }: Ambient,
+    database: &Database,
+    (tasks, shutdown): (&TaskTracker, &CancellationToken),
+) -> Result<Ambient, DatabaseError> {
+    let clock = SharedClock::read(database, clock).await;
+    let clock = Arc::new(clock.map_err(DatabaseError::Connect)?);
+    let keeping = clock.clone();
+    tasks.spawn(keeping.keep(database.clone(), random.clone(), shutdown.clone()));
+    Ok(Ambient { clock, random })
 }
 
 async fn trusted_documents(

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::{
     inbox::{Inbox, Order},
     model::{Credentials, Operation},
-    state::Failure,
     worker::{Job, Next, Tracked, Worker},
 };
 
@@ -141,7 +140,7 @@ impl Driver {
 
     /// Goes on with the operation as it was taken over anew.
     fn recover(&mut self, operation: Operation) -> Step {
-        self.tracked = Tracked::new(operation, Failure::interrupted, &self.worker);
+        self.tracked = self.tracked.anew(operation, &self.worker);
         self.spread()
     }
 }

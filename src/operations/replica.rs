@@ -221,15 +221,15 @@ impl Replica {
             .column(replica::Column::Id)
             .filter(Expr::col(replica::Column::BeatAt).gte(dead_before))
             .into_query();
+        // This replica is alive, whatever its row seems to be when the database's clock jumps.
+        let orphaned = operation::Column::Owner
+            .ne(self.store.replica)
+            .and(operation::Column::Owner.not_in_subquery(alive));
         let orphans = operation::Entity::find()
             .select_only()
             .column(operation::Column::Id)
             .filter(operation::Column::EndedAt.is_null())
-            .filter(
-                operation::Column::Owner
-                    .is_null()
-                    .or(operation::Column::Owner.not_in_subquery(alive)),
-            )
+            .filter(operation::Column::Owner.is_null().or(orphaned))
             .limit(ADOPT_AT_ONCE)
             // Two replicas that look at once take different ones.
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)

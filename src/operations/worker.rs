@@ -74,6 +74,15 @@ impl Tracked {
             outdated: false,
         }
     }
+
+    /// The same as it was taken over anew by this replica, which knows by its own monotonic clock when it is
+    /// given up.
+    pub(super) fn anew(&self, operation: Operation, worker: &Worker) -> Self {
+        Self {
+            deadline: self.deadline,
+            ..Self::new(operation, Failure::interrupted, worker)
+        }
+    }
 }
 
 impl Tracked {

@@ -14,6 +14,7 @@ mod answers;
 mod astray;
 mod audit;
 mod claims;
+mod clocks;
 mod connect_limits;
 mod connections;
 mod database_addresses;

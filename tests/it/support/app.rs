@@ -124,17 +124,22 @@ impl TestApp {
 
     /// Another replica, on a machine with this clock.
     pub(crate) async fn replica_by(&self, clock: impl Clock + 'static) -> Replica {
-        let ambient = Ambient {
-            clock: Arc::new(clock),
-            ..ambient()
-        };
-        Replica::start(self.config.clone(), ambient).await
+        Replica::start(self.config.clone(), with_clock(clock)).await
     }
 
     /// Stops the gateway and starts one anew on the same database.
     pub(crate) async fn restart(&mut self) {
+        self.restart_in(ambient()).await;
+    }
+
+    /// The same, on a machine with this clock.
+    pub(crate) async fn restart_by(&mut self, clock: impl Clock + 'static) {
+        self.restart_in(with_clock(clock)).await;
+    }
+
+    async fn restart_in(&mut self, ambient: Ambient) {
         self.stop().await;
-        let app = boot(self.config.clone(), ambient()).await.unwrap();
+        let app = boot(self.config.clone(), ambient).await.unwrap();
         self.api.url = format!("http://{}/graphql", app.address());
         self.app = Some(app);
     }
@@ -239,6 +244,13 @@ fn ambient() -> Ambient {
     Ambient {
         clock: Arc::new(SystemClock),
         random: Random::from_system(),
+    }
+}
+
+fn with_clock(clock: impl Clock + 'static) -> Ambient {
+    Ambient {
+        clock: Arc::new(clock),
+        ..ambient()
     }
 }
 
