@@ -38,7 +38,10 @@ impl<'a> Host<'a> {
             "" => None,
             port => Some(read_port(port.strip_prefix(':')?)?),
         };
-        is_name(name).then_some(Self { text, name, port })
+        let named = is_name(name);
+        // Its final dot makes a name absolute, and no other one.
+        let name = name.strip_suffix('.').unwrap_or(name);
+        named.then_some(Self { text, name, port })
     }
 
     /// Tells whether both are the same, where `default` is the port that goes without saying.

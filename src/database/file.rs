@@ -1,7 +1,7 @@
 //! The file of a `SQLite` database, and who has it.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
@@ -20,11 +20,20 @@ pub fn lock_file(url: &SecretString) -> Result<Option<File>, DatabaseError> {
     let Some(path) = sqlite_file(url.expose_secret()) else {
         return Ok(None);
     };
+    if is_in_use_by_a_release_before(&path) {
+        return Err(DatabaseError::InUse { path });
+    }
     match create_file(&path).and_then(|()| lock::take(&path)) {
         Ok(Some(file)) => Ok(Some(file)),
         Ok(None) => Err(DatabaseError::InUse { path }),
         Err(source) => Err(DatabaseError::File { path, source }),
     }
+}
+
+/// Tells whether a gateway has the lock that releases before this one took, on a file beside the database's.
+fn is_in_use_by_a_release_before(path: &Path) -> bool {
+    let lock = File::open(path.with_added_extension("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// On the file itself, so that it goes by neither name nor directory.
@@ -165,6 +174,18 @@ mod tests {
         for name in &names {
             assert!(lock_file(&url(name)).unwrap().is_some());
         }
+    }
+
+    #[test]
+    fn a_gateway_of_a_release_before_keeps_this_one_out() {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("gateway.sqlite");
+        let lock = File::create(file.with_added_extension("lock")).unwrap();
+        lock.try_lock().unwrap();
+        let refused = lock_file(&url(&file)).unwrap_err();
+        assert!(matches!(refused, DatabaseError::InUse { .. }), "{refused}");
+        drop(lock);
+        assert!(lock_file(&url(&file)).unwrap().is_some());
     }
 
     #[test]

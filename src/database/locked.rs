@@ -15,9 +15,9 @@ use sea_orm::{
     DbErr, RuntimeErr,
     sqlx::{self, AssertSqlSafe, PgPool},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::errors::is_lock_timeout;
+use super::{errors::is_lock_timeout, postgres::ANSWER_WITHIN};
 
 /// How often a locked table is tried.
 const TRY_EVERY: Duration = Duration::from_millis(250);
@@ -163,8 +163,10 @@ impl Locked {
         };
         // Its own transaction, which ends with it.
         let lock = format!("DO 'BEGIN LOCK TABLE {table} IN {mode} MODE NOWAIT; END'");
-        let locked = sqlx::raw_sql(AssertSqlSafe(lock)).execute(pool).await;
-        locked.is_err_and(|error| is_lock_timeout(&error))
+        let locking = sqlx::raw_sql(AssertSqlSafe(lock)).execute(pool);
+        // A server that says nothing has locked nothing.
+        let locked = timeout(ANSWER_WITHIN, locking).await;
+        locked.is_ok_and(|locked| locked.is_err_and(|error| is_lock_timeout(&error)))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -182,7 +184,10 @@ fn refusal() -> DbErr {
 
 /// Whether the statement changes or locks anything.
 fn writes(sql: &str) -> bool {
-    !sql.starts_with("SELECT") || sql.contains("FOR UPDATE")
+    !sql.starts_with("SELECT")
+        || [" FOR UPDATE", " FOR NO KEY UPDATE"]
+            .iter()
+            .any(|lock| sql.contains(lock))
 }
 
 /// The tables that a statement names, in quotes.
@@ -243,6 +248,18 @@ mod tests {
             assert_eq!(locked.admit(read).is_ok(), reads);
             assert_eq!(locked.admit(write).is_ok(), writes);
             assert!(locked.admit(other).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_locks_rows_writes() {
+        for (sql, expected) in [
+            (r#"SELECT 1 FROM "a""#, false),
+            (r#"SELECT 1 FROM "a" FOR UPDATE"#, true),
+            (r#"SELECT 1 FROM "a" FOR NO KEY UPDATE"#, true),
+            (r#"DELETE FROM "a""#, true),
+        ] {
+            assert_eq!(writes(sql), expected, "{sql}");
         }
     }
 

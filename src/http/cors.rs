@@ -47,14 +47,14 @@ fn keep_back(mut request: Request) -> Request {
     request
 }
 
-/// The names that a preflight asks for and may have.
+/// The names that a preflight asks for and may have. `*` stands for all headers, those that are kept back too.
 fn wanted(headers: &HeaderMap) -> Option<HeaderValue> {
     let lines = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let names = lines
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| *name != SESSION);
+        .filter(|name| *name != SESSION && name != "*");
     let mut list = String::new();
     for name in names {
         let comma = if list.is_empty() { "" } else { "," };
@@ -81,6 +81,7 @@ mod tests {
     #[case(&["baggage", "sentry-trace"], Some("baggage,sentry-trace"))]
     #[case(&["x-session"], None)]
     #[case(&["accept,X-SESSION ,x-sessions"], Some("accept,x-sessions"))]
+    #[case(&["*,x-session,accept"], Some("accept"))]
     #[case(&["a b,c:d,\u{fc},,e"], Some("e"))]
     fn a_preflight_gets_what_it_asks_for(#[case] asked: &[&str], #[case] expected: Option<&str>) {
         let values = asked

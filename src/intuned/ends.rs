@@ -42,11 +42,12 @@ pub(super) fn failed(failure: &UpstreamFailure) -> RunError {
 /// What a run that was canceled comes to.
 pub(super) fn canceled(reason: &UpstreamFailure) -> RunError {
     let code = reason.code.as_deref();
-    if is_of_session(reason) {
+    let category = reason.category.as_deref();
+    if category == Some("auth") || is_of_session(reason) {
         return expired(reason);
     }
-    let kind = match code {
-        Some(ACCESS) => RunFailureKind::NotAllowed,
+    let kind = match (code, category) {
+        (Some(ACCESS), _) | (_, Some("billing")) => RunFailureKind::NotAllowed,
         _ => RunFailureKind::Canceled,
     };
     ended(
@@ -158,6 +159,14 @@ mod tests {
         #[case] retryable: bool,
     ) {
         assert_eq!(canceled(&failure("", code)), end(kind, retryable));
+    }
+
+    #[test]
+    fn a_cancellation_may_have_the_category_of_a_failure() {
+        let refused = end(RunFailureKind::NotAllowed, false);
+        assert_eq!(canceled(&failure("billing", "a-new-one")), refused);
+        let expired = canceled(&failure("auth", "a-new-one"));
+        assert!(matches!(expired, RunError::SessionExpired { .. }));
     }
 
     #[rstest]

@@ -13,9 +13,10 @@ use tokio::{
 
 use super::IntunedError;
 
-/// Reads that may be under way at once, and as many runs that last as long as one request does.
+/// Reads that may be under way at once. Each is short.
 const READS_AT_ONCE: usize = 64;
-const RUNS_AT_ONCE: usize = 64;
+/// Runs that may be under way at once which last as long as one request does, and that may be minutes.
+const RUNS_AT_ONCE: usize = 512;
 /// Removals that may be under way at once.
 const REMOVALS_AT_ONCE: usize = 16;
 /// For so long a call waits for others of its kind to end.

@@ -106,8 +106,23 @@ fn check_url(reader: &mut Reader<'_>, url: Url, allow_private: bool) -> Option<U
 }
 
 fn read_keys(reader: &mut Reader<'_>, secrets: &str) -> Option<Vec<SigningKey>> {
-    let keys = secrets.split(',').map(|key| SigningKey::read(key.trim()));
-    keys.collect::<Result<_, _>>()
-        .map_err(|error| reader.note("WEBHOOK_SECRET", error))
-        .ok()
+    let of_several = secrets.contains(',');
+    let mut read = |number: usize, secret: &str| {
+        let key = SigningKey::read(secret.trim());
+        let noted = key.map_err(|error| {
+            if of_several {
+                let fault =
+                    format_args!("has several secrets. Number {number}, taken by itself, {error}");
+                reader.note("WEBHOOK_SECRET", fault);
+            } else {
+                reader.note("WEBHOOK_SECRET", error);
+            }
+        });
+        noted.ok()
+    };
+    let keys: Vec<_> = (1..)
+        .zip(secrets.split(','))
+        .map(|(number, secret)| read(number, secret))
+        .collect();
+    keys.into_iter().collect()
 }

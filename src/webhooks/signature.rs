@@ -32,16 +32,18 @@ pub struct SigningKey(hmac::Key);
 pub enum SigningKeyError {
     /// The text is one without the prefix.
     #[error(
-        "does not begin with whsec_, as the Standard Webhooks specification has it. What signs alike is \
-         printed by: echo \"whsec_$(printf %s \"$WEBHOOK_SECRET\" | base64 | tr -d '\\n')\""
+        "does not begin with whsec_, as the Standard Webhooks specification has it. With the one secret in \
+         the shell's WEBHOOK_SECRET, what signs alike is printed by: \
+         echo \"whsec_$(printf %s \"$WEBHOOK_SECRET\" | base64 | tr -d '\\n')\""
     )]
     Prefix,
     /// The text is one without the prefix, and has more bytes than a key may have.
     ///
     /// HMAC takes the hash of such a key in its place.
     #[error(
-        "does not begin with whsec_, as the Standard Webhooks specification has it. What signs alike is \
-         printed by: echo \"whsec_$(printf %s \"$WEBHOOK_SECRET\" | openssl dgst -sha256 -binary | base64)\""
+        "does not begin with whsec_, as the Standard Webhooks specification has it. With the one secret in \
+         the shell's WEBHOOK_SECRET, what signs alike is printed by: \
+         echo \"whsec_$(printf %s \"$WEBHOOK_SECRET\" | openssl dgst -sha256 -binary | base64)\""
     )]
     LongPrefix,
     /// What follows the prefix is not base64.
@@ -52,8 +54,9 @@ pub enum SigningKeyError {
     TooShort(usize),
     /// The key is too long.
     #[error(
-        "is too long: it has {0} bytes, and may have {SHORTEST_KEY} to {LONGEST_KEY}. What signs alike is \
-         printed by: echo \"whsec_$(printf %s \"${{WEBHOOK_SECRET#whsec_}}\" | openssl base64 -d -A | \
+        "is too long: it has {0} bytes, and may have {SHORTEST_KEY} to {LONGEST_KEY}. With the one secret in \
+         the shell's WEBHOOK_SECRET, what signs alike is printed by: \
+         echo \"whsec_$(printf %s \"${{WEBHOOK_SECRET#whsec_}}\" | openssl base64 -d -A | \
          openssl dgst -sha256 -binary | base64)\""
     )]
     TooLong(usize),

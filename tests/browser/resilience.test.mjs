@@ -83,6 +83,26 @@ describe('The console, when the connection is lost', { timeout: 300_000 }, () =>
     await claims(page);
   });
 
+  onPage('keeps claims when the status cannot be asked for', async (page) => {
+    await connect(page, { username: PLAIN, password: PASSWORD });
+    await claims(page);
+    let runs = 0;
+    await page.route('**/graphql', async (route) => {
+      const operation = route.request().postDataJSON()?.operationName;
+      if (operation === 'Claims') runs += 1;
+      if (operation !== 'ConnectionState') return route.fallback();
+      const response = await route.fetch();
+      const answer = await response.json();
+      answer.data.me.connection.status = null;
+      answer.errors = [{ message: 'Wait a while.', path: ['me', 'connection', 'status'], extensions: { code: 'RATE_LIMITED' } }];
+      return route.fulfill({ response, json: answer });
+    });
+    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await page.getByRole('alert').filter({ hasText: /wait/i }).waitFor();
+    await claims(page);
+    assert.equal(runs, 0);
+  });
+
   onPage('connects once although the answer was lost', async (page) => {
     let sent = 0;
     await page.route('**/graphql', async (route) => {

@@ -71,8 +71,8 @@ impl From<Failure> for UpstreamFailure {
         let reason = failure.reason.unwrap_or_default();
         Self {
             retryable: error.retryable().or(reason.retryable()),
-            code: error.code.or(reason.kind),
-            category: error.category,
+            code: error.code.or(reason.kind).or(reason.code),
+            category: error.category.or(reason.category),
             reference: error
                 .correlation_id
                 .or(reason.correlation_id)

@@ -1,6 +1,6 @@
 import { Alert, Badge, Card, Group, Loader, Stack, Text, Title } from '@mantine/core';
 import { IconPlugConnectedX } from '@tabler/icons-react';
-import { useCallback, useEffect } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { ClaimsCard } from '../claims/ClaimsCard';
 import { useChanges } from '../gateway/changes';
 import { ConnectionState } from '../gateway/operations';
@@ -27,7 +27,11 @@ export function ConnectedView({ connectedAt, onGone }: Props) {
   useEffect(() => {
     if (isGone) onGone();
   }, [isGone, onGone]);
-  const status = data?.me?.connection?.status ?? undefined;
+  const heard = data?.me?.connection?.status ?? undefined;
+  const [known, setKnown] = useState(heard);
+  if (heard && heard !== known) setKnown(heard);
+  // That Intuned cannot be asked is no reason to take the claims away: to read them again is another run.
+  const status = heard ?? (problem && known);
   useEffect(() => {
     if (status !== 'PENDING') return undefined;
     const timer = setInterval(look, LOOK_AGAIN_MS);
