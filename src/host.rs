@@ -161,7 +161,7 @@ mod tests {
 
     #[rstest]
     #[case("gateway.example", "gateway.example", None)]
-    #[case("Gateway.Example.:8080", "Gateway.Example.", Some(8080))]
+    #[case("Gateway.Example.:8080", "Gateway.Example", Some(8080))]
     #[case("my_gateway-1:65535", "my_gateway-1", Some(65535))]
     #[case("127.0.0.1:80", "127.0.0.1", Some(80))]
     #[case("[::1]", "[::1]", None)]
