@@ -5,7 +5,7 @@
     reason = "a fuzz target tells what is wrong by a panic"
 )]
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::{
     error::OperationError,
