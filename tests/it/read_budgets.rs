@@ -108,7 +108,7 @@ async fn recorded(app: &TestApp) -> u64 {
 
 /// The next run has this result.
 fn run_brings(app: &TestApp, result: &Value) {
-    let end = json!({ "status": "completed", "runId": "r", "result": result });
+    let end = json!({ "status": "completed", "result": result });
     let end = Fault::answer(200).with_body(end.to_string());
     app.intuned.script(Call::RunResult, 1, &end);
 }
@@ -356,7 +356,7 @@ async fn a_run_from_before_a_reconnect_is_neither_shared_nor_kept_for_later(
 ) {
     let app = kept_claims(backend).await;
     let user = connected(&app, "a@example.com").await;
-    let former = json!({ "status": "completed", "runId": "r", "result": "former" });
+    let former = json!({ "status": "completed", "result": "former" });
     let slow = Fault::answer(200)
         .with_body(former.to_string())
         .after(Duration::from_secs(3));
