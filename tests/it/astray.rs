@@ -11,7 +11,6 @@ use sea_orm::{
     sea_query::Expr,
 };
 use serde_json::{Value, json};
-use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
 
 use crate::support::{Api, Backend, Log, TestApp, eventually};
@@ -63,10 +62,12 @@ async fn a_session_that_was_not_asked_for_is_neither_read_nor_deleted(
     #[values(1, 4, 999)] times: usize,
 ) {
     let log = Log::new();
-    let _guard = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .set_default();
+    let _guard = tracing::subscriber::set_default(
+        tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish(),
+    );
     let app = TestApp::start(backend).await;
     let (user, other) = (
         app.user("a@example.com").await,

@@ -6,7 +6,6 @@ use intuned_gateway::intuned::IntunedError;
 use rstest::rstest;
 use serde_json::json;
 use tokio::time::Instant;
-use tracing_subscriber::util::SubscriberInitExt;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use crate::{
@@ -242,10 +241,12 @@ async fn why_intuned_does_not_answer_is_told_to_the_operator(
     #[case] cause: &str,
 ) {
     let log = Log::new();
-    let _guard = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .set_default();
+    let _guard = tracing::subscriber::set_default(
+        tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish(),
+    );
     let client = client(&origin);
     for _ in 0..5 {
         client.create_result("op").await.unwrap_err();
@@ -262,10 +263,12 @@ async fn why_intuned_does_not_answer_is_told_to_the_operator(
 #[tokio::test]
 async fn no_secret_is_logged_at_trace_level() {
     let log = Log::new();
-    let _guard = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .set_default();
+    let _guard = tracing::subscriber::set_default(
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(log.clone())
+            .finish(),
+    );
     let server = MockServer::start().await;
     let echo = json!({
         "status": "failed", "error": PASSWORD, "message": PASSWORD, "operationId": "op",

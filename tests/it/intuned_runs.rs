@@ -12,8 +12,6 @@ use wiremock::{
     matchers::{any, body_json, header, method, path},
 };
 
-use tracing_subscriber::util::SubscriberInitExt;
-
 use crate::{
     intuned_support::{API_KEY, PROJECT, Then, client, client_with, config, nobody, raw_server},
     support::Log,
@@ -614,9 +612,9 @@ async fn what_is_no_json_is_given_up_soon_and_logged_with_the_cause(
     #[case] cause: &str,
 ) {
     let log = Log::new();
-    let logging = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .set_default();
+    let logging = tracing::subscriber::set_default(
+        tracing_subscriber::fmt().with_writer(log.clone()).finish(),
+    );
     let unreadable = ResponseTemplate::new(200).set_body_string(body);
     let server = running(&[unreadable]).await;
     let client = client_with(config(&server.uri(), ApiGeneration::V1));
