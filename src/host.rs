@@ -39,8 +39,10 @@ impl<'a> Host<'a> {
             port => Some(read_port(port.strip_prefix(':')?)?),
         };
         let named = is_name(name);
-        // Its final dot makes a name absolute, and no other one.
-        let name = name.strip_suffix('.').unwrap_or(name);
+        // Its final dot makes a name absolute, and no other one. An address has none.
+        let absolute = name.strip_suffix('.');
+        let absolute = absolute.filter(|name| address_in(name).is_none());
+        let name = absolute.unwrap_or(name);
         named.then_some(Self { text, name, port })
     }
 
