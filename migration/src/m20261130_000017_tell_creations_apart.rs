@@ -1,6 +1,6 @@
 //! Intuned's id of a creation stands for one operation in flight alone.
 //!
-//! Where several have it, nobody can tell whose Intuned's answers under it are. None of them keeps it: they are
+//! Nobody can tell, of several that have it, whose Intuned's answers under it are. None of them keeps it: they are
 //! watched by their own sessions from then on, as if their starts had not been confirmed.
 
 use sea_orm_migration::{prelude::*, sea_orm::ConnectionTrait};

@@ -1,4 +1,4 @@
-//! What an idempotency key stood for.
+//! A fingerprint of the input that an idempotency key came with.
 
 use sea_orm_migration::{prelude::*, schema::text_null};
 

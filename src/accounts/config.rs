@@ -23,7 +23,7 @@ pub struct AccountsConfig {
     pub password_params: PasswordParams,
     /// How many passwords may be hashed at the same time; each keeps one core busy.
     pub password_threads: usize,
-    /// How many may wait for that, an eighth of them of one client; beyond them one is refused at once.
+    /// The most that may wait for that, an eighth of them of one client. Beyond them one is refused at once.
     pub passwords_waiting: usize,
     /// What is counted of that.
     pub password_metrics: PasswordMetrics,
@@ -31,7 +31,7 @@ pub struct AccountsConfig {
     pub tries: TryLimits,
     /// How often it may be tried to connect.
     pub connects: ConnectLimits,
-    /// How much may be read from Intuned.
+    /// Budgets of what users read from Intuned.
     pub reads: ReadBudgets,
     /// What is counted of tries beyond that.
     pub try_metrics: TryMetrics,

@@ -13,7 +13,7 @@ pub(super) fn mac(secret: &SecretString) -> Hmac<Sha256> {
         .unwrap_or_else(|_| Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()))
 }
 
-/// What makes codes for one purpose alone, and tells nothing of what is made for others.
+/// A key for one purpose alone, which tells nothing of those for others.
 pub(crate) fn derived(secret: &SecretString, purpose: &str) -> Hmac<Sha256> {
     let key = code(&mac(secret), &["derived key", purpose]);
     mac(&hex::encode(key).into())

@@ -93,7 +93,7 @@ impl Trying {
 /// A try that was counted.
 #[derive(Debug)]
 pub(super) struct Counted {
-    /// What its client gets back on success.
+    /// The buckets that get the try back on success.
     client: Vec<Bucket>,
     address: Uuid,
     /// The owner of the address at this client.

@@ -130,7 +130,7 @@ pub(super) fn claimed_key(token: &str, issuer: &str) -> Option<(String, Algorith
     (claimed.iss == issuer && crit.is_none()).then_some((kid?, alg))
 }
 
-/// Whether tokens of this type are taken: a media type, whose `application/` may be left out (RFC 7515,
+/// Tells whether tokens of this type are taken: a media type, whose `application/` may be left out (RFC 7515,
 /// 4.1.9).
 fn is_taken(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();

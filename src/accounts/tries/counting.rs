@@ -21,8 +21,8 @@ use crate::{database::Database, gather::Gather};
 /// How many rows one statement changes.
 const MOST_ROWS: usize = 32;
 
-/// What is stored may be so far ahead of what the window allows: replicas' clocks differ by less. What is
-/// further ahead no try can have reached, but one by another clock or with another window.
+/// The most that a stored instant may be ahead of what the window allows: replicas' clocks differ by less. No
+/// try can have reached more, but one by another clock or with another window.
 const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
 
 /// Counts tries, by ids of those who are counted.
@@ -59,7 +59,7 @@ impl Counting {
         }
     }
 
-    /// Whether the bucket has room for one more try; it is counted if so.
+    /// Counts one more try, and tells whether the bucket had room for it.
     pub(super) async fn take(&self, bucket: Bucket, now: DateTime<Utc>) -> Result<bool, DbErr> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let one = Try {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Bucket, Limit, Tries};
 use crate::accounts::AccountError;
 
-/// How much may be read within a span of time. It comes back one by one, evenly over the span.
+/// A number of reads within a span of time. They come back one by one, evenly over the span.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// How often; 0 for any number.
