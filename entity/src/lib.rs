@@ -5,6 +5,7 @@
 
 pub mod audit_event;
 pub mod connection;
+pub mod kept_status;
 pub mod known_client;
 pub mod operation;
 pub mod operation_event;

@@ -20,6 +20,7 @@ mod m20261130_000016_tell_auth_sessions_apart;
 mod m20261130_000017_tell_creations_apart;
 mod m20261130_000018_tell_repeats_from_other_wishes;
 mod m20261130_000040_mark_the_workspace;
+mod m20261201_000001_keep_statuses;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000017_tell_creations_apart::Migration),
             Box::new(m20261130_000018_tell_repeats_from_other_wishes::Migration),
             Box::new(m20261130_000040_mark_the_workspace::Migration),
+            Box::new(m20261201_000001_keep_statuses::Migration),
         ]
     }
 }

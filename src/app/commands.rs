@@ -9,9 +9,9 @@ use url::Url;
 
 use super::{Ambient, App, AppConfig};
 use crate::{
-    accounts::AccountsConfig,
+    accounts::{AccountsConfig, Budget},
     ambient::{Random, SystemClock},
-    connections::ConnectionsConfig,
+    connections::{ConnectionsConfig, StatusKeeping},
     database::Workspace,
     graphql::{self, limits::DocumentLimits},
     http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
@@ -35,7 +35,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
 const MAX_CONCURRENCY: usize = 512;
 
 /// One answer with a status serves for so long, where they are counted.
-const STATUS_CACHE: Duration = Duration::from_secs(2);
+const STATUS_FRESH: Duration = Duration::from_secs(2);
 
 /// Serves the gateway until `shutdown` is canceled.
 ///
@@ -219,10 +219,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         connections: ConnectionsConfig {
             claims_timeout: claims.timeout,
             claims_cache: claims.cache.unwrap_or_default(),
-            status_cache: match accounts.reads.statuses.tries {
-                0 => Duration::ZERO,
-                _ => STATUS_CACHE,
-            },
+            statuses: status_keeping(accounts.reads.statuses),
         },
         intuned,
         workspace,
@@ -241,6 +238,14 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         webhooks: records.webhooks,
         audit_retention: records.audit_retention,
     }
+}
+
+/// None where statuses are not counted.
+fn status_keeping(budget: Budget) -> Option<StatusKeeping> {
+    (budget.tries > 0).then_some(StatusKeeping {
+        fresh_for: STATUS_FRESH,
+        fallback_for: budget.window,
+    })
 }
 
 /// Waits that fit into the time that an operation may take.

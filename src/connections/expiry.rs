@@ -71,7 +71,10 @@ impl Connections {
             .filter(connection::Column::ExpiredAt.eq(connection.expired_at))
             .exec(&self.database)
             .await?;
-        Ok(())
+        match &self.kept_statuses {
+            Some(kept) => kept.forget(connection).await,
+            None => Ok(()),
+        }
     }
 }
 

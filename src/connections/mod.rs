@@ -3,6 +3,7 @@
 mod error;
 mod expiry;
 mod single_flight;
+mod statuses;
 mod version;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -23,8 +24,10 @@ use crate::{
     webhooks::Outbox,
 };
 use single_flight::SingleFlight;
+use statuses::KeptStatuses;
 
 pub use error::ReadError;
+pub use statuses::StatusKeeping;
 pub(crate) use version::Version;
 
 /// The project's API that lists a user's expense claims.
@@ -33,9 +36,6 @@ const GET_CLAIMS: &str = "get-claims";
 /// Bytes of claims that are kept to be shown again.
 const KEPT_CLAIMS_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How many statuses are.
-const KEPT_STATUSES: u64 = 100_000;
-
 /// How claims and statuses are read.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionsConfig {
@@ -43,8 +43,8 @@ pub struct ConnectionsConfig {
     pub claims_timeout: Duration,
     /// How long its result may be shown again (setting `CLAIMS_CACHE`); zero for not at all.
     pub claims_cache: Duration,
-    /// How long a status may be; zero for not at all.
-    pub status_cache: Duration,
+    /// How long a status may be; none for not at all.
+    pub statuses: Option<StatusKeeping>,
 }
 
 /// What a run of `get-claims` brought.
@@ -81,7 +81,7 @@ pub struct Connections {
     outbox: Outbox,
     claims_timeout: Duration,
     kept_claims: Option<Cache<Version, WrittenJson>>,
-    kept_statuses: Option<Cache<Version, AuthSessionStatus>>,
+    kept_statuses: Option<KeptStatuses>,
     claims: SingleFlight<Version, Claims>,
     statuses: SingleFlight<Version, Status>,
 }
@@ -97,6 +97,9 @@ impl Connections {
             trail,
             outbox,
         } = sources;
+        let kept_statuses = config
+            .statuses
+            .map(|keeping| KeptStatuses::new(keeping, database.clone(), clock.clone()));
         Self {
             database,
             intuned,
@@ -106,7 +109,7 @@ impl Connections {
             outbox,
             claims_timeout: config.claims_timeout,
             kept_claims: claims_cache(config.claims_cache),
-            kept_statuses: status_cache(config.status_cache),
+            kept_statuses,
             claims: SingleFlight::default(),
             statuses: SingleFlight::default(),
         }
@@ -129,23 +132,39 @@ impl Connections {
     }
 
     /// The session's status as Intuned tells it, now or a moment ago; one that Intuned does not know has
-    /// expired. Those who ask while the answer is on its way share it.
+    /// expired. Those who ask while the answer is on its way share it. When the user's budget is used up, the
+    /// last answer serves on for a while.
     ///
     /// # Errors
     /// [`ReadError`]; it is not kept.
     pub async fn status(&self, connection: &connection::Model) -> Status {
         let version = Version::of(connection);
-        if let Some(kept) = self
-            .kept_statuses
-            .as_ref()
-            .and_then(|kept| kept.get(&version))
-        {
-            return Ok(kept);
+        let kept = self.kept_statuses.as_ref();
+        if let Some(status) = kept.and_then(|kept| kept.in_memory(&version)) {
+            return Ok(status);
         }
         let (this, connection) = (self.clone(), connection.clone());
-        let asking = async move { this.ask_for_status(&connection).await };
-        let shared = self.statuses.share(version, asking).await;
+        let finding = async move { this.find_status(&connection).await };
+        let shared = self.statuses.share(version, finding).await;
         shared.unwrap_or(Err(ReadError::BrokenOff))
+    }
+
+    async fn find_status(&self, connection: &connection::Model) -> Status {
+        let Some(kept) = &self.kept_statuses else {
+            return self.ask_for_status(connection).await;
+        };
+        let last = kept.last(connection).await.map_err(ReadError::Database)?;
+        if let Some(last) = last.filter(|last| last.is_fresh()) {
+            return Ok(last.status);
+        }
+        let answer = self.ask_for_status(connection).await;
+        if let Ok(status) = answer {
+            kept.keep(connection, status).await;
+        }
+        match (answer, last) {
+            (Err(ReadError::TooMuch { .. }), Some(last)) if last.is_fallback() => Ok(last.status),
+            (answer, _) => answer,
+        }
     }
 
     async fn ask_for_status(&self, connection: &connection::Model) -> Status {
@@ -158,11 +177,7 @@ impl Connections {
         if let Err(IntunedError::RateLimited { .. }) = answer {
             self.accounts.give_back_read(Read::Status, user_id).await;
         }
-        let status = answer?.unwrap_or(AuthSessionStatus::Expired);
-        if let Some(kept) = &self.kept_statuses {
-            kept.insert(Version::of(connection), status);
-        }
-        Ok(status)
+        Ok(answer?.unwrap_or(AuthSessionStatus::Expired))
     }
 
     /// What `get-claims` returns for the connection. Those who ask while a run is under way share it.
@@ -229,14 +244,6 @@ fn claims_cache(keep_for: Duration) -> Option<Cache<Version, WrittenJson>> {
         .weigher(|version: &Version, claims: &WrittenJson| {
             u32::try_from(version.len() + claims.len()).unwrap_or(u32::MAX)
         })
-        .time_to_live(keep_for);
-    (!keep_for.is_zero()).then(|| builder.build())
-}
-
-/// None where nothing is to be kept.
-fn status_cache(keep_for: Duration) -> Option<Cache<Version, AuthSessionStatus>> {
-    let builder = Cache::builder()
-        .max_capacity(KEPT_STATUSES)
         .time_to_live(keep_for);
     (!keep_for.is_zero()).then(|| builder.build())
 }

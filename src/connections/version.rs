@@ -1,5 +1,7 @@
 //! Versions of a connection, for what is shared and kept.
 
+use std::fmt;
+
 use entity::{Millis, connection};
 
 /// A connection as it was read. What was read of one version is neither shared with nor shown to those who
@@ -30,5 +32,21 @@ impl Version {
     /// Bytes that it holds, about.
     pub(super) fn len(&self) -> usize {
         size_of::<Self>() + self.auth_session_id.len()
+    }
+}
+
+/// As it is stored beside what is kept of it.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = |at: Millis| at.0.timestamp_millis();
+        let expired_at = self.expired_at.map(millis);
+        write!(
+            f,
+            "{} {} {} {}",
+            self.auth_session_id,
+            millis(self.connected_at),
+            expired_at.unwrap_or_default(),
+            self.is_leaving
+        )
     }
 }

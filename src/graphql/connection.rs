@@ -41,9 +41,9 @@ impl Connection {
         self.0.id.into()
     }
 
-    /// Asked of Intuned when the field is read. EXPIRED also when Intuned no longer knows the session.
-    /// Null, with an error, when Intuned cannot be asked: the connection itself stays. RATE_LIMITED, with
-    /// `extensions.retryAfterSeconds`, when it is read too often.
+    /// Asked of Intuned when the field is read; when it is read often, as it was a moment ago. EXPIRED also when
+    /// Intuned no longer knows the session. Null, with an error, when Intuned cannot be asked: the connection
+    /// itself stays. RATE_LIMITED, with `extensions.retryAfterSeconds`, when it is not to be asked for a while.
     async fn status(&self, context: &Context<'_>) -> Result<Option<ConnectionStatus>, ApiError> {
         let status = loaders::session_status(context, &self.0).await;
         let status = status.or_fail(context)?;

@@ -195,8 +195,9 @@ pub(super) struct AccountArgs {
     /// The span that runs are counted in; used ones come back evenly over it
     #[arg(long, env, value_name = "DURATION", default_value = "15m")]
     pub(super) run_window: String,
-    /// How often Intuned is asked for the status of one user's connection within STATUS_WINDOW, where one
-    /// answer serves for two seconds; 0 for any number, and each time that the status is read
+    /// How often Intuned is asked for the status of one user's connection within STATUS_WINDOW; one answer serves
+    /// on all replicas for two seconds, and while the tries are used up for STATUS_WINDOW; 0 for any number, and
+    /// each time that the status is read
     #[arg(long, env, value_name = "COUNT", default_value = "30")]
     pub(super) status_tries: String,
     /// The span that statuses are counted in; used ones come back evenly over it

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
+use tokio::time::Instant;
 
 /// A kind of call.
 #[expect(missing_docs, reason = "named as Intuned's clients name them")]
@@ -162,11 +163,23 @@ pub(super) fn flaky(number: usize, pause: Duration) -> Option<Fault> {
     }
 }
 
+/// A limit on the calls of one key, whatever they are.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimit {
+    /// So many are answered within a second.
+    pub each_second: usize,
+    /// What those beyond are told to wait, in whole seconds.
+    pub retry_after: Duration,
+}
+
 /// The faults to come, and the calls so far.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     calls: HashMap<Call, usize>,
     faults: HashMap<Call, VecDeque<Fault>>,
+    limit: Option<RateLimit>,
+    /// When those were answered that count against the limit.
+    lately: VecDeque<Instant>,
 }
 
 impl Script {
@@ -179,9 +192,52 @@ impl Script {
         faults.extend(std::iter::repeat_n(fault.clone(), times));
     }
 
+    pub(super) fn limit(&mut self, limit: RateLimit) {
+        self.limit = Some(limit);
+    }
+
     /// Counts a call; answers how it goes wrong, if it does.
-    pub(super) fn next(&mut self, call: Call) -> Option<Fault> {
+    pub(super) fn next(&mut self, call: Call, now: Instant) -> Option<Fault> {
         *self.calls.entry(call).or_default() += 1;
-        self.faults.get_mut(&call)?.pop_front()
+        let scripted = self.faults.get_mut(&call).and_then(VecDeque::pop_front);
+        scripted.or_else(|| self.turn_away(now))
+    }
+
+    fn turn_away(&mut self, now: Instant) -> Option<Fault> {
+        let limit = self.limit?;
+        let second = Duration::from_secs(1);
+        let is_past = |at: &Instant| now.saturating_duration_since(*at) >= second;
+        while self.lately.front().is_some_and(is_past) {
+            self.lately.pop_front();
+        }
+        if self.lately.len() < limit.each_second {
+            self.lately.push_back(now);
+            return None;
+        }
+        let seconds = limit.retry_after.as_secs().to_string();
+        Some(Fault::answer(429).with_header("retry-after", &seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_beyond_the_limit_are_turned_away_until_a_second_has_passed() {
+        let mut script = Script::default();
+        script.limit(RateLimit {
+            each_second: 2,
+            retry_after: Duration::from_secs(10),
+        });
+        let mut is_answered = || script.next(Call::One, Instant::now()).is_none();
+        assert!(is_answered());
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert!(is_answered());
+        assert!(!is_answered());
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert!(is_answered());
+        assert!(!is_answered());
+        assert_eq!(script.calls(Call::One), 5);
     }
 }

@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use tokio::{net::TcpListener, time::Instant};
 
 pub use accounts::{DemoAccount, PASSCODE, accounts};
-pub use fault::{Call, Fault};
+pub use fault::{Call, Fault, RateLimit};
 pub use store::{SessionStatus, SimulatedSession};
 
 use crate::ambient::{Clock, Random};
@@ -123,6 +123,11 @@ impl Simulator {
     /// in which they were given.
     pub fn script(&self, call: Call, times: usize, fault: &Fault) {
         self.faults().push(call, times, fault);
+    }
+
+    /// Turns away, from now on, the calls beyond this limit, as Intuned does those of one key.
+    pub fn limit(&self, limit: RateLimit) {
+        self.faults().limit(limit);
     }
 
     /// The sessions that stand, in no certain order.

@@ -88,7 +88,7 @@ async fn intercept(
     request: Request,
     next: Next,
 ) -> Response {
-    let fault = simulator.faults().next(call);
+    let fault = simulator.faults().next(call, Instant::now());
     let key = request
         .headers()
         .get("x-api-key")

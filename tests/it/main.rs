@@ -66,6 +66,7 @@ mod settings;
 mod settings_files;
 mod settings_mistakes;
 mod settings_mode;
+mod status_budgets;
 mod support;
 mod telemetry;
 mod webhooks;

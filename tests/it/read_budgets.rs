@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use intuned_gateway::{
     accounts::Budget,
     app::AppConfig,
+    connections::StatusKeeping,
     simulator::{Call, Fault},
 };
 use rstest::rstest;
@@ -46,7 +47,10 @@ async fn three_statuses(backend: Backend) -> TestApp {
 /// As the program has it, but for longer.
 async fn kept_statuses(backend: Backend) -> TestApp {
     let for_long = |config: &mut AppConfig| {
-        config.connections.status_cache = Duration::from_mins(5);
+        config.connections.statuses = Some(StatusKeeping {
+            fresh_for: Duration::from_mins(5),
+            fallback_for: Duration::ZERO,
+        });
     };
     start(backend, for_long).await
 }
@@ -265,7 +269,10 @@ async fn one_status_serves_for_a_while_and_no_error_does(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let for_a_second = |config: &mut AppConfig| {
-        config.connections.status_cache = Duration::from_secs(1);
+        config.connections.statuses = Some(StatusKeeping {
+            fresh_for: Duration::from_secs(1),
+            fallback_for: Duration::ZERO,
+        });
     };
     let app = start(backend, for_a_second).await;
     let user = connected(&app, "a@example.com").await;

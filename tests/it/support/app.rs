@@ -298,7 +298,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
         connections: ConnectionsConfig {
             claims_timeout: DEADLINE,
             claims_cache: Duration::ZERO,
-            status_cache: Duration::ZERO,
+            statuses: None,
         },
         intuned: IntunedConfig {
             base_url: base_url.parse().unwrap(),
