@@ -160,7 +160,7 @@ async fn operation_of_many_events() -> (App, Caller, sea_orm::prelude::Uuid) {
         session_id: operation.id,
         expires_at: SystemClock.now() + Duration::from_hours(1),
     };
-    let app = TestApp::try_start(tests.config.clone()).await.unwrap();
+    let app = TestApp::try_start((*tests.config).clone()).await.unwrap();
     (app, caller, operation.id)
 }
 

@@ -291,7 +291,7 @@ async fn without_an_address_nothing_is_shown_and_a_taken_one_is_told() {
     assert_eq!(app.metrics_address(), None);
     let other = TestApp::start(Backend::Sqlite).await;
     let taken = other.metrics_address().unwrap();
-    let mut config = app.config.clone();
+    let mut config = (*app.config).clone();
     config.metrics = Some(taken);
     let error = TestApp::try_start(config).await.unwrap_err();
     assert!(matches!(error, AppError::Metrics { address, .. } if address == taken));

@@ -29,7 +29,8 @@ use super::{
 /// A gateway under test. [`TestApp::finish`] it: work left over fails the test.
 pub(crate) struct TestApp {
     app: Option<App>,
-    pub(crate) config: AppConfig,
+    /// Boxed, for it is large.
+    pub(crate) config: Box<AppConfig>,
     pub(crate) api: Api,
     pub(crate) intuned: Simulator,
     pub(crate) database: TestDatabase,
@@ -87,10 +88,10 @@ impl TestApp {
             let forever = std::future::pending();
             serving.serve(listener, forever).await.unwrap();
         });
-        let mut config = config(&database, &base_url);
+        let mut config = Box::new(config(&database, &base_url));
         config.webhooks = setup.webhooks;
         (setup.configure)(&mut config);
-        let app = boot(config.clone(), ambient).await.unwrap();
+        let app = boot(AppConfig::clone(&config), ambient).await.unwrap();
         Self {
             api: Api::new(&format!("http://{}/graphql", app.address())),
             app: Some(app),
@@ -104,7 +105,7 @@ impl TestApp {
 
     /// Tries to start another gateway with the same settings.
     pub(crate) async fn start_another(&self) -> Result<App, AppError> {
-        Self::try_start(self.config.clone()).await
+        Self::try_start(AppConfig::clone(&self.config)).await
     }
 
     /// Tries to start a gateway.
@@ -119,12 +120,12 @@ impl TestApp {
 
     /// Another replica on the same database and Intuned.
     pub(crate) async fn replica(&self) -> Replica {
-        Replica::start(self.config.clone(), ambient()).await
+        Replica::start(AppConfig::clone(&self.config), ambient()).await
     }
 
     /// Another replica, on a machine with this clock.
     pub(crate) async fn replica_by(&self, clock: impl Clock + 'static) -> Replica {
-        Replica::start(self.config.clone(), with_clock(clock)).await
+        Replica::start(AppConfig::clone(&self.config), with_clock(clock)).await
     }
 
     /// Stops the gateway and starts one anew on the same database.
@@ -139,7 +140,7 @@ impl TestApp {
 
     async fn restart_in(&mut self, ambient: Ambient) {
         self.stop().await;
-        let app = boot(self.config.clone(), ambient).await.unwrap();
+        let app = boot(AppConfig::clone(&self.config), ambient).await.unwrap();
         self.api.url = format!("http://{}/graphql", app.address());
         self.app = Some(app);
     }
