@@ -47,20 +47,38 @@ async fn post(user: &Api, body: &Value, accept: &str) -> String {
     text(request.json(body)).await
 }
 
-#[rstest]
-#[tokio::test]
-async fn claims_are_the_same_on_every_transport(
-    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-) {
+/// A gateway that takes batches, and a user with the claims above and the operation that connected them.
+async fn with_batches(backend: Backend) -> (TestApp, Api, String) {
     let setup = Setup {
         configure: |config| config.http.batch_limit = 2,
         ..Setup::default()
     };
     let app = TestApp::with(backend, setup).await;
     let (user, operation) = connected(&app, SENT).await;
+    (app, user, operation)
+}
+
+/// What follows the operation and reads claims, and the answer to its first event.
+fn following(operation: &str) -> (Value, String) {
+    let request = json!({
+        "query": "subscription($id: ID!) { operationStatus(operationId: $id) { operation { connection { claims } } } }",
+        "variables": { "id": operation },
+    });
+    let claims = passed_on();
+    let event = format!(
+        r#"{{"data":{{"operationStatus":{{"operation":{{"connection":{{"claims":{claims}}}}}}}}}}}"#
+    );
+    (request, event)
+}
+
+#[rstest]
+#[tokio::test]
+async fn claims_are_the_same_by_post_by_get_in_batches_and_persisted(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (app, user, _) = with_batches(backend).await;
     let data = in_me(&passed_on());
     let body = json!({ "query": CLAIMS });
-
     for accept in ["application/json", "application/graphql-response+json"] {
         assert_eq!(
             post(&user, &body, accept).await,
@@ -81,21 +99,24 @@ async fn claims_are_the_same_on_every_transport(
         let answer = post(&user, &body, "application/json").await;
         assert_eq!(answer, format!(r#"{{"data":{data}}}"#));
     }
+    app.finish().await;
+}
 
+#[rstest]
+#[tokio::test]
+async fn claims_are_the_same_on_streams_and_sockets(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let (app, user, operation) = with_batches(backend).await;
+    let data = in_me(&passed_on());
+    let body = json!({ "query": CLAIMS });
     // A line of an event stream has no breaks: those between values are blanks there.
     let one_line = data.replace('\n', " ");
     let events = post(&user, &body, "text/event-stream").await;
     let event = format!("event: next\ndata: {{\"data\":{one_line}}}\n\n");
     assert!(events.contains(&event), "{events}");
 
-    let followed = json!({
-        "query": "subscription($id: ID!) { operationStatus(operationId: $id) { operation { connection { claims } } } }",
-        "variables": { "id": operation },
-    });
-    let claims = passed_on();
-    let event = format!(
-        r#"{{"data":{{"operationStatus":{{"operation":{{"connection":{{"claims":{claims}}}}}}}}}}}"#
-    );
+    let (followed, event) = following(&operation);
     let events = post(&user, &followed, "text/event-stream").await;
     assert!(events.contains(&event.replace('\n', " ")), "{events}");
     let parts = post(&user, &followed, "multipart/mixed;subscriptionSpec=\"1.0\"").await;

@@ -1,11 +1,23 @@
 //! What is sent to Intuned, and what is not, while it asks to be left alone: who reads stops nobody else.
 
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
 use intuned_gateway::{
+    accounts::ReadBudgets,
+    app::AppConfig,
+    connections::StatusKeeping,
     intuned::ApiGeneration,
-    simulator::{Call, Fault, PASSCODE},
+    simulator::{Call, Fault, PASSCODE, RateLimit},
 };
 use rstest::rstest;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     metrics::Reading,
@@ -209,5 +221,136 @@ async fn a_run_that_is_under_way_outlasts_a_hold(
     assert!(data["me"]["connection"]["claims"].is_array(), "{data:#}");
     assert_eq!(app.intuned.calls(Call::RunStart), 1);
     assert!(app.intuned.calls(Call::RunResult) > 1);
+    app.finish().await;
+}
+
+/// So much Intuned answers to one key.
+const LIMIT: RateLimit = RateLimit {
+    each_second: 20,
+    retry_after: Duration::from_secs(10),
+};
+
+fn polls_slowly(config: &mut AppConfig) {
+    config.operations.pace.poll_interval = Duration::from_millis(250);
+}
+
+/// Counts statuses and keeps them as the program does.
+fn with_shipped_budgets(config: &mut AppConfig) {
+    polls_slowly(config);
+    config.accounts.reads = ReadBudgets::default();
+    config.connections.statuses = Some(StatusKeeping {
+        fresh_for: Duration::from_secs(2),
+        fallback_for: Duration::from_mins(1),
+    });
+}
+
+/// What one of several loops has been answered lately.
+type Answers = Mutex<Vec<(Value, Duration)>>;
+
+/// Reads the status again and again until `over`.
+async fn reads_without_rest(user: &Api, answers: &Answers, over: &AtomicBool) {
+    while !over.load(Relaxed) {
+        let begun = Instant::now();
+        let answer = user
+            .send("{ me { connection { status } } }", json!({}))
+            .await;
+        let mut answers = answers.lock().unwrap();
+        answers.push((answer, begun.elapsed()));
+    }
+}
+
+fn refusals(answers: &Answers) -> usize {
+    let answers = answers.lock().unwrap();
+    let refused = answers
+        .iter()
+        .filter(|(answer, _)| !answer["errors"].is_null());
+    refused.count()
+}
+
+/// Connects one who has not been there, and tells how long it took.
+async fn connects_anew(app: &TestApp, email: &str) -> Duration {
+    let user = app.user(email).await;
+    let begun = Instant::now();
+    connects(&user).await;
+    begun.elapsed()
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_reads_without_rest_and_without_a_budget_holds_up_nobody_who_signs_in(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: polls_slowly,
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let reader = connected(&app, "a@example.com").await;
+    app.intuned.limit(LIMIT);
+    let (one, other) = (Answers::default(), Answers::default());
+    let over = AtomicBool::new(false);
+    let signing_in = async {
+        eventually("turned away", async || {
+            refusals(&one) > 1 && refusals(&other) > 1
+        })
+        .await;
+        // The second in which reads have used up all that there is.
+        sleep(Duration::from_secs(1)).await;
+        for answers in [&one, &other] {
+            answers.lock().unwrap().clear();
+        }
+        let sent = reads(&app);
+        let took = connects_anew(&app, "b@example.com").await;
+        over.store(true, Relaxed);
+        assert!(took < LIMIT.retry_after / 2, "{took:?}");
+        assert_eq!(reads(&app), sent, "nothing was sent that is held");
+    };
+    let (first, second) = (
+        reads_without_rest(&reader, &one, &over),
+        reads_without_rest(&reader, &other, &over),
+    );
+    tokio::join!(first, second, signing_in);
+    for (answer, took) in [one, other]
+        .into_iter()
+        .flat_map(|all| all.into_inner().unwrap())
+    {
+        assert!((1..=10).contains(&asked_to_wait(&answer)), "{answer:#}");
+        assert!(
+            took < Duration::from_secs(3),
+            "told at once, not after {took:?}"
+        );
+    }
+    app.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_reads_without_rest_within_the_budget_is_answered_and_intuned_seldom_asked(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: with_shipped_budgets,
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    let reader = connected(&app, "a@example.com").await;
+    app.intuned.limit(LIMIT);
+    let (one, other) = (Answers::default(), Answers::default());
+    let over = AtomicBool::new(false);
+    let (sent, begun) = (reads(&app), Instant::now());
+    let signing_in = async {
+        eventually("it reads", async || !one.lock().unwrap().is_empty()).await;
+        let took = connects_anew(&app, "b@example.com").await;
+        over.store(true, Relaxed);
+        assert!(took < LIMIT.retry_after / 2, "{took:?}");
+    };
+    let (first, second) = (
+        reads_without_rest(&reader, &one, &over),
+        reads_without_rest(&reader, &other, &over),
+    );
+    tokio::join!(first, second, signing_in);
+    assert_eq!(refusals(&one) + refusals(&other), 0);
+    let allowed = begun.elapsed().as_secs() / 2 + 1;
+    assert!((reads(&app) - sent) as u64 <= allowed);
     app.finish().await;
 }

@@ -66,7 +66,8 @@ impl Authority {
         address
     }
 
-    fn server(&self, names: &[&str]) -> ServerConfig {
+    /// How one of these names proves itself.
+    pub(crate) fn server(&self, names: &[&str]) -> ServerConfig {
         let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(names).unwrap();
