@@ -32,7 +32,7 @@ fn id(operation: &Value) -> &str {
 }
 
 /// For processes over the application's database and Intuned.
-fn settings(app: &TestApp, lease: &str) -> Settings {
+pub(crate) fn settings(app: &TestApp, lease: &str) -> Settings {
     let database_url = app.config.database_url.expose_secret();
     let base_url = app.config.intuned.base_url.as_str();
     let mut settings = process::settings(database_url, base_url, API_KEY);
@@ -198,7 +198,7 @@ async fn a_change_whose_notification_was_lost_is_found() {
 }
 
 /// A process with a proxy between it and the database.
-async fn behind_proxy(app: &TestApp, lease: &str) -> (Process, Proxy) {
+pub(crate) async fn behind_proxy(app: &TestApp, lease: &str) -> (Process, Proxy) {
     let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
     let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;

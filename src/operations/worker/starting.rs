@@ -142,12 +142,14 @@ impl Worker {
                 return Err(IntunedError::RateLimited { retry_after: None }.into());
             };
             // It may have waited for long, or been stopped.
-            let Some(until) = self.may_start_until(&tracked.operation).await else {
-                return Err(NotStarted::Superseded);
+            let started = match self.may_start_until(&tracked.operation).await? {
+                Some(until) => {
+                    let until = until.min(give_up);
+                    let starting = self.intuned.start_create_before(until, &request);
+                    crash::during(Point::StartUnderWay, starting).await
+                }
+                None => Err(IntunedError::TooLate),
             };
-            let until = until.min(give_up);
-            let starting = self.intuned.start_create_before(until, &request);
-            let started = crash::during(Point::StartUnderWay, starting).await;
             drop(permit);
             let error = match started {
                 Ok(upstream_id) => {
@@ -176,18 +178,18 @@ impl Worker {
         self.starts.acquire().await
     }
 
-    /// Until when the operation may be started here; none when it is not in flight any more, or not this
-    /// replica's. What was read holds for as long as a lease: a process that stood still for longer does not
-    /// know what the others have made of the operation, and would leave a session behind that nobody expects.
-    async fn may_start_until(&self, operation: &Operation) -> Option<Instant> {
-        let asked = Instant::now();
-        match self.store.get(operation.id).await {
-            Ok(now) => now
-                .filter(|now| now.lease == operation.lease)
-                .map(|_| asked + self.heart.lease()),
-            // What cannot be read nobody else can have taken over yet, as long as the heart beats.
-            Err(_) => self.heart.beats_until(),
-        }
+    /// Until when the operation may be started here; none before this replica's next sign of life, when others
+    /// may take it over at any moment. What is read holds for as long as the lease does by the sign of life before:
+    /// a process that stood still for longer does not know what the others have made of the operation, and would
+    /// leave a session behind that nobody expects.
+    async fn may_start_until(&self, operation: &Operation) -> Result<Option<Instant>, NotStarted> {
+        let until = self.heart.beats_until();
+        let read = self.store.get(operation.id).await;
+        // What cannot be read nobody else can have taken over yet, as long as the heart beats.
+        let is_ours = read.map_or(true, |now| {
+            now.is_some_and(|now| now.lease == operation.lease)
+        });
+        is_ours.then_some(until).ok_or(NotStarted::Superseded)
     }
 }
 

@@ -26,6 +26,8 @@ const COMMITTED: &[u8] = b"COMMIT\0";
 const OUTSIDE: &[u8] = b"Z\0\0\0\x05I";
 /// How a statement begins that writes, and is committed by itself where there is no transaction around it.
 const WRITE: &[u8] = b"WITH \"written\" (";
+/// How a statement begins that reads operations as they are.
+const READ: &[u8] = b"SELECT \"operations\".\"id\", \"operations\".\"user_id\"";
 /// How a connection begins to listen.
 const LISTEN: &[u8] = b"LISTEN \"";
 /// How the names of prepared statements begin.
@@ -48,7 +50,9 @@ struct Shared {
     commits_to_lose: AtomicU32,
     /// Whether those acknowledgements are held up.
     held: watch::Sender<bool>,
-    /// How many have been.
+    /// Whether what was read of operations is.
+    reads_held: watch::Sender<bool>,
+    /// How many of either have been.
     held_up: AtomicU32,
     broken: AtomicU32,
     lost_commits: AtomicU32,
@@ -68,6 +72,7 @@ impl Proxy {
             away: AtomicBool::new(false),
             commits_to_lose: AtomicU32::new(0),
             held: watch::Sender::new(false),
+            reads_held: watch::Sender::new(false),
             held_up: AtomicU32::new(0),
             broken: AtomicU32::new(0),
             lost_commits: AtomicU32::new(0),
@@ -108,7 +113,12 @@ impl Proxy {
         self.shared.held.send_replace(hold);
     }
 
-    /// How many of them have been held up.
+    /// Whether what is read of operations is held up.
+    pub(crate) fn hold_reads(&self, hold: bool) {
+        self.shared.reads_held.send_replace(hold);
+    }
+
+    /// How many acknowledgements and reads have been held up.
     pub(crate) fn held_up(&self) -> u32 {
         self.shared.held_up.load(Relaxed)
     }
@@ -137,6 +147,8 @@ impl Proxy {
 struct Asked {
     /// The last was a statement that writes, and is committed by itself.
     writes: AtomicBool,
+    /// The last was a statement that reads operations.
+    reads: AtomicBool,
     /// It listens for notifications.
     listens: AtomicBool,
 }
@@ -191,12 +203,22 @@ impl Shared {
                 self.lost_commits.fetch_add(1, Relaxed);
                 return Ok(());
             }
-            if committed && *self.held.borrow() {
-                self.held_up.fetch_add(1, Relaxed);
-                let mut held = self.held.subscribe();
-                held.wait_for(|held| !held).await.ok();
+            if committed {
+                self.hold_up(&self.held).await;
+            }
+            if asked.reads.swap(false, Relaxed) && said.ends_with(OUTSIDE) {
+                self.hold_up(&self.reads_held).await;
             }
             to.write_all(&buffer[..length]).await?;
+        }
+    }
+
+    /// Waits for as long as such answers are held.
+    async fn hold_up(&self, held: &watch::Sender<bool>) {
+        if *held.borrow() {
+            self.held_up.fetch_add(1, Relaxed);
+            let mut held = held.subscribe();
+            held.wait_for(|held| !held).await.ok();
         }
     }
 
@@ -216,33 +238,40 @@ impl Shared {
     }
 }
 
-/// Passes on what the client says, and tells when it is a statement that writes and is committed by itself.
+/// Passes on what the client says, and tells when it is a statement that writes and is committed by itself, or
+/// one that reads operations.
 async fn copy_requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     asked: &Asked,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
-    let mut bindings: Vec<Vec<u8>> = Vec::new();
+    let mut bindings: Vec<(Vec<u8>, &AtomicBool)> = Vec::new();
     loop {
         let length = from.read(&mut buffer).await?;
         if length == 0 {
             return to.shutdown().await;
         }
         let said = &buffer[..length];
-        if bindings.iter().any(|binding| find(said, binding).is_some()) {
-            asked.writes.store(true, Relaxed);
+        for (binding, is_asked) in &bindings {
+            if find(said, binding).is_some() {
+                is_asked.store(true, Relaxed);
+            }
         }
         if find(said, LISTEN).is_some() {
             asked.listens.store(true, Relaxed);
         }
-        if let Some(statement) = find(said, WRITE) {
+        for (beginning, is_asked) in [(WRITE, &asked.writes), (READ, &asked.reads)] {
+            let Some(statement) = find(said, beginning) else {
+                continue;
+            };
             // It is prepared: its name and a zero stand in front of it, and between zeros where it is bound.
             let before = &said[..statement];
             let name = before
                 .windows(NAME.len())
                 .rposition(|window| window == NAME);
-            bindings.push([b"\0", &before[name.unwrap_or_default()..]].concat());
+            let binding = [b"\0", &before[name.unwrap_or_default()..]].concat();
+            bindings.push((binding, is_asked));
         }
         to.write_all(said).await?;
     }
