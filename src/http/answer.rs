@@ -6,7 +6,10 @@ use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 use axum::http::HeaderMap;
 
 use super::refusal::Refusal;
-use crate::{graphql::completion::is_request_error, json};
+use crate::{
+    graphql::completion::is_request_error,
+    json::{self, Text},
+};
 
 /// Errors in one answer; the rest is dropped.
 const MAX_ERRORS: usize = 10;
@@ -30,26 +33,26 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// As it goes over the wire.
-    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+    pub(crate) fn to_json(&self) -> serde_json::Result<Text> {
         self.within("", "")
     }
 
     /// The same with what a transport puts around it.
-    pub(crate) fn within(&self, before: &str, after: &str) -> serde_json::Result<Vec<u8>> {
-        let mut text = Vec::with_capacity(before.len() + self.room() + after.len());
-        text.extend_from_slice(before.as_bytes());
+    pub(crate) fn within(&self, before: &str, after: &str) -> serde_json::Result<Text> {
+        let mut text = Text::with_capacity(before.len() + self.room() + after.len());
+        text.push_str(before);
         self.write(&mut text)?;
-        text.extend_from_slice(after.as_bytes());
+        text.push_str(after);
         Ok(text)
     }
 
     /// Adds it to a text.
-    pub(crate) fn write(&self, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    pub(crate) fn write(&self, text: &mut Text) -> serde_json::Result<()> {
         text.reserve(self.room());
         let mut opening = r#"{""#;
-        let mut member = |text: &mut Vec<u8>, name: &str| {
+        let mut member = |text: &mut Text, name: &str| {
             for part in [mem::replace(&mut opening, r#",""#), name, r#"":"#] {
-                text.extend_from_slice(part.as_bytes());
+                text.push_str(part);
             }
         };
         if let Some(data) = &self.data {
@@ -69,7 +72,7 @@ impl Answer {
         Ok(())
     }
 
-    /// Bytes that it takes, about; to the byte where there is nothing but what was written already.
+    /// Bytes of its own that it takes, about; to the byte where there is nothing but what was written already.
     fn room(&self) -> usize {
         const AROUND_DATA: usize = r#"{"data":}"#.len();
         const ERROR: usize = 512;

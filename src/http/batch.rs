@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
-    body::Body,
     http::{HeaderMap, header},
     response::Response,
 };
@@ -25,8 +24,9 @@ use super::{
     parameters::{Parameters, has_more_values},
     refusal::Refusal,
     settings::HttpSettings,
+    written,
 };
-use crate::graphql::limits::DocumentError;
+use crate::{graphql::limits::DocumentError, json::Text};
 
 /// Whether the body is a batch that may be looked at.
 pub(crate) fn is_batch(body: &[u8], settings: &HttpSettings) -> bool {
@@ -62,12 +62,12 @@ async fn run<E: Executor>(
         began: Instant::now(),
         secret_checked: false,
     };
-    let mut text = Vec::new();
+    let mut text = Text::default();
     let mut headers = HeaderMap::new();
     for entry in entries {
         let executed = batch.execute(entry.get().as_bytes()).await;
         let answer = executed.unwrap_or_else(|refusal| Answer::from(&refusal));
-        text.push(if text.is_empty() { b'[' } else { b',' });
+        text.push(if text.len() == 0 { b'[' } else { b',' });
         let written = answer.write(&mut text);
         written.map_err(|_| Refusal::Internal(call.origin.request_id.to_string()))?;
         for (name, value) in &answer.headers {
@@ -76,7 +76,7 @@ async fn run<E: Executor>(
     }
     text.push(b']');
     headers.insert(header::CONTENT_TYPE, call.accepted.json().header());
-    let mut response = Response::new(Body::from(text));
+    let mut response = Response::new(written::body(text));
     *response.headers_mut() = headers;
     Ok(response)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Extension,
-    body::{Body, HttpBody},
-    extract::{FromRequestParts, Request, State, WebSocketUpgrade},
+    body::HttpBody,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -22,8 +22,10 @@ use super::{
     origin::Page,
     parameters::Parameters,
     refusal::Refusal,
-    sse, websocket,
+    sse,
+    websocket::{self, Handshake},
     words::shorten,
+    written,
 };
 use crate::accounts::Caller;
 
@@ -73,12 +75,11 @@ pub(crate) async fn get<E: Executor>(
     if parts.headers.contains_key(header::UPGRADE) && !body.is_end_stream() {
         return refuse(&Refusal::HandshakeBody, Media::Json);
     }
-    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => return websocket::open(gateway, upgrade, &parts.headers, origin),
-        Err(_) if parts.headers.contains_key(header::UPGRADE) => {
-            return refuse(&Refusal::Handshake, Media::Json);
-        }
-        Err(_) => {}
+    if let Some(handshake) = Handshake::of(&mut parts) {
+        return websocket::open(gateway, handshake, &parts.headers, origin);
+    }
+    if parts.headers.contains_key(header::UPGRADE) {
+        return refuse(&Refusal::Handshake, Media::Json);
     }
     let Some(accepted) = Accepted::from_headers(&parts.headers) else {
         return refuse(&gateway.refused(Refusal::Accept), Media::Json);
@@ -224,7 +225,7 @@ pub(crate) fn refuse(refusal: &Refusal, media: Media) -> Response {
 fn json(status: StatusCode, answer: &Answer, media: Media) -> Response {
     match answer.to_json() {
         Ok(body) => {
-            let mut response = Response::new(Body::from(body));
+            let mut response = Response::new(written::body(body));
             *response.status_mut() = status;
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, media.header());

@@ -40,6 +40,7 @@ mod sse;
 mod streams;
 mod websocket;
 mod words;
+mod written;
 
 pub use crate::graphql::{PeerAddress, RequestContext, RequestId};
 pub use caller::Authenticator;

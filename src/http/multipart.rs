@@ -35,32 +35,34 @@ pub(crate) fn stream<E: Executor>(
     caller: Option<Caller>,
 ) -> Result<Response, Refusal> {
     let events = streams::events(gateway, operation, caller, Transport::Multipart)?;
-    let parts = events.map(|event| match event {
-        Event::Answer(answer) => part(&answer),
-        Event::Quiet => HEARTBEAT,
-        Event::Complete => END,
-        Event::SessionEnded => {
-            let mut last = part(&Answer::from(&Refusal::SessionEnded)).to_vec();
-            last.extend_from_slice(&END);
-            last.into()
-        }
+    let parts = events.flat_map(|event| {
+        stream::iter(match event {
+            Event::Answer(answer) => part(&answer),
+            Event::Quiet => vec![HEARTBEAT],
+            Event::Complete => vec![END],
+            Event::SessionEnded => {
+                let mut last = part(&Answer::from(&Refusal::SessionEnded));
+                last.push(END);
+                last
+            }
+        })
     });
     let start = stream::iter([START, HEARTBEAT]);
     Ok(streams::respond(start.chain(parts), Media::Multipart))
 }
 
 /// An operation that was not executed has no payload, only what is wrong with it.
-fn part(answer: &Answer) -> Bytes {
+fn part(answer: &Answer) -> Vec<Bytes> {
     const BEFORE: &str = "\r\ncontent-type: application/json\r\n\r\n";
     const AFTER: &str = "\r\n--graphql";
-    let part = if answer.is_request_error() {
+    if answer.is_request_error() {
         let errors = &answer.errors;
         let payload = json!({ "payload": null, "errors": errors });
-        format!("{BEFORE}{payload}{AFTER}").into_bytes()
-    } else {
-        let before = format!("{BEFORE}{{\"payload\":");
-        let after = format!("}}{AFTER}");
-        answer.within(&before, &after).unwrap_or_default()
-    };
-    part.into()
+        return vec![format!("{BEFORE}{payload}{AFTER}").into()];
+    }
+    let before = format!("{BEFORE}{{\"payload\":");
+    let after = format!("}}{AFTER}");
+    let text = answer.within(&before, &after).unwrap_or_default();
+    let pieces = text.into_pieces().into_iter();
+    pieces.map(|piece| piece.bytes).collect()
 }

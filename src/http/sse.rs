@@ -15,7 +15,10 @@ use super::{
     refusal::Refusal,
     streams::{self, Event},
 };
-use crate::{accounts::Caller, metrics::Transport};
+use crate::{accounts::Caller, json::Piece, metrics::Transport};
+
+/// Bytes that are sent at a time, and copied where they have line breaks.
+const SLICE: usize = 16 * 1024;
 
 /// Keeps the connection from looking dead.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
@@ -35,29 +38,50 @@ pub(crate) fn stream<E: Executor>(
     let events = streams::events(gateway, operation, caller, Transport::EventStream)?;
     let texts = events.filter_map(|event| {
         future::ready(match event {
-            Event::Answer(answer) => Some(next(&answer)),
-            Event::Quiet => Some(COMMENT),
-            Event::Complete => Some(COMPLETE),
+            Event::Answer(answer) => Some(stream::iter(next(&answer)).left_stream()),
+            Event::Quiet => Some(stream::iter([COMMENT]).right_stream()),
+            Event::Complete => Some(stream::iter([COMPLETE]).right_stream()),
             Event::SessionEnded => None,
         })
     });
     // Some browsers take note of the answer only once there is something to read.
     let start = stream::once(future::ready(COMMENT));
-    Ok(streams::respond(start.chain(texts), Media::EventStream))
+    Ok(streams::respond(
+        start.chain(texts.flatten()),
+        Media::EventStream,
+    ))
 }
 
-/// One `data` line holds it: line breaks in JSON stand between its values, and are blanks there.
-fn next(answer: &Answer) -> Bytes {
+/// One `data` line holds it: line breaks in JSON stand between its values, and are blanks there. What others
+/// show, too, is changed in copies, each made when it is its turn to be sent.
+fn next(answer: &Answer) -> impl Iterator<Item = Bytes> + use<> {
     const BEFORE: &str = "event: next\ndata: ";
     const AFTER: &str = "\n\n";
     let mut event = answer.within(BEFORE, AFTER).unwrap_or_default();
-    let end = event.len().saturating_sub(AFTER.len());
-    for byte in event.get_mut(BEFORE.len()..end).unwrap_or_default() {
+    let own = event.own_mut();
+    let end = own.len().saturating_sub(AFTER.len());
+    blank_breaks(own.get_mut(BEFORE.len()..end).unwrap_or_default());
+    let slices = event.into_slices(SLICE);
+    slices.map(|slice| match slice {
+        Piece { bytes, is_shared } if is_shared && has_breaks(&bytes) => {
+            let mut line = bytes.to_vec();
+            blank_breaks(&mut line);
+            line.into()
+        }
+        Piece { bytes, .. } => bytes,
+    })
+}
+
+fn has_breaks(text: &[u8]) -> bool {
+    memchr::memchr2(b'\n', b'\r', text).is_some()
+}
+
+fn blank_breaks(text: &mut [u8]) {
+    for byte in text {
         if matches!(byte, b'\n' | b'\r') {
             *byte = b' ';
         }
     }
-    event.into()
 }
 
 #[cfg(test)]
@@ -70,8 +94,25 @@ mod tests {
     #[test]
     fn an_event_has_one_line_of_data() {
         let claims = WrittenJson::check(b"[\r\n1.10,\r\"a\\nb\"\n]".to_vec()).unwrap();
-        let event = next(&Answer::from(Response::new(claims)));
+        let event = joined(claims);
         let expected = "event: next\ndata: {\"data\":[  1.10, \"a\\nb\" ]}\n\n";
         assert_eq!(event, expected);
+    }
+
+    #[test]
+    fn so_has_one_of_what_is_long_in_slices() {
+        let claims = format!("[\n{}1\r\n]", "1,\n".repeat(SLICE));
+        let expected = claims.replace(['\n', '\r'], " ");
+        let claims = WrittenJson::check(claims.into()).unwrap();
+        let answer = Answer::from(Response::new(claims.clone()));
+        assert!(next(&answer).all(|slice| slice.len() <= SLICE));
+        let expected = format!("event: next\ndata: {{\"data\":{expected}}}\n\n");
+        assert_eq!(joined(claims), expected);
+    }
+
+    fn joined(claims: WrittenJson) -> String {
+        let slices = next(&Answer::from(Response::new(claims)));
+        let bytes = slices.flat_map(|slice| slice.to_vec()).collect();
+        String::from_utf8(bytes).unwrap()
     }
 }

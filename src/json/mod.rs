@@ -11,6 +11,7 @@
 
 mod members;
 mod surrogates;
+mod text;
 mod writer;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 pub(crate) use members::{lenient, read};
+pub(crate) use text::{Piece, Text};
 pub(crate) use writer::{room, write};
 
 /// The mark that some put before UTF-8.
@@ -83,9 +85,9 @@ impl WrittenJson {
         match value {
             Value::Binary(json) => Ok(Self(json)),
             value => {
-                let mut json = Vec::with_capacity(room(&value));
+                let mut json = Text::with_capacity(room(&value));
                 write(&value, &mut json)?;
-                Ok(Self::written(json))
+                Ok(Self::written(json.into_bytes()))
             }
         }
     }

@@ -2,13 +2,15 @@
 
 use async_graphql::Value;
 
-/// Adds the value's JSON. What is written already is copied, once and as it is.
+use super::text::{Text, is_long};
+
+/// Adds the value's JSON. What is written already stands in it as it is.
 ///
 /// # Errors
 /// None that a value is known to lead to.
-pub(crate) fn write(value: &Value, json: &mut Vec<u8>) -> serde_json::Result<()> {
+pub(crate) fn write(value: &Value, json: &mut Text) -> serde_json::Result<()> {
     match value {
-        Value::Binary(written) => json.extend_from_slice(written),
+        Value::Binary(written) => json.push_written(written),
         Value::List(items) => {
             json.push(b'[');
             for (index, item) in items.iter().enumerate() {
@@ -36,13 +38,14 @@ pub(crate) fn write(value: &Value, json: &mut Vec<u8>) -> serde_json::Result<()>
     Ok(())
 }
 
-/// Bytes that the value's JSON takes, about: what is long is counted to the byte, so that a buffer of this
-/// size does not grow by half of itself again.
+/// Bytes of its own that the value's JSON takes, about: what is copied is counted to the byte, so that a buffer
+/// of this size does not grow by half of itself again.
 pub(crate) fn room(value: &Value) -> usize {
     const BRACKETS: usize = 2;
     const PUNCTUATION: usize = 4;
     const LEAF: usize = 8;
     match value {
+        Value::Binary(written) if is_long(written) => 0,
         Value::Binary(written) => written.len(),
         Value::String(text) => BRACKETS + text.len(),
         Value::List(items) => {
@@ -66,10 +69,11 @@ mod tests {
     use crate::json::WrittenJson;
 
     fn written(value: &Value) -> String {
-        let mut json = Vec::new();
+        let mut json = Text::default();
         write(value, &mut json).unwrap();
-        assert!(json.len() <= room(value), "{value}");
-        String::from_utf8(json).unwrap()
+        let own = json.own_mut().len();
+        assert!(own <= room(value), "{value}");
+        String::from_utf8(json.into_bytes()).unwrap()
     }
 
     #[test]
@@ -91,5 +95,13 @@ mod tests {
         assert_eq!(written(&carried), text);
         let within = Value::List(vec![value!({ "a": 1 }), carried.clone(), carried]);
         assert_eq!(written(&within), format!(r#"[{{"a":1}},{text},{text}]"#));
+    }
+
+    #[test]
+    fn what_is_long_takes_no_room_however_often_it_is_shown() {
+        let json = WrittenJson::check(format!("[{}]", " ".repeat(100_000)).into()).unwrap();
+        let value = Value::List(vec![Value::from(json.clone()); 14]);
+        assert!(room(&value) < 100);
+        assert_eq!(written(&value).len(), 14 * json.len() + 15);
     }
 }

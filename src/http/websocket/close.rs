@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+
+use super::handshake::Socket;
 
 /// The longest wait for the peer to take the goodbye and to answer it.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -100,9 +102,9 @@ impl Close {
     }
 
     /// Says goodbye and waits for the peer's own.
-    pub(super) async fn say(self, socket: &mut WebSocket) {
+    pub(super) async fn say(self, socket: &mut Socket) {
         let frame = CloseFrame {
-            code: self.code(),
+            code: self.code().into(),
             reason: self.reason().into(),
         };
         let sent = timeout(GOODBYE, socket.send(Message::Close(Some(frame)))).await;
@@ -113,7 +115,7 @@ impl Close {
 }
 
 /// Reads on until both sides have said goodbye: reading is what sends the answer to the peer's.
-pub(super) async fn answer(socket: &mut WebSocket) {
+pub(super) async fn answer(socket: &mut Socket) {
     let goodbye = async { while let Some(Ok(_)) = socket.next().await {} };
     let _ = timeout(GOODBYE, goodbye).await;
 }

@@ -2,12 +2,15 @@
 
 use async_graphql::{ServerError, Value};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize, ser::Error as _};
+use serde::{Deserialize, Serialize};
 
-use crate::http::{
-    answer::Answer,
-    caller::strip_bearer,
-    parameters::{Object, Parameters, has_more_values},
+use crate::{
+    http::{
+        answer::Answer,
+        caller::strip_bearer,
+        parameters::{Object, Parameters, has_more_values},
+    },
+    json::Text,
 };
 
 /// Bytes of an operation's id, which is held and repeated for as long as the operation runs.
@@ -107,17 +110,18 @@ pub(super) enum ServerMessage<'a> {
 
 impl ServerMessage<'_> {
     /// As it goes over the wire.
-    pub(super) fn to_text(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
+    pub(super) fn to_text(&self) -> serde_json::Result<Text> {
+        let mut text = Text::default();
+        serde_json::to_writer(&mut text, self)?;
+        Ok(text)
     }
 }
 
 /// One answer of the operation, as it goes over the wire.
-pub(super) fn next(id: &str, answer: &Answer) -> serde_json::Result<String> {
+pub(super) fn next(id: &str, answer: &Answer) -> serde_json::Result<Text> {
     let id = serde_json::to_string(id)?;
     let before = format!(r#"{{"type":"next","id":{id},"payload":"#);
-    let text = answer.within(&before, "}")?;
-    String::from_utf8(text).map_err(serde_json::Error::custom)
+    answer.within(&before, "}")
 }
 
 #[cfg(test)]
@@ -147,7 +151,8 @@ mod tests {
         let data = json!({ "status": { "kind": "PROGRESS", "message": "a \"quote\"" } });
         let message = |value| {
             let payload = Answer::from(Response::new(value));
-            next("one \"two\"", &payload).expect("text")
+            let text = next("one \"two\"", &payload).expect("text");
+            String::from_utf8(text.into_bytes()).expect("UTF-8")
         };
         let resolved = Value::from_json(data.clone()).expect("a value");
         let written = WrittenJson::check(data.to_string().into()).expect("JSON");

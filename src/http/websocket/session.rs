@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use async_graphql::Executor;
-use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
@@ -16,15 +15,17 @@ use futures_util::{
 };
 use secrecy::SecretString;
 use tokio_stream::{StreamMap, StreamNotifyClose};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
-use tungstenite::Error as SocketError;
 use uuid::Uuid;
 
 use super::{
     close::{self, Close},
+    handshake::Socket,
     interruptions::{Interruption, Interruptions},
     message::{self, ClientMessage, Credentials, ServerMessage},
+    outgoing::Outgoing,
 };
 use crate::{
     accounts::Caller,
@@ -35,6 +36,7 @@ use crate::{
         refusal::Refusal,
         seats::Seat,
     },
+    json::Text,
     metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
 };
 
@@ -83,14 +85,14 @@ enum Phase {
 
 /// What the session reacts to.
 enum Event {
-    Received(Option<Result<Message, axum::Error>>),
+    Received(Option<Result<Message, SocketError>>),
     Produced(Arc<str>, Option<Answer>),
     Checked(Result<Option<Caller>, Close>),
     Interrupted(Interruption),
 }
 
 pub(super) struct Session<E> {
-    socket: WebSocket,
+    socket: Socket,
     gateway: Arc<Gateway<E>>,
     origin: Origin,
     /// From the handshake, for a `connection_init` that has none.
@@ -108,7 +110,7 @@ pub(super) struct Session<E> {
 
 impl<E: Executor> Session<E> {
     pub(super) fn new(
-        socket: WebSocket,
+        socket: Socket,
         gateway: Arc<Gateway<E>>,
         origin: Origin,
         token: Option<SecretString>,
@@ -139,11 +141,11 @@ impl<E: Executor> Session<E> {
                 Event::Interrupted(Interruption::Pause) => Box::pin(self.pause()).await,
                 Event::Interrupted(Interruption::End(close)) => Err(close.into()),
                 Event::Checked(checked) => match self.open(checked) {
-                    Ok(message) => self.write(message).await,
+                    Ok(outgoing) => self.send(outgoing).await,
                     Err(end) => Err(end),
                 },
                 Event::Produced(id, answer) => match self.produced(&id, answer) {
-                    Ok(message) => self.write(message).await,
+                    Ok(outgoing) => self.send(outgoing).await,
                     Err(end) => Err(end),
                 },
             };
@@ -173,7 +175,7 @@ impl<E: Executor> Session<E> {
         tokio::select! {
             interruption = self.interruptions.next() => Event::Interrupted(interruption),
             checked = self.phase.checked() => Event::Checked(checked),
-            message = self.socket.recv() => {
+            message = self.socket.next() => {
                 self.alive = true;
                 Event::Received(message)
             }
@@ -191,16 +193,17 @@ impl<E: Executor> Session<E> {
             return self.write(Message::Ping(Bytes::new())).await;
         }
         // Writing may have taken so long that the sign of life is there, unread.
-        let message = self.socket.recv().now_or_never().ok_or(End::Gone)?;
+        let message = self.socket.next().now_or_never().ok_or(End::Gone)?;
         self.alive = true;
         self.read(message).await
     }
 
-    async fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Flow {
+    async fn read(&mut self, message: Option<Result<Message, SocketError>>) -> Flow {
         match message.ok_or(End::Gone)?.map_err(read_error)? {
             Message::Text(text) => self.receive(text.as_str()).await,
             Message::Binary(_) => Err(Close::Invalid.into()),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            // Frames by themselves are not read.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
             Message::Close(_) => Err(End::Closed),
         }
     }
@@ -211,11 +214,11 @@ impl<E: Executor> Session<E> {
             ClientMessage::Init(credentials) => self.init(credentials),
             ClientMessage::Ping(payload) => {
                 let pong = rendered(&ServerMessage::Pong { payload })?;
-                self.write(pong).await
+                self.send(pong).await
             }
             ClientMessage::Pong => Ok(()),
             ClientMessage::Subscribe { id, parameters } => match self.subscribe(id, parameters)? {
-                Some(refusal) => self.write(refusal).await,
+                Some(refusal) => self.send(refusal).await,
                 None => Ok(()),
             },
             ClientMessage::Complete { id } => {
@@ -250,7 +253,7 @@ impl<E: Executor> Session<E> {
     }
 
     /// The acknowledgement.
-    fn open(&mut self, checked: Result<Option<Caller>, Close>) -> Result<Message, End> {
+    fn open(&mut self, checked: Result<Option<Caller>, Close>) -> Result<Outgoing, End> {
         let caller = checked?;
         let seat = self.gateway.seat(caller).ok_or(Close::TooManySockets)?;
         if let Some(caller) = caller {
@@ -265,7 +268,7 @@ impl<E: Executor> Session<E> {
     }
 
     /// Begins an operation; its refusal, if it does not begin.
-    fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<Option<Message>, End> {
+    fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<Option<Outgoing>, End> {
         let Phase::Open { caller, .. } = &self.phase else {
             return Err(Close::Unauthorized.into());
         };
@@ -291,7 +294,7 @@ impl<E: Executor> Session<E> {
         }
     }
 
-    fn produced(&mut self, id: &str, answer: Option<Answer>) -> Result<Message, End> {
+    fn produced(&mut self, id: &str, answer: Option<Answer>) -> Result<Outgoing, End> {
         if let Some(answer) = answer {
             return self.answer(id, &answer);
         }
@@ -300,13 +303,29 @@ impl<E: Executor> Session<E> {
     }
 
     /// An operation that was not executed ends with `error`, and no `complete` follows.
-    fn answer(&mut self, id: &str, answer: &Answer) -> Result<Message, End> {
+    fn answer(&mut self, id: &str, answer: &Answer) -> Result<Outgoing, End> {
         if answer.is_request_error() {
             self.operations.remove(id);
             let payload = &answer.errors;
             rendered(&ServerMessage::Error { id, payload })
         } else {
             text(message::next(id, answer))
+        }
+    }
+
+    async fn send(&mut self, outgoing: Outgoing) -> Flow {
+        match outgoing {
+            Outgoing::Message(message) => self.write(message).await,
+            Outgoing::Long(text) => {
+                // One after the other: little of what is long is copied at a time.
+                let fragments = async {
+                    for fragment in text.into_fragments() {
+                        self.write(fragment).await?;
+                    }
+                    Ok(())
+                };
+                Box::pin(fragments).await
+            }
         }
     }
 
@@ -330,13 +349,13 @@ impl<E: Executor> Session<E> {
     }
 }
 
-fn rendered(message: &ServerMessage<'_>) -> Result<Message, End> {
+fn rendered(message: &ServerMessage<'_>) -> Result<Outgoing, End> {
     text(message.to_text())
 }
 
-fn text(text: serde_json::Result<String>) -> Result<Message, End> {
-    let text = text.map_err(|_| End::Gone)?;
-    Ok(Message::Text(text.into()))
+fn text(text: serde_json::Result<Text>) -> Result<Outgoing, End> {
+    let outgoing = text.map(Outgoing::from);
+    outgoing.map_err(|_| End::Gone)
 }
 
 impl Phase {
@@ -349,11 +368,11 @@ impl Phase {
 }
 
 /// What the peer is told when what it sent could not be read.
-fn read_error(error: axum::Error) -> End {
-    match error.into_inner().downcast_ref::<SocketError>() {
-        Some(SocketError::Capacity(_)) => Close::TooBig.into(),
-        Some(SocketError::Utf8(_)) => Close::Encoding.into(),
-        Some(SocketError::Protocol(_)) => Close::Protocol.into(),
+fn read_error(error: SocketError) -> End {
+    match error {
+        SocketError::Capacity(_) => Close::TooBig.into(),
+        SocketError::Utf8(_) => Close::Encoding.into(),
+        SocketError::Protocol(_) => Close::Protocol.into(),
         _ => End::Gone,
     }
 }

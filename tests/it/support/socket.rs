@@ -54,6 +54,16 @@ impl Socket {
             .is_ok()
     }
 
+    /// Waits until something has come, which is not read.
+    pub(crate) async fn is_sent_something(&self) -> bool {
+        match self.0.get_ref() {
+            MaybeTlsStream::Plain(stream) => {
+                stream.peek(&mut [0]).await.is_ok_and(|length| length > 0)
+            }
+            _ => false,
+        }
+    }
+
     /// The next message of the protocol; the close code when the server closes.
     pub(crate) async fn next(&mut self) -> Result<Value, Option<u16>> {
         let text = self.next_text().await?;

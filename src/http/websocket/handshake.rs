@@ -1,0 +1,102 @@
+//! The opening handshake of a WebSocket (RFC 6455, section 4.2).
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::Response,
+};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+
+/// A socket that is open.
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// The subprotocol's name.
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// The version of the WebSocket protocol.
+const VERSION: &str = "13";
+
+/// A request that would have its connection become a WebSocket.
+pub(crate) struct Handshake {
+    accept: HeaderValue,
+    upgrade: OnUpgrade,
+    /// Tells whether our subprotocol is offered.
+    is_ours: bool,
+}
+
+impl Handshake {
+    /// None when the request is none.
+    pub(crate) fn of(parts: &mut Parts) -> Option<Self> {
+        let headers = &parts.headers;
+        let is_one = parts.method == Method::GET
+            && names(headers, header::CONNECTION, "upgrade")
+            && is(headers, header::UPGRADE, "websocket")
+            && is(headers, header::SEC_WEBSOCKET_VERSION, VERSION);
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_one)?;
+        let accept = derive_accept_key(key.as_bytes()).try_into().ok()?;
+        let is_ours = offers(headers);
+        let upgrade = parts.extensions.remove()?;
+        Some(Self {
+            accept,
+            upgrade,
+            is_ours,
+        })
+    }
+
+    /// Tells whether the client speaks our protocol.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    /// The answer that opens the socket, which is left to `serve` then.
+    pub(super) fn complete<F: Future<Output = ()> + Send>(
+        self,
+        config: WebSocketConfig,
+        serve: impl FnOnce(Socket) -> F + Send + 'static,
+    ) -> Response {
+        let upgrade = self.upgrade;
+        tokio::spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                let io = TokioIo::new(upgraded);
+                let socket = Socket::from_raw_socket(io, Role::Server, Some(config));
+                serve(socket.await).await;
+            }
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        let fixed = HeaderValue::from_static;
+        headers.insert(header::CONNECTION, fixed("upgrade"));
+        headers.insert(header::UPGRADE, fixed("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept);
+        if self.is_ours {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, fixed(PROTOCOL));
+        }
+        response
+    }
+}
+
+fn is(headers: &HeaderMap, name: HeaderName, value: &str) -> bool {
+    let found = headers.get(name);
+    found.is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+}
+
+fn names(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    let found = headers.get(name).and_then(|found| found.to_str().ok());
+    found.is_some_and(|found| found.to_ascii_lowercase().contains(word))
+}
+
+fn offers(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|offered| offered.trim_ascii() == PROTOCOL.as_bytes())
+}
