@@ -29,7 +29,7 @@ const SIX_TIMES: &str =
 
 /// Many small values, of which a tree takes many times the room, on lines of their own.
 fn claims(bytes: usize) -> String {
-    let claim = "{\"id\":1,\"a\":[1.10]},\n";
+    let claim = "{\"id\":1,\"a\":[1.10],\"b\":\"é\"},\n";
     let mut claims = String::from("[");
     while claims.len() + claim.len() < bytes {
         claims += claim;
@@ -55,16 +55,20 @@ struct Stage {
 impl Stage {
     /// A gateway that has answered claims before, and a user who is connected there.
     async fn set() -> Self {
-        Self::keeping_claims("0s").await
+        Self::with(&[]).await
     }
 
-    /// The same, and claims that are read from now on are kept for so long.
-    async fn keeping_claims(claims_cache: &str) -> Self {
+    /// The same, with these settings besides.
+    async fn with(besides: &[(&'static str, &str)]) -> Self {
         let app = TestApp::start(Backend::Postgres).await;
         let database_url = secrecy::ExposeSecret::expose_secret(&app.config.database_url);
         let base_url = app.config.intuned.base_url.as_str();
         let mut settings = process::settings(database_url, base_url, API_KEY);
-        settings.push(("CLAIMS_CACHE", claims_cache.to_owned()));
+        settings.extend(
+            besides
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         let gateway = Process::spawn(&settings);
         let url = gateway.ready().await;
         let user = app.user("a@example.com").await.at(&url);
@@ -105,6 +109,12 @@ impl Stage {
         self.memory("VmHWM:") - before
     }
 
+    /// The number of the gateway's connections and files.
+    fn descriptors(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.gateway.id()));
+        open.unwrap().count()
+    }
+
     async fn end(mut self) {
         self.gateway.stop().await;
         self.app.finish().await;
@@ -125,7 +135,7 @@ async fn connect(user: &Api) -> String {
 /// A client that has sent its request, and reads no more of the answer than its first byte.
 enum Unread {
     Http(TcpStream),
-    Socket(Socket),
+    Socket(Box<Socket>),
 }
 
 impl Unread {
@@ -148,7 +158,7 @@ impl Unread {
         let mut socket = Socket::open(&user.url, user.token.as_deref()).await;
         let subscribe = json!({ "type": "subscribe", "id": "1", "payload": payload });
         assert!(socket.try_send(&subscribe).await);
-        Self::Socket(socket)
+        Self::Socket(Box::new(socket))
     }
 
     /// Waits for so many bytes of the answer: it has been made then.
@@ -204,6 +214,9 @@ async fn claims_that_are_too_large_are_not_taken_in() {
     Box::pin(stage.end()).await;
 }
 
+/// Apollo's protocol.
+const PARTS: &str = "multipart/mixed;subscriptionSpec=1.0";
+
 /// How claims are asked for.
 #[derive(Clone, Copy, Debug)]
 enum By {
@@ -225,12 +238,11 @@ impl By {
             ),
             "variables": { "id": operation },
         });
-        const MULTIPART: &str = "multipart/mixed;subscriptionSpec=1.0";
         match self {
             Self::Post => Unread::http(user, "application/json", &query).await,
             Self::EventStream => Unread::http(user, "text/event-stream", &query).await,
             Self::EventStreamOfEvents => Unread::http(user, "text/event-stream", &events).await,
-            Self::Multipart => Unread::http(user, MULTIPART, &events).await,
+            Self::Multipart => Unread::http(user, PARTS, &events).await,
             Self::Socket => Unread::socket(user, &query).await,
             Self::SocketOfEvents => Unread::socket(user, &events).await,
         }
@@ -253,7 +265,7 @@ async fn answers_that_nobody_reads_share_their_claims(
     )]
     by: By,
 ) {
-    let stage = Stage::keeping_claims("10m").await;
+    let stage = Stage::with(&[("CLAIMS_CACHE", "10m")]).await;
     // What was kept of the claims before is of the same connection.
     connect(&stage.user).await;
     let claims = claims(2_000_000);
@@ -298,5 +310,24 @@ async fn answers_of_many_users_that_nobody_reads_take_what_their_claims_do(
         .await;
     let allowed = USERS * claims.len() + ALLOWED_UNREAD;
     assert!(grown < allowed, "{} MiB", grown / MIB);
+    Box::pin(stage.end()).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_does_not_read_claims_is_cut_off(
+    #[values(By::Post, By::EventStream, By::Socket)] by: By,
+) {
+    let stage = Stage::with(&[("WRITE_TIMEOUT", "500ms")]).await;
+    stage.app.intuned.bring(claims(2_000_000)).unwrap();
+    let before = stage.descriptors();
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        let mut client = by.ask(&stage.user, &stage.operation).await;
+        client.begins(BEGINNING).await;
+        unread.push(client);
+    }
+    eventually("cut off", async || stage.descriptors() < before + 10).await;
+    drop(unread);
     Box::pin(stage.end()).await;
 }

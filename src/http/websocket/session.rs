@@ -199,7 +199,10 @@ impl<E: Executor> Session<E> {
     }
 
     async fn read(&mut self, message: Option<Result<Message, SocketError>>) -> Flow {
-        match message.ok_or(End::Gone)?.map_err(read_error)? {
+        match message
+            .ok_or(End::Gone)?
+            .map_err(|error| read_error(&error))?
+        {
             Message::Text(text) => self.receive(text.as_str()).await,
             Message::Binary(_) => Err(Close::Invalid.into()),
             // Frames by themselves are not read.
@@ -368,7 +371,7 @@ impl Phase {
 }
 
 /// What the peer is told when what it sent could not be read.
-fn read_error(error: SocketError) -> End {
+fn read_error(error: &SocketError) -> End {
     match error {
         SocketError::Capacity(_) => Close::TooBig.into(),
         SocketError::Utf8(_) => Close::Encoding.into(),
