@@ -20,6 +20,10 @@ use crate::metrics::PasswordMetrics;
 /// In characters of the normalized password, not bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 
+/// Bytes of a password as it is typed. What may be one has fewer: a character of the normal form comes of four at
+/// the most, which have four bytes each.
+const LONGEST: usize = 128 * 4 * 4;
+
 /// Hashes and checks passwords with Argon2id, a bounded number at a time, while a bounded number waits.
 #[derive(Clone, Debug)]
 pub(super) struct Passwords {
@@ -51,6 +55,9 @@ pub(super) enum Verdict {
 impl From<SecretString> for Password {
     fn from(typed: SecretString) -> Self {
         let text = typed.expose_secret();
+        if text.len() > LONGEST {
+            return Self::nobodys();
+        }
         if is_nfc_quick(text.chars()) == IsNormalized::Yes {
             return Self {
                 normalized: typed,
@@ -67,6 +74,14 @@ impl From<SecretString> for Password {
 }
 
 impl Password {
+    /// The empty one, which is too short for anybody to have. It stands for what is too long to be looked at.
+    fn nobodys() -> Self {
+        Self {
+            normalized: SecretString::default(),
+            typed: None,
+        }
+    }
+
     /// Makes sure that it is neither too short nor too long for a new one.
     pub(super) fn check_length(&self) -> Result<(), AccountError> {
         let length = self.normalized.expose_secret().chars().count();
@@ -267,6 +282,34 @@ mod tests {
         #[case] accepted: bool,
     ) {
         assert_eq!(password(text).check_length().is_ok(), accepted);
+    }
+
+    #[rstest]
+    #[case::bytes(&"a".repeat(LONGEST + 1))]
+    #[case::accents(&"a\u{308}".repeat(300_000))]
+    #[case::accents_of_one_letter(&format!("a{}", "\u{308}\u{316}".repeat(200_000)))]
+    #[tokio::test]
+    async fn what_is_far_too_long_is_not_looked_at(#[case] text: &str) {
+        let password = password(text);
+        assert!(password.check_length().is_err());
+        assert!(password.normalized.expose_secret().is_empty() && password.typed.is_none());
+        let passwords = cheap();
+        let stored = hash(&passwords, 1).await;
+        assert!(!fits(&passwords, text, Some(&stored)).await);
+        assert!(!fits(&passwords, text, None).await);
+    }
+
+    #[test]
+    fn what_takes_the_most_bytes_is_looked_at() {
+        for letter in [
+            "\u{1d15f}",
+            "\u{1f82}",
+            "\u{1F600}",
+            "\u{3b1}\u{313}\u{300}\u{345}",
+        ] {
+            let text = letter.repeat(64);
+            assert!(password(&text).check_length().is_ok(), "{letter}");
+        }
     }
 
     #[tokio::test]

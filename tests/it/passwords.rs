@@ -112,6 +112,7 @@ fn params() -> PasswordParams {
 #[case::eight("e\u{301}a\u{308}o\u{308}u\u{308}n\u{303}a\u{308}bc", true)]
 #[case::many(&"a\u{308}".repeat(128), true)]
 #[case::too_many(&"a\u{308}".repeat(129), false)]
+#[case::far_too_many(&"a\u{308}".repeat(300_000), false)]
 #[tokio::test]
 async fn characters_are_counted_as_they_are_seen(#[case] password: &str, #[case] accepted: bool) {
     let app = TestApp::start(Backend::Sqlite).await;
