@@ -54,7 +54,7 @@ async fn run<E: Executor>(
     }
     // Each operation looks for its caller itself, who may have signed out in the one before. But a page that
     // may not use the cookie gets nothing else told either.
-    cookie::session_token(call.page(), &gateway.settings.allowed_origins)?;
+    cookie::session_token(call.page(&gateway.settings))?;
     let entries = entries(body, &gateway.settings)?;
     let mut batch = Batch {
         gateway,

@@ -1,6 +1,6 @@
 //! Sessions of browsers: the cookie of a request, and whether it may be used.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use cookie::Cookie;
 use secrecy::SecretString;
 
@@ -16,10 +16,7 @@ pub(crate) const SESSION: HeaderName = HeaderName::from_static("x-session");
 /// # Errors
 ///
 /// [`Refusal::Origin`] when a page of another origin would use the cookie.
-pub(crate) fn session_token(
-    page: Page<'_>,
-    allowed_origins: &[HeaderValue],
-) -> Result<Option<SecretString>, Refusal> {
+pub(crate) fn session_token(page: Page<'_>) -> Result<Option<SecretString>, Refusal> {
     let headers = page.headers();
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(bearer_token(headers));
@@ -27,19 +24,19 @@ pub(crate) fn session_token(
     if !is_sent(headers) {
         return Ok(None);
     }
-    if page.is_foreign(allowed_origins) {
+    if page.is_foreign() {
         return Err(Refusal::Origin);
     }
     Ok(cookie_token(page))
 }
 
 /// How the request stands to the cookie.
-pub(crate) fn session_cookie(page: Page<'_>, allowed_origins: &[HeaderValue]) -> SessionCookie {
+pub(crate) fn session_cookie(page: Page<'_>) -> SessionCookie {
     let headers = page.headers();
     let asked = headers.get(SESSION).is_some_and(|value| value == "cookie");
     let counts = may_use_plain(page) || may_use_secure(page);
     SessionCookie {
-        wanted: asked && counts && !page.is_foreign(allowed_origins),
+        wanted: asked && counts && !page.is_foreign(),
         sent: is_sent(headers),
         secure: page.is_https(),
     }

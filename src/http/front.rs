@@ -80,7 +80,8 @@ impl Front {
             peer: PeerAddress(proxies.client(peer, headers)),
             behind_tls: proxies.is_behind_tls(peer, headers),
         };
-        let foreign = self.foreign_origin(Page::new(headers, origin.behind_tls));
+        let allowed = &self.settings.allowed_origins;
+        let foreign = foreign_origin(Page::new(headers, origin.behind_tls, allowed));
         request.extensions_mut().insert(origin);
         let trail = Trail::new(span.clone(), Some(name.id.0.clone()));
         let mut response = if let Some(refusal) = self.refusal(&request) {
@@ -115,13 +116,12 @@ impl Front {
         self.hints.unknown_host(shorten(named));
         Some(Refusal::Misdirected)
     }
+}
 
-    /// The origin of a page that browsers keep from reading the answer, as the log may have it.
-    fn foreign_origin(&self, page: Page<'_>) -> Option<String> {
-        let origin = page.origin()?;
-        let foreign = page.is_foreign(&self.settings.allowed_origins);
-        foreign.then(|| words::escape(origin.as_bytes()))
-    }
+/// The origin of a page that browsers keep from reading the answer, as the log may have it.
+fn foreign_origin(page: Page<'_>) -> Option<String> {
+    let origin = page.origin()?;
+    page.is_foreign().then(|| words::escape(origin.as_bytes()))
 }
 
 /// The span of a request; not yet known is which operation it runs, and how it ends.

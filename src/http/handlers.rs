@@ -22,6 +22,7 @@ use super::{
     origin::Page,
     parameters::Parameters,
     refusal::Refusal,
+    settings::HttpSettings,
     sse,
     websocket::{self, Handshake},
     words::shorten,
@@ -145,14 +146,14 @@ impl Call {
         gateway: &Arc<Gateway<E>>,
         parameters: impl FnOnce() -> Result<Parameters, Refusal>,
     ) -> Result<(Operation, Option<Caller>, Media), Refusal> {
-        let allowed_origins = &gateway.settings.allowed_origins;
-        let token = cookie::session_token(self.page(), allowed_origins)?;
+        let page = self.page(&gateway.settings);
+        let token = cookie::session_token(page)?;
         let (caller, profile) = gateway.visitor(token, &self.origin).await?;
         // Parsed values take many times the room of their text: only now, and not for long.
         let operation = gateway
             .prepare(parameters()?, caller, &self.origin)?
             .with_profile(profile)
-            .with_cookie(|| cookie::session_cookie(self.page(), allowed_origins));
+            .with_cookie(|| cookie::session_cookie(page));
         if let Some(name) = &operation.name {
             Span::current().record("operation", shorten(name));
         }
@@ -161,8 +162,9 @@ impl Call {
     }
 
     /// The page that it comes from.
-    pub(crate) fn page(&self) -> Page<'_> {
-        Page::new(&self.headers, self.origin.behind_tls)
+    pub(crate) fn page<'a>(&'a self, settings: &'a HttpSettings) -> Page<'a> {
+        let behind_tls = self.origin.behind_tls;
+        Page::new(&self.headers, behind_tls, &settings.allowed_origins)
     }
 
     /// What the operation is answered as.

@@ -14,14 +14,21 @@ pub(crate) struct Page<'a> {
     headers: &'a HeaderMap,
     /// Whether a trusted proxy says that the client came over https.
     behind_tls: bool,
+    /// The origins that the operator names.
+    allowed: &'a [HeaderValue],
 }
 
 impl<'a> Page<'a> {
     /// The page behind a request with these headers.
-    pub(crate) fn new(headers: &'a HeaderMap, behind_tls: bool) -> Self {
+    pub(crate) fn new(
+        headers: &'a HeaderMap,
+        behind_tls: bool,
+        allowed: &'a [HeaderValue],
+    ) -> Self {
         Self {
             headers,
             behind_tls,
+            allowed,
         }
     }
 
@@ -53,11 +60,11 @@ impl<'a> Page<'a> {
 
     /// Tells whether its origin is neither ours nor allowed. CORS does not cover sockets, nor requests whose
     /// answer the page need not read.
-    pub(crate) fn is_foreign(self, allowed: &[HeaderValue]) -> bool {
+    pub(crate) fn is_foreign(self) -> bool {
         let mut origins = self.headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (Some(_), Some(_)) => true,
-            (Some(origin), None) if allowed.contains(origin) => false,
+            (Some(origin), None) if self.allowed.contains(origin) => false,
             (Some(origin), None) => !self.is_own(origin) || !self.is_at_home(),
             (None, _) => !self.is_at_home(),
         }
@@ -85,8 +92,16 @@ impl<'a> Page<'a> {
     }
 
     fn is_told_over_https(self) -> bool {
+        self.headers.contains_key(SEC_FETCH_SITE) && !self.may_be_here()
+    }
+
+    /// Tells whether the browser may be on this machine. A proxy in front may name the host that it asks instead
+    /// of its own: where all origins that the operator names are https, that is what a loopback address means.
+    fn may_be_here(self) -> bool {
         let is_here = |host: Host<'_>| host.is_loopback() || host.is_below("localhost");
-        self.headers.contains_key(SEC_FETCH_SITE) && !self.host().is_some_and(is_here)
+        let mut allowed = self.allowed.iter();
+        let all_https = allowed.len() > 0 && allowed.all(|origin| starts(origin, "https://"));
+        self.host().is_some_and(is_here) && !all_https
     }
 
     fn is_referred_over_https(self) -> bool {

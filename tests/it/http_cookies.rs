@@ -136,10 +136,17 @@ const BOTH_COOKIES: &str =
 #[case::fetch(&[("sec-fetch-site", "same-origin")], SESSION_COOKIE, None)]
 #[case::fetch_secure(&[("sec-fetch-site", "same-origin")], SECURE_COOKIE, Some(1))]
 #[case::typed(&[("sec-fetch-site", "none")], SESSION_COOKIE, None)]
-#[case::fetch_here(&[("sec-fetch-site", "same-origin"), ("host", "localhost:8080")], SESSION_COOKIE, Some(1))]
-#[case::fetch_below(&[("sec-fetch-site", "same-origin"), ("host", "a.localhost:8080")], SESSION_COOKIE, Some(1))]
 #[case::referred(&[("referer", "https://gateway.test/")], SESSION_COOKIE, None)]
 #[case::referred_plain(&[("referer", "http://gateway.test/")], SESSION_COOKIE, Some(1))]
+// A proxy in front that does not pass the host on.
+#[case::another_host(&[("origin", "https://app.example.com"), ("host", "localhost:8080")], SESSION_COOKIE, None)]
+#[case::another_host_both(&[("origin", "https://app.example.com"), ("host", "10.0.0.7:8080")], BOTH_COOKIES, Some(1))]
+#[case::another_host_fetch(&[("sec-fetch-site", "same-origin"), ("host", "127.0.0.1:8080")], SESSION_COOKIE, None)]
+#[case::another_host_fetch_secure(&[("sec-fetch-site", "same-origin"), ("host", "127.0.0.1:8080")], SECURE_COOKIE, Some(1))]
+#[case::another_host_typed(&[("sec-fetch-site", "none"), ("host", "a.localhost:8080")], SESSION_COOKIE, None)]
+#[case::another_host_referred(&[("referer", "https://app.example.com/"), ("host", "127.0.0.1:8080")], SESSION_COOKIE, None)]
+#[case::another_host_proxied(&[("x-forwarded-proto", "https"), ("host", "127.0.0.1:8080")], BOTH_COOKIES, Some(1))]
+#[case::another_host_proxied_plain(&[("x-forwarded-proto", "https"), ("host", "127.0.0.1:8080")], SESSION_COOKIE, None)]
 // A proxy says so.
 #[case::proxied(&[("x-forwarded-proto", "https")], SESSION_COOKIE, None)]
 #[case::proxied_secure(&[("x-forwarded-proto", "https")], SECURE_COOKIE, Some(1))]
@@ -181,6 +188,29 @@ async fn over_https_only_the_secure_cookie_counts(
             "{text}"
         );
     }
+}
+
+/// Browsers send `Sec-Fetch-Site` there over plain http, too.
+#[rstest]
+#[case::none_allowed(&[], true)]
+#[case::one_over_http(&["https://app.example.com", "http://localhost:5173"], true)]
+#[case::all_over_https(&["https://app.example.com", "https://staff.example.com"], false)]
+#[tokio::test]
+async fn on_this_machine_the_plain_cookie_counts_unless_all_known_origins_are_https(
+    #[case] allowed: &'static [&'static str],
+    #[case] counts: bool,
+    #[values("localhost:8080", "a.localhost:8080", "127.0.0.1:8080", "[::1]:8080")] host: &str,
+) {
+    let toy = Toy::with(|settings| {
+        let allowed = allowed.iter().map(|origin| origin.parse());
+        settings.allowed_origins = allowed.collect::<Result<_, _>>().expect("headers");
+    })
+    .await;
+    let request = reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
+    let request = request.header("host", host).header(COOKIE, SESSION_COOKIE);
+    let response = send(request.header("sec-fetch-site", "same-origin")).await;
+    let expected = json!(counts.then(alice));
+    assert_eq!(json_of(response).await["data"]["me"], expected);
 }
 
 #[rstest]

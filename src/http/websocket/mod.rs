@@ -35,8 +35,9 @@ pub(crate) fn open<E: Executor>(
     headers: &HeaderMap,
     caller_origin: Origin,
 ) -> Response {
-    let page = Page::new(headers, caller_origin.behind_tls);
-    let token = match cookie::session_token(page, &gateway.settings.allowed_origins) {
+    let allowed = &gateway.settings.allowed_origins;
+    let page = Page::new(headers, caller_origin.behind_tls, allowed);
+    let token = match cookie::session_token(page) {
         Ok(token) => token,
         Err(refusal) => return refuse(&refusal, Media::Json),
     };
