@@ -37,12 +37,14 @@ pub use self::{
         is_unique_violation,
     },
     file::lock_file,
-    migrations::{Standing, migrate, standing},
+    migrations::{Standing, is_new, migrate, standing},
     pool::{Database, PoolSize},
     postgres::listener,
     renewal::Renewed,
     transaction::Transaction,
-    workspace::{Left, Workspace, WorkspaceError, claim_for, left_behind, mark, reassign},
+    workspace::{
+        Left, Workspace, WorkspaceError, claim_for, left_behind, mark, marked_for, reassign,
+    },
     writes::Write,
 };
 

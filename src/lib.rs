@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod operations;
 pub mod outbound;
 pub mod settings;
+mod shell;
 pub mod simulator;
 pub mod telemetry;
 pub mod webhooks;

@@ -69,9 +69,10 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
     }
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = app.ended() => {
+        error = app.ended() => {
+            tracing::error!(%error, "the gateway stops");
             app.stop(STOP_WITHIN).await;
-            return Err("the server ended by itself".into());
+            return Err(error.into());
         }
     }
     if !app.stop(STOP_WITHIN).await {
@@ -179,10 +180,11 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
     } else {
         Workspace::Intuned(intuned.workspace_id.clone())
     };
+    let operations = operations_config(&settings, workspace, intuned.request_timeout);
+    let connections = connections_config(&settings);
     let Settings {
         accounts,
         database,
-        operations,
         claims,
         server,
         records,
@@ -192,7 +194,7 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
     AppConfig {
         listen: server.listen,
         metrics: server.metrics,
-        database_url: database.url.clone(),
+        database_url: database.url,
         database_connections: database.max_connections,
         accounts: AccountsConfig {
             tries: accounts.tries,
@@ -201,28 +203,11 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
             allow_sign_up: accounts.allow_sign_up,
             provider: accounts.provider,
             max_user_sessions: accounts.max_user_sessions,
-            ..AccountsConfig::new(accounts.secret.clone(), accounts.session_lifetime)
+            ..AccountsConfig::new(accounts.secret, accounts.session_lifetime)
         },
-        operations: OperationsConfig {
-            pace: pace(&operations, intuned.request_timeout),
-            timeout: operations.timeout,
-            lease: operations.lease,
-            retention: operations.retention,
-            max_concurrency: MAX_CONCURRENCY,
-            database_url: database.url,
-            proxies: ProxyPolicy {
-                allow_user_proxy: operations.allow_user_proxy,
-                default: operations.proxy,
-            },
-            secret: accounts.secret,
-        },
-        connections: ConnectionsConfig {
-            claims_timeout: claims.timeout,
-            claims_cache: claims.cache.unwrap_or_default(),
-            statuses: status_keeping(accounts.reads.statuses),
-        },
+        operations,
+        connections,
         intuned,
-        workspace,
         http: HttpSettings {
             claims_timeout: claims.timeout,
             allowed_origins: server.allowed_origins,
@@ -246,6 +231,36 @@ fn status_keeping(budget: Budget) -> Option<StatusKeeping> {
         fresh_for: STATUS_FRESH,
         fallback_for: budget.window,
     })
+}
+
+fn operations_config(
+    settings: &Settings,
+    workspace: Workspace,
+    request_timeout: Duration,
+) -> OperationsConfig {
+    let operations = &settings.operations;
+    OperationsConfig {
+        pace: pace(operations, request_timeout),
+        timeout: operations.timeout,
+        lease: operations.lease,
+        retention: operations.retention,
+        max_concurrency: MAX_CONCURRENCY,
+        database_url: settings.database.url.clone(),
+        workspace,
+        proxies: ProxyPolicy {
+            allow_user_proxy: operations.allow_user_proxy,
+            default: operations.proxy.clone(),
+        },
+        secret: settings.accounts.secret.clone(),
+    }
+}
+
+fn connections_config(settings: &Settings) -> ConnectionsConfig {
+    ConnectionsConfig {
+        claims_timeout: settings.claims.timeout,
+        claims_cache: settings.claims.cache.unwrap_or_default(),
+        statuses: status_keeping(settings.accounts.reads.statuses),
+    }
 }
 
 /// Waits that fit into the time that an operation may take.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::Router;
+use sea_orm::DbErr;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,7 +33,7 @@ use crate::{
     http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
     metrics::{Metrics, MetricsServer, Registry, WebhookMetrics},
-    operations::{Operations, OperationsConfig, StoreError},
+    operations::{Operations, OperationsConfig, ReplicaError, Started},
     webhooks::{self, Outbox, WebhooksConfig},
 };
 
@@ -61,8 +62,6 @@ pub struct AppConfig {
     pub connections: ConnectionsConfig,
     /// Where Intuned is.
     pub intuned: IntunedConfig,
-    /// Which workspace the database must belong to.
-    pub workspace: Workspace,
     /// Transports and their limits.
     pub http: HttpSettings,
     /// File of the only documents that may run; none for any.
@@ -102,7 +101,7 @@ pub enum AppError {
     Provider(#[source] reqwest::Error),
     /// Operations in flight could not be taken over.
     #[error("operations in flight could not be taken over")]
-    Operations(#[source] StoreError),
+    Operations(#[source] DbErr),
     /// The list of trusted documents is of no use.
     #[error("the trusted documents in {file} cannot be used (TRUSTED_DOCUMENTS)")]
     TrustedDocuments {
@@ -130,6 +129,18 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    /// It served, and ended by itself.
+    #[error("the server ended by itself")]
+    Died,
+}
+
+impl From<ReplicaError> for AppError {
+    fn from(error: ReplicaError) -> Self {
+        match error {
+            ReplicaError::Workspace(error) => Self::Workspace(error),
+            ReplicaError::Database(error) => Self::Operations(error),
+        }
+    }
 }
 
 /// A running gateway.
@@ -139,6 +150,8 @@ pub struct App {
     metrics_address: Option<SocketAddr>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
+    /// Ends with an error when the database belongs to another workspace by now.
+    replica: JoinHandle<Result<(), WorkspaceError>>,
     tasks: TaskTracker,
     services: Services,
     database: Database,
@@ -169,13 +182,12 @@ impl App {
             .await
             .map_err(|source| AppError::Listen { address, source })?;
         let lock = database::lock_file(&config.database_url)?;
-        let mut database =
-            database::connect(&config.database_url, config.database_connections).await?;
-        metrics.database.measure(&mut database);
-        database::migrate(&database).await?;
-        database::claim_for(&database, &config.workspace).await?;
+        let database = database::connect(&config.database_url, config.database_connections).await?;
+        let database = prepare(database, &metrics, &config.operations.workspace).await?;
         let tasks = TaskTracker::new();
         let shutdown = CancellationToken::new();
+        // What has been started ends when the rest cannot be.
+        let failing = shutdown.clone().drop_guard();
         let ambient = share_clock(ambient, &database, (&tasks, &shutdown)).await?;
         let Ambient { clock, random } = ambient.clone();
         let webhooks = (config.webhooks, metrics.webhooks.clone());
@@ -204,7 +216,10 @@ impl App {
             outbox: outbox.clone(),
         };
         let connections = Connections::new(config.connections, sources);
-        let operations = Operations::start(
+        let Started {
+            operations,
+            replica,
+        } = Operations::start(
             config.operations,
             database.clone(),
             intuned,
@@ -213,8 +228,7 @@ impl App {
             &tasks,
             &shutdown,
         )
-        .await
-        .map_err(AppError::Operations)?;
+        .await?;
         tasks.spawn(look_after_sessions(accounts.clone(), shutdown.clone()));
 
         let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
@@ -242,12 +256,13 @@ impl App {
             extra: routes,
         };
         let address = server.local_addr();
-        let server = tokio::spawn(server.run(service, shutdown.clone()));
+        let server = tokio::spawn(server.run(service, shutdown));
         Ok(Self {
             address,
             metrics_address,
-            shutdown,
+            shutdown: failing.disarm(),
             server,
+            replica,
             tasks,
             services,
             database,
@@ -270,11 +285,19 @@ impl App {
         &self.services
     }
 
-    /// Serves until the server ends by itself, which it does only when it dies.
-    pub async fn ended(&mut self) {
-        if let Err(error) = (&mut self.server).await {
+    /// Serves until that cannot go on: the server has died, or the database belongs to another workspace.
+    pub async fn ended(&mut self) -> AppError {
+        let died = tokio::select! {
+            died = &mut self.server => died,
+            left = &mut self.replica => match left {
+                Ok(Err(error)) => return error.into(),
+                left => left.map(drop),
+            },
+        };
+        if let Err(error) = died {
             tracing::error!(%error, "the server died");
         }
+        AppError::Died
     }
 
     /// Stops: takes no more work, says goodbye to sockets, ends or hands over what is in flight.
@@ -295,6 +318,18 @@ impl App {
         }
         in_time
     }
+}
+
+/// The database, measured, with its tables up to date, and `workspace`'s.
+async fn prepare(
+    mut database: Database,
+    metrics: &Metrics,
+    workspace: &Workspace,
+) -> Result<Database, AppError> {
+    metrics.database.measure(&mut database);
+    database::migrate(&database).await?;
+    database::claim_for(&database, workspace).await?;
+    Ok(database)
 }
 
 /// The same, with the time of day told by the database's clock, as on all replicas.

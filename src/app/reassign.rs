@@ -3,7 +3,10 @@
 //! Only the mark changes, so that it can be taken back. What the database knows of in the workspace before
 //! is told, because the gateway cannot reach it from the new one.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use std::fs;
+
+use sea_orm::{DbBackend, DbErr};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     database::{self, DatabaseError, Left, Workspace},
@@ -19,6 +22,11 @@ pub enum ReassignError {
     /// The database refuses a statement.
     #[error("the database cannot be asked (DATABASE_URL)")]
     Statement(#[from] DbErr),
+    /// There is nothing to reassign.
+    #[error(
+        "no gateway's database is there (DATABASE_URL){0}; nothing was made. Write the address that the gateway has"
+    )]
+    Missing(String),
     /// There are gateways on the database.
     #[error(
         "{0} gateways are running on the database (DATABASE_URL): stop them first. One that was killed counts \
@@ -35,19 +43,39 @@ pub enum ReassignError {
 /// # Errors
 /// [`ReassignError`]; nothing was changed then.
 pub async fn reassign(settings: ReassignSettings) -> Result<(), ReassignError> {
+    look_for(&settings.database.url)?;
     let _lock = database::lock_file(&settings.database.url)?;
     let database =
         database::connect(&settings.database.url, settings.database.max_connections).await?;
-    database::migrate(&database).await?;
     let reassigned = reassign_in(&database, settings).await;
     database.close().await?;
     reassigned
+}
+
+/// Makes sure that there is a file, where it is to be a file: whoever opens one makes it.
+fn look_for(url: &SecretString) -> Result<(), ReassignError> {
+    let url = url.expose_secret();
+    if database::backend(url) != Some(DbBackend::Sqlite) {
+        return Ok(());
+    }
+    let Some(path) = database::sqlite_file(url) else {
+        return Err(ReassignError::Missing(": it is in memory".to_owned()));
+    };
+    let is_there = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+    let missing = || ReassignError::Missing(format!(": {} is missing, or empty", path.display()));
+    is_there.then_some(()).ok_or_else(missing)
 }
 
 async fn reassign_in(
     database: &database::Database,
     settings: ReassignSettings,
 ) -> Result<(), ReassignError> {
+    if database::is_new(database).await? {
+        return Err(ReassignError::Missing(
+            ": it has no tables of a gateway's".to_owned(),
+        ));
+    }
+    database::migrate(database).await?;
     let wanted = settings.workspace;
     let marked = database::mark(database).await?;
     if marked.as_ref() == Some(&wanted) {
@@ -55,9 +83,7 @@ async fn reassign_in(
         return Ok(());
     }
     let left = database::left_behind(database, settings.lease).await?;
-    // On SQLite the lock says that whoever beat there is dead.
-    let is_shared = database.get_database_backend() == DbBackend::Postgres;
-    if is_shared && left.gateways > 0 {
+    if left.gateways > 0 {
         return Err(ReassignError::InUse(left.gateways));
     }
     let before = marked.map_or("no workspace".to_owned(), |marked| marked.to_string());
@@ -65,7 +91,10 @@ async fn reassign_in(
     if !settings.confirmed {
         return Err(ReassignError::NotConfirmed(wanted));
     }
-    database::reassign(database, &wanted).await?;
+    let running = database::reassign(database, &wanted, settings.lease).await?;
+    if running > 0 {
+        return Err(ReassignError::InUse(running));
+    }
     tracing::warn!("the database belonged to {before}, and belongs to {wanted} from now on");
     Ok(())
 }

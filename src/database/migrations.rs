@@ -26,6 +26,22 @@ pub async fn migrate(database: &Database) -> Result<(), DatabaseError> {
         .map_err(DatabaseError::Migrate)
 }
 
+/// Whether no gateway has ever brought tables up to date here.
+///
+/// # Errors
+/// The database's.
+pub async fn is_new(database: &Database) -> Result<bool, DbErr> {
+    let backend = database.get_database_backend();
+    let sql = match backend {
+        DbBackend::Postgres => "SELECT to_regclass('seaql_migrations') IS NULL AS is_new",
+        _ => {
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations') AS is_new"
+        }
+    };
+    let row = database.query_one_raw(Statement::from_string(backend, sql));
+    row.await?.map_or(Ok(true), |row| row.try_get("", "is_new"))
+}
+
 /// How the database stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {

@@ -6,12 +6,13 @@ use std::{fmt, time::Duration};
 use entity::{connection, operation, replica, session_removal, workspace_mark};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, DbErr, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, LockType, OnConflict, SelectStatement},
 };
 
-use super::{Database, clock};
+use super::{Database, begin, clock};
+use crate::shell;
 
 /// There is one mark.
 const ID: i32 = 1;
@@ -41,6 +42,16 @@ impl From<workspace_mark::Model> for Workspace {
 }
 
 impl Workspace {
+    /// What names it on the command line, as a shell takes it.
+    fn flag(&self) -> String {
+        match self {
+            Self::Demo => "--demo".to_owned(),
+            Self::Intuned(id) => {
+                format!("--intuned-workspace-id={}", shell::word(id))
+            }
+        }
+    }
+
     fn id(&self) -> Option<String> {
         match self {
             Self::Demo => None,
@@ -56,7 +67,8 @@ pub enum WorkspaceError {
     #[error(
         "the database (DATABASE_URL) belongs to {marked}, and the gateway is set to {wanted} \
          (INTUNED_WORKSPACE_ID, DEMO). Set what is right, or take another database; if this one is to belong \
-         to {wanted} from now on, stop every gateway on it and run `intuned-gateway reassign-database`"
+         to {wanted} from now on, stop every gateway on it and run `intuned-gateway reassign-database {} --yes`",
+        wanted.flag()
     )]
     Other {
         /// Which it belongs to.
@@ -98,19 +110,47 @@ pub async fn mark(database: &Database) -> Result<Option<Workspace>, DbErr> {
     Ok(mark.map(Workspace::from))
 }
 
-/// Has the database belong to `workspace` from now on. Nothing else is changed.
+/// Selects the mark where it is `wanted`'s. It stays that as long as the statement, or its transaction, lasts.
+pub fn marked_for(wanted: &Workspace) -> SelectStatement {
+    let workspace = workspace_mark::Column::Workspace;
+    let is_wanted = match wanted.id() {
+        Some(id) => workspace.eq(id),
+        None => workspace.is_null(),
+    };
+    workspace_mark::Entity::find_by_id(ID)
+        .select_only()
+        .filter(is_wanted)
+        .lock(LockType::Share)
+        .into_query()
+}
+
+/// Has the database belong to `workspace` from now on, unless gateways are running on it. Answers how many
+/// are; one that gave no sign of life for `lease` is not. Nothing else is changed.
 ///
 /// # Errors
 /// The database's.
-pub async fn reassign(database: &Database, workspace: &Workspace) -> Result<(), DbErr> {
+pub async fn reassign(
+    database: &Database,
+    workspace: &Workspace,
+    lease: Duration,
+) -> Result<u64, DbErr> {
     let over = OnConflict::column(workspace_mark::Column::Id)
         .update_column(workspace_mark::Column::Workspace)
         .to_owned();
-    set_mark(database, workspace, over).await
+    let transaction = begin(database).await?;
+    // In this order: a sign of life is given before the mark changes, and counts, or not at all.
+    set_mark(&transaction, workspace, over).await?;
+    let running = running_gateways(&transaction, lease).await?;
+    if running > 0 {
+        transaction.rollback().await?;
+    } else {
+        transaction.commit().await?;
+    }
+    Ok(running)
 }
 
 async fn set_mark(
-    database: &Database,
+    database: &impl ConnectionTrait,
     workspace: &Workspace,
     again: OnConflict,
 ) -> Result<(), DbErr> {
@@ -144,8 +184,6 @@ pub struct Left {
 /// # Errors
 /// The database's.
 pub async fn left_behind(database: &Database, lease: Duration) -> Result<Left, DbErr> {
-    let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-    let alive = Expr::col(replica::Column::BeatAt).gte(clock(database).sub(lease));
     let being_made = operation::Entity::find()
         .select_only()
         .column(operation::Column::AuthSessionId)
@@ -156,12 +194,19 @@ pub async fn left_behind(database: &Database, lease: Duration) -> Result<Left, D
         .column(session_removal::Column::AuthSessionId)
         .order_by_asc(session_removal::Column::RequestedAt);
     Ok(Left {
-        gateways: replica::Entity::find()
-            .filter(alive)
-            .count(database)
-            .await?,
+        gateways: running_gateways(database, lease).await?,
         connections: connection::Entity::find().count(database).await?,
         being_made: being_made.into_tuple().all(database).await?,
         to_be_deleted: to_be_deleted.into_tuple().all(database).await?,
     })
+}
+
+async fn running_gateways(database: &impl ConnectionTrait, lease: Duration) -> Result<u64, DbErr> {
+    if database.get_database_backend() == DbBackend::Sqlite {
+        // Whoever asks has the file's lock: those who gave signs of life there are dead.
+        return Ok(0);
+    }
+    let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let alive = Expr::col(replica::Column::BeatAt).gte(clock(database).sub(lease));
+    replica::Entity::find().filter(alive).count(database).await
 }

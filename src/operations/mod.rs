@@ -40,6 +40,7 @@ pub use pace::Pace;
 pub use proxy::ProxyPolicy;
 pub use removals::is_staying;
 pub use renderings::Renderings;
+pub use replica::ReplicaError;
 pub use rows::InconsistentRow;
-pub use service::{Connected, Operations, OperationsConfig};
+pub use service::{Connected, Operations, OperationsConfig, Started};
 pub use store::StoreError;

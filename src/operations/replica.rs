@@ -29,7 +29,7 @@ use super::{
     poller::Command,
     store::{Store, StoreError},
 };
-use crate::database;
+use crate::database::{self, Workspace, WorkspaceError};
 
 /// How often orphaned operations are looked for.
 const ADOPT_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +37,17 @@ const ADOPT_EVERY: Duration = Duration::from_secs(1);
 const ADOPT_AT_ONCE: u64 = 1000;
 /// Rows of replicas that died this many leases ago are removed.
 const FORGET_AFTER_LEASES: u32 = 60;
+
+/// Why a replica cannot take part, or not now.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// The database belongs to another workspace.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
 
 /// This replica's right to drive operations: it holds for `lease` after each sign of life that the
 /// database took.
@@ -73,6 +84,11 @@ impl Heart {
         until
     }
 
+    /// Gives the right up, before its time.
+    fn stop(&self) {
+        *self.lock() = None;
+    }
+
     /// For how long a sign of life holds.
     pub(super) fn lease(&self) -> Duration {
         self.lease
@@ -103,11 +119,13 @@ pub(super) struct Replica {
     pub(super) heart: Heart,
     pub(super) bus: Bus,
     pub(super) poller: mpsc::Sender<Command>,
+    /// Which workspace the database must belong to.
+    pub(super) workspace: Workspace,
 }
 
 impl Replica {
     /// Gives the first sign of life and takes over the first of what can be taken over.
-    pub(super) async fn join(&self) -> Result<(), StoreError> {
+    pub(super) async fn join(&self) -> Result<(), ReplicaError> {
         if self.store.database.get_database_backend() == DbBackend::Sqlite {
             // The file is this process's own, so whoever had it before is dead.
             replica::Entity::delete_many()
@@ -120,7 +138,10 @@ impl Replica {
     }
 
     /// Works until `shutdown`.
-    pub(super) async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// That the database belongs to another workspace by now.
+    pub(super) async fn run(self, shutdown: CancellationToken) -> Result<(), WorkspaceError> {
         let mut beats = interval(self.heart.lease / 4);
         let mut looks = interval(ADOPT_EVERY.min(self.heart.lease / 4));
         let mut counts = interval(self.heart.lease);
@@ -131,9 +152,9 @@ impl Replica {
             // Signs of life come first, or looks that find much would make this replica seem dead.
             let done = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return Ok(()),
                 _ = beats.tick() => self.beat_or_lapse().await,
-                _ = counts.tick() => self.release_lost().await.map_err(StoreError::from),
+                _ = counts.tick() => self.release_lost().await.map_err(ReplicaError::from),
                 _ = looks.tick(), if self.heart.beats() => match self.adopt().await {
                     Ok(true) => {
                         looks.reset_immediately();
@@ -142,8 +163,16 @@ impl Replica {
                     adopted => adopted.map(|_| ()),
                 },
             };
-            if let Err(error) = done {
-                tracing::warn!(%error, "this replica could not tell that it is alive");
+            match done {
+                Ok(()) => {}
+                Err(ReplicaError::Workspace(error @ WorkspaceError::Other { .. })) => {
+                    self.heart.stop();
+                    self.tell(Command::Lapsed).await;
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "this replica could not tell that it is alive");
+                }
             }
         }
     }
@@ -160,7 +189,7 @@ impl Replica {
         Ok(())
     }
 
-    async fn beat_or_lapse(&self) -> Result<(), StoreError> {
+    async fn beat_or_lapse(&self) -> Result<(), ReplicaError> {
         if self.heart.has_lapsed() {
             // Stopped or cut off for longer than the lease: others drive what was driven here.
             self.store.metrics.lapsed();
@@ -175,21 +204,14 @@ impl Replica {
         self.beat().await
     }
 
-    async fn beat(&self) -> Result<(), StoreError> {
-        let asked = Instant::now();
-        let now = database::clock(&self.store.database);
-        let row = Query::insert()
-            .into_table(replica::Entity)
-            .columns([replica::Column::Id, replica::Column::BeatAt])
-            .values_panic([Expr::value(self.store.replica), now.clone()])
-            .on_conflict(
-                OnConflict::column(replica::Column::Id)
-                    .value(replica::Column::BeatAt, now.clone())
-                    .to_owned(),
-            )
-            .to_owned();
-        self.store.database.execute(&row).await?;
+    async fn beat(&self) -> Result<(), ReplicaError> {
+        let mut asked = Instant::now();
+        while !self.give_sign().await? {
+            database::claim_for(&self.store.database, &self.workspace).await?;
+            asked = Instant::now();
+        }
         *self.heart.lock() = Some(asked);
+        let now = database::clock(&self.store.database);
         let forgotten = now.sub(self.lease_millis() * i64::from(FORGET_AFTER_LEASES));
         replica::Entity::delete_many()
             .filter(Expr::col(replica::Column::BeatAt).lt(forgotten))
@@ -198,8 +220,27 @@ impl Replica {
         Ok(())
     }
 
+    /// Gives a sign of life, if the database still belongs to the workspace. Answers whether it did.
+    async fn give_sign(&self) -> Result<bool, DbErr> {
+        let now = database::clock(&self.store.database);
+        let mut row = database::marked_for(&self.workspace);
+        row.expr(Expr::value(self.store.replica)).expr(now.clone());
+        let mut sign = Query::insert()
+            .into_table(replica::Entity)
+            .columns([replica::Column::Id, replica::Column::BeatAt])
+            .to_owned();
+        sign.select_from(row)
+            .map_err(|error| DbErr::Custom(error.to_string()))?;
+        let again = OnConflict::column(replica::Column::Id)
+            .value(replica::Column::BeatAt, now)
+            .to_owned();
+        sign.on_conflict(again);
+        let given = self.store.database.execute(&sign).await?;
+        Ok(given.rows_affected() > 0)
+    }
+
     /// Takes over operations whose owner has left or died. Answers whether there may be more.
-    async fn adopt(&self) -> Result<bool, StoreError> {
+    async fn adopt(&self) -> Result<bool, ReplicaError> {
         let adopted = self.adopt_some().await?;
         let count = adopted.len();
         if count > 0 {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
+    task::JoinHandle,
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,7 +27,7 @@ use super::{
     proxy::ProxyPolicy,
     pruning,
     removals::{self, RemovalError, Remover},
-    replica::{Heart, Replica},
+    replica::{Heart, Replica, ReplicaError},
     state::{Failure, Observation, State, observe},
     store::{self, Guard, Store, StoreError},
     worker::Worker,
@@ -35,7 +36,7 @@ use crate::{
     ambient::{Clock, Random},
     audit::{Origin, Trail},
     crash::{self, Point},
-    database::Database,
+    database::{Database, Workspace, WorkspaceError},
     intuned::{InfoRequest, IntunedClient, IntunedError},
     metrics::OperationMetrics,
     telemetry,
@@ -62,6 +63,8 @@ pub struct OperationsConfig {
     pub max_concurrency: usize,
     /// Where the database is, for a connection that listens to the other replicas.
     pub database_url: SecretString,
+    /// Which workspace the database must belong to.
+    pub workspace: Workspace,
     /// Which proxies sign-ins may go through.
     pub proxies: ProxyPolicy,
     /// What fingerprints of sign-ins are made with (setting `AUTH_SECRET`), so that an idempotency key is not
@@ -76,6 +79,15 @@ pub struct Connected {
     pub operation: Operation,
     /// Whether it begins with this; else it was begun before, with the same idempotency key.
     pub is_new: bool,
+}
+
+/// Operations that are driven here.
+#[derive(Debug)]
+pub struct Started {
+    /// The operations.
+    pub operations: Operations,
+    /// Ends with an error when the database belongs to another workspace by now.
+    pub replica: JoinHandle<Result<(), WorkspaceError>>,
 }
 
 /// Starts, answers, cancels and follows operations. Clones share everything.
@@ -102,7 +114,8 @@ impl Operations {
     /// on `tasks` until `shutdown`; then hands over.
     ///
     /// # Errors
-    /// The database's, when operations in flight cannot be taken over.
+    /// That the database belongs to another workspace, or its own, when operations in flight cannot be taken
+    /// over.
     pub async fn start(
         config: OperationsConfig,
         database: Database,
@@ -111,7 +124,7 @@ impl Operations {
         (trail, outbox, metrics): (Trail, Outbox, OperationMetrics),
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Started, ReplicaError> {
         let store = Store {
             by_id: store::by_id(database.clone()),
             database,
@@ -146,17 +159,18 @@ impl Operations {
             heart: heart.clone(),
             bus: bus.clone(),
             poller: commands.clone(),
+            workspace: config.workspace,
         };
         let poller = Poller::new(worker, receiver, config.max_concurrency);
         tasks.spawn(drive(poller, replica.clone(), shutdown.clone()));
-        tasks.spawn(remover.clone().run(shutdown.clone()));
-        let pruning = pruning::prune(store.clone(), config.retention, shutdown.clone());
-        tasks.spawn(pruning);
         let exchange = Exchange::new(store.clone(), bus.clone(), commands.clone());
         tasks.spawn(exchange.clone().run(config.database_url, shutdown.clone()));
         replica.join().await?;
-        tasks.spawn(replica.run(shutdown.clone()));
-        Ok(Self {
+        tasks.spawn(remover.clone().run(shutdown.clone()));
+        let pruning = pruning::prune(store.clone(), config.retention, shutdown.clone());
+        tasks.spawn(pruning);
+        let replica = tasks.spawn(replica.run(shutdown.clone()));
+        let operations = Self {
             store,
             bus,
             heart,
@@ -168,6 +182,10 @@ impl Operations {
             fingerprints: Fingerprints::new(&config.secret),
             answer_within: config.pace.answer_patience / 2,
             tasks: tasks.clone(),
+        };
+        Ok(Started {
+            operations,
+            replica,
         })
     }
 

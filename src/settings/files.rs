@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::shell;
+
 /// Bits of a file's mode: group and others may read, write or run it.
 const ANY: u32 = 0o077;
 /// Group and others may write it.
@@ -54,21 +56,20 @@ impl WatchedFile {
             Access::Write => (WRITE, "write", "go-w"),
         };
         (mode & bits != 0).then(|| {
-            let (path, quoted) = (self.path.display(), quoted(&self.path));
+            let (path, quoted) = (self.path.display(), operand(&self.path));
             format!("others than its owner may {verb} {path}: chmod {change} {quoted}")
         })
     }
 }
 
-/// The path as a shell takes it for one word.
-fn quoted(path: &Path) -> String {
+/// The path as a command takes it for a file.
+fn operand(path: &Path) -> String {
     let path = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if path.chars().all(is_plain) && !path.starts_with('-') {
-        return path;
+    let word = shell::word(&path);
+    if path.starts_with('-') {
+        return format!("-- {word}");
     }
-    let word = path.replace('\'', r"'\''");
-    format!("-- '{word}'")
+    word
 }
 
 #[cfg(test)]
@@ -111,9 +112,9 @@ mod tests {
 
     #[rstest]
     #[case("data/gateway.sqlite-wal", "data/gateway.sqlite-wal")]
-    #[case("it's here", r"-- 'it'\''s here'")]
-    #[case("-x", "-- '-x'")]
+    #[case("it's here", r"'it'\''s here'")]
+    #[case("-x", "-- -x")]
     fn the_command_takes_the_path_for_one_word(#[case] path: &str, #[case] expected: &str) {
-        assert_eq!(quoted(Path::new(path)), expected);
+        assert_eq!(operand(Path::new(path)), expected);
     }
 }

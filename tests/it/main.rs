@@ -60,6 +60,7 @@ mod outbound;
 mod passwords;
 mod processes;
 mod read_budgets;
+mod reassignment;
 mod renewals;
 mod replicas;
 mod retention;

@@ -1,61 +1,50 @@
 //! A database belongs to one workspace at Intuned, and serves no gateway of another.
 
-use std::process::Output;
+use std::time::Duration;
 
-use entity::{connection, session_removal, workspace_mark};
+use entity::{replica, workspace_mark};
 use intuned_gateway::{
     app::{App, AppConfig, AppError},
     database::{self, Workspace},
 };
 use rstest::rstest;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    ColumnTrait, Database, DatabaseConnection, EntityTrait, QueryFilter, TransactionTrait,
+    sea_query::Expr,
 };
 use secrecy::ExposeSecret;
-use tempfile::TempDir;
+use tokio::time::timeout;
 
-use crate::{
-    settings::{run_in, stderr},
-    support::{Api, Backend, Setup, TestApp, TestDatabase, eventually, socket::DEADLINE},
-};
+use crate::support::{Backend, Setup, TestApp, TestDatabase, socket::DEADLINE, waiting};
 
-fn at(config: &AppConfig, workspace: Workspace) -> AppConfig {
+pub(crate) fn at(config: &AppConfig, workspace: Workspace) -> AppConfig {
     let mut config = config.clone();
     if let Workspace::Intuned(id) = &workspace {
         config.intuned.workspace_id.clone_from(id);
     }
-    config.workspace = workspace;
+    config.operations.workspace = workspace;
     config
 }
 
-fn named(id: &str) -> Workspace {
+pub(crate) fn named(id: &str) -> Workspace {
     Workspace::Intuned(id.to_owned())
 }
 
-async fn stop(app: App) {
+pub(crate) async fn stop(app: App) {
     assert!(app.stop(DEADLINE).await);
 }
 
-async fn open(app: &TestApp) -> DatabaseConnection {
+pub(crate) async fn open(app: &TestApp) -> DatabaseConnection {
     let url = app.config.database_url.expose_secret();
     Database::connect(url).await.unwrap()
 }
 
-fn refusal(started: Result<App, AppError>) -> String {
+pub(crate) fn refusal(started: Result<App, AppError>) -> String {
     match started {
         Err(error @ AppError::Workspace(_)) => error.to_string(),
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it started"),
     }
-}
-
-async fn connect(user: &Api) {
-    let operation = user.connect("Admin", "admin123").await;
-    let id = operation["id"].as_str().unwrap();
-    eventually("connected", async || {
-        user.operation(id).await["status"] == "DONE"
-    })
-    .await;
 }
 
 #[rstest]
@@ -92,7 +81,7 @@ async fn a_demos_database_is_refused_in_earnest(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let setup = Setup {
-        configure: |config| config.workspace = Workspace::Demo,
+        configure: |config| config.operations.workspace = Workspace::Demo,
         ..Setup::default()
     };
     let mut app = TestApp::with(backend, setup).await;
@@ -174,110 +163,60 @@ async fn a_database_in_memory_belongs_to_whoever_makes_it() {
     app.finish().await;
 }
 
-/// Runs the subcommand on the application's database.
-fn reassign(app: &TestApp, args: &[&str]) -> Output {
-    let args: Vec<_> = ["reassign-database"].iter().chain(args).copied().collect();
-    let url = app.config.database_url.expose_secret();
-    run_in(
-        &TempDir::new().unwrap(),
-        &args,
-        &[("DATABASE_URL", url), ("LEASE", "1s")],
+/// Between the look at the mark and the first sign of life, somebody gives the database away.
+#[tokio::test]
+async fn a_gateway_whose_database_is_given_away_while_it_starts_is_refused() {
+    let mut app = TestApp::start(Backend::Postgres).await;
+    app.stop().await;
+    let database = open(&app).await;
+    let giving = database.begin().await.unwrap();
+    workspace_mark::Entity::update_many()
+        .col_expr(workspace_mark::Column::Workspace, Expr::value("another"))
+        .filter(workspace_mark::Column::Id.eq(1))
+        .exec(&giving)
+        .await
+        .unwrap();
+    let given = async {
+        waiting::<1>(&database, &[]).await;
+        giving.commit().await.unwrap();
+    };
+    let (started, ()) = tokio::join!(app.start_another(), given);
+    let refused = refusal(started);
+    assert!(
+        refused.contains("belongs to workspace \"another\""),
+        "{refused}"
+    );
+    let left = replica::Entity::find().all(&database).await.unwrap();
+    assert_eq!(left, [], "it gave no sign of life");
+    stop(
+        TestApp::try_start(at(&app.config, named("another")))
+            .await
+            .unwrap(),
     )
+    .await;
+    database.close().await.unwrap();
+    app.finish().await;
 }
 
+/// Somebody has given it away although the gateway runs: by hand, say, or while the gateway stood still.
 #[rstest]
 #[tokio::test]
-async fn a_database_is_reassigned_when_that_is_said(
+async fn a_gateway_ends_when_its_database_is_anothers(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let mut app = TestApp::start(backend).await;
-    let user = app.user("a@example.com").await;
-    connect(&user).await;
-    let other = ["--intuned-workspace-id=another", "--yes"];
-    let running = reassign(&app, &other);
-    assert_eq!(running.status.code(), Some(1), "{running:?}");
-    assert!(stderr(&running).contains("DATABASE_URL"), "{running:?}");
     app.stop().await;
-    let database = open(&app).await;
-    let connected = connection::Entity::find()
-        .one(&database)
+    let mut gateway = app.start_another().await.unwrap();
+    let database = database::connect(&app.config.database_url, 1)
         .await
-        .unwrap()
         .unwrap();
-    let removal = session_removal::ActiveModel {
-        auth_session_id: Set("to-be-deleted".into()),
-        user_id: Set(connected.user_id),
-        requested_at: Set(connected.created_at),
-        settles_at: Set(connected.created_at),
-        due_at: Set(connected.created_at),
-        attempts: Set(0),
-    };
-    removal.insert(&database).await.unwrap();
+    let another = named("another");
+    let running = database::reassign(&database, &another, Duration::ZERO).await;
+    assert_eq!(running.unwrap(), 0);
+    let ended = timeout(DEADLINE, gateway.ended()).await.expect("it ends");
+    assert!(matches!(ended, AppError::Workspace(_)), "{ended:?}");
+    stop(gateway).await;
     database.close().await.unwrap();
-
-    let asked = reassign(&app, &other[..1]);
-    assert_eq!(asked.status.code(), Some(1), "{asked:?}");
-    assert!(stderr(&asked).contains("nothing was changed"), "{asked:?}");
-    refusal(TestApp::try_start(at(&app.config, named("another"))).await);
-
-    let done = reassign(&app, &other);
-    assert!(done.status.success(), "{done:?}");
-    let log = stderr(&done);
-    for told in [
-        "connections=1",
-        "to-be-deleted",
-        "belongs to workspace \"another\" at Intuned from now on",
-    ] {
-        assert!(log.contains(told), "{told}: {log}");
-    }
-    refusal(app.start_another().await);
-    let again = reassign(&app, &other);
-    assert!(
-        again.status.success() && stderr(&again).contains("already"),
-        "{again:?}"
-    );
-
-    let back = reassign(&app, &["--intuned-workspace-id=workspace", "--yes"]);
-    assert!(back.status.success(), "{back:?}");
-    let database = open(&app).await;
-    assert_eq!(
-        connection::Entity::find().one(&database).await.unwrap(),
-        Some(connected)
-    );
-    assert_eq!(
-        session_removal::Entity::find()
-            .count(&database)
-            .await
-            .unwrap(),
-        1
-    );
-    database.close().await.unwrap();
-    app.restart().await;
+    stop(TestApp::try_start(at(&app.config, another)).await.unwrap()).await;
     app.finish().await;
-}
-
-#[rstest]
-#[case(&["--demo", "--yes"], Workspace::Demo)]
-#[case(&["--demo=false", "--intuned-workspace-id=w", "--yes"], Workspace::Intuned("w".into()))]
-#[tokio::test]
-async fn it_may_become_a_demos_and_any_ones(#[case] args: &[&str], #[case] expected: Workspace) {
-    let mut app = TestApp::start(Backend::Sqlite).await;
-    app.stop().await;
-    assert!(reassign(&app, args).status.success());
-    stop(TestApp::try_start(at(&app.config, expected)).await.unwrap()).await;
-    app.finish().await;
-}
-
-#[test]
-fn which_it_is_to_be_must_be_said() {
-    let output = run_in(
-        &TempDir::new().unwrap(),
-        &["reassign-database", "--yes"],
-        &[],
-    );
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(
-        stderr(&output).contains("INTUNED_WORKSPACE_ID is missing"),
-        "{output:?}"
-    );
 }
