@@ -131,7 +131,8 @@ fn read_port(text: &str) -> Option<u16> {
     port.filter(|_| digits)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether it is a name as DNS has it, or an address.
+pub(crate) fn is_name(name: &str) -> bool {
     if name.starts_with('[') {
         return address_in(name).is_some();
     }

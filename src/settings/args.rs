@@ -399,11 +399,13 @@ pub(super) fn unreadable(command: &Command) -> Option<Problems> {
     (!problems.is_empty()).then_some(Problems(problems))
 }
 
-/// Every setting's environment variable.
-pub(super) fn variables(command: &Command) -> impl Iterator<Item = &str> {
-    let commands = std::iter::once(command).chain(command.get_subcommands());
+/// Every setting's environment variable, whatever the environment has.
+pub(super) fn variables() -> Vec<String> {
+    let command = Cli::command();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
     let args = commands.flat_map(Command::get_arguments);
-    args.filter_map(|arg| arg.get_env()?.to_str())
+    let names = args.filter_map(|arg| arg.get_env()?.to_str());
+    names.map(str::to_owned).collect()
 }
 
 /// `--help` must not show secrets, and an empty variable counts as unset, but for some: that is how compose
@@ -432,6 +434,16 @@ fn from_environment(arg: Arg) -> Arg {
 /// Whether it is the name in small letters of a setting that other programs know so.
 pub(super) fn is_small(name: &str) -> bool {
     EITHER_CASE.iter().any(|(_, small)| *small == name)
+}
+
+/// The names of the environment's variables.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "settings alone read the environment"
+    )]
+    let variables = std::env::vars_os();
+    variables.filter_map(|(name, _)| name.into_string().ok())
 }
 
 pub(super) fn variable(name: &str) -> Option<OsString> {

@@ -21,8 +21,9 @@ use super::{
     demo, dot_env,
     limits::limits,
     log::log,
+    misspellings,
     mode::{Mode, mode},
-    outbound::outbound,
+    outbound::{PROXY, outbound, read_proxy},
     reader::{Reader, SHORTEST},
     records::records,
     upstream::{delay_scale, upstream, web_url, workspace_id},
@@ -39,11 +40,16 @@ use crate::{
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// An idempotency key counts for a day.
 const SHORTEST_RETENTION: Duration = Duration::from_hours(48);
-const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
+const ORIGIN: &str =
+    "a web origin such as https://app.example.com, without a path; each must be named";
+const HOST: &str = "a host such as gateway.example.com, *.example.com, 10.0.0.7:8080 or [::1], in plain letters \
+                    and without a scheme; unset it for any";
+const NETWORK: &str = "an IP address or network, such as 10.0.0.7, 10.0.0.0/8 or fd00::/8";
 
 pub(super) fn serve(
     command: &Command,
-    (args, matches): (&ServeArgs, &ArgMatches),
+    args: &ServeArgs,
+    matches: &ArgMatches,
     random: &Random,
 ) -> Result<Task, Problems> {
     let mut reader = Reader::new(command);
@@ -70,7 +76,7 @@ pub(super) fn serve(
     if let (true, Some(server)) = (is_demo, &server) {
         notes.splice(0..0, demo_notes(server.listen));
     }
-    notes.extend(misspellings(command));
+    notes.extend(misspellings());
     let files = database
         .as_ref()
         .map_or_else(Vec::new, |database| watched_files(args, database, is_demo));
@@ -114,6 +120,10 @@ pub(super) fn reassign(command: &Command, args: &ReassignArgs) -> Result<Task, P
     };
     let workspace = match demo {
         Some(true) => Some(Workspace::Demo),
+        _ if args.intuned_workspace_id.is_none() => {
+            reader.note("INTUNED_WORKSPACE_ID", "is missing; for a demo, say --demo");
+            None
+        }
         _ => workspace_id(&mut reader, args.intuned_workspace_id.as_ref()).map(Workspace::Intuned),
     };
     let lease = reader.duration("LEASE", &args.lease, SHORTEST_LEASE);
@@ -201,10 +211,13 @@ fn demo_notes(listen: SocketAddr) -> Vec<String> {
     notes
 }
 
-fn misspellings(command: &Command) -> impl Iterator<Item = String> {
-    dot_env::misspellings(command).into_iter().map(|one| {
-        let (name, nearest) = (one.name, one.nearest);
-        format!("{name} in .env is no setting, and counts for nothing; the nearest is {nearest}")
+fn misspellings() -> impl Iterator<Item = String> {
+    let found = misspellings::misspellings();
+    found.into_iter().map(|one| {
+        format!(
+            "{} in {} is no setting, and counts for nothing; the nearest is {}",
+            one.name, one.place, one.nearest
+        )
     })
 }
 
@@ -288,13 +301,6 @@ fn operations(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<Operation
     })
 }
 
-fn read_proxy(text: &str) -> Option<SecretString> {
-    let text = text.trim();
-    let url = web_url(text)?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    bare.then(|| text.into())
-}
-
 fn claims(reader: &mut Reader<'_>, args: &OperationArgs) -> Option<ClaimsSettings> {
     let timeout = reader.duration("CLAIMS_TIMEOUT", &args.claims_timeout, SHORTEST);
     let cache = reader.duration("CLAIMS_CACHE", &args.claims_cache, Duration::ZERO);
@@ -310,10 +316,12 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
         Some(text) => address(reader, "METRICS_ADDR", text).map(Some),
         None => Some(None),
     };
-    let allowed_origins = origins(reader, args.allowed_origins.as_deref().unwrap_or_default());
-    let allowed_hosts = hosts(reader, args.allowed_hosts.as_deref().unwrap_or_default());
+    let origins = args.allowed_origins.as_deref().unwrap_or_default();
+    let allowed_origins = reader.list("ALLOWED_ORIGINS", origins, ORIGIN, read_origin);
+    let hosts = args.allowed_hosts.as_deref().unwrap_or_default();
+    let allowed_hosts = reader.list("ALLOWED_HOSTS", hosts, HOST, AllowedHost::parse);
     let proxies = args.trusted_proxies.as_deref().unwrap_or_default();
-    let trusted_proxies = trusted_proxies(reader, proxies);
+    let trusted_proxies = reader.list("TRUSTED_PROXIES", proxies, NETWORK, read_network);
     let mut switch = |setting, text: &Option<String>| match text {
         Some(text) => reader.switch(setting, text),
         None => Some(demo),
@@ -324,56 +332,17 @@ fn server(reader: &mut Reader<'_>, args: &ServerArgs, demo: bool) -> Option<Serv
         listen: listen?,
         metrics: metrics?,
         allowed_origins: allowed_origins?,
-        allowed_hosts: allowed_hosts?,
+        allowed_hosts: AllowedHosts(allowed_hosts?),
         trusted_documents: args.trusted_documents.clone(),
-        trusted_proxies: trusted_proxies?,
+        trusted_proxies: TrustedProxies(trusted_proxies?),
         graphiql: graphiql?,
         introspection: introspection?,
     })
 }
 
-fn trusted_proxies(reader: &mut Reader<'_>, list: &str) -> Option<TrustedProxies> {
-    let expected = "an IP address or network, such as 10.0.0.7, 10.0.0.0/8 or fd00::/8";
-    let read_network = |text: &str| {
-        let address = || text.parse().ok().map(|address: IpAddr| address.into());
-        text.parse::<IpNet>().ok().or_else(address)
-    };
-    let proxies: Vec<_> = entries(list)
-        .map(|text| reader.read("TRUSTED_PROXIES", text, expected, read_network))
-        .collect();
-    proxies
-        .into_iter()
-        .collect::<Option<_>>()
-        .map(TrustedProxies)
-}
-
-/// What stands between commas.
-fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-}
-
-fn origins(reader: &mut Reader<'_>, list: &str) -> Option<Vec<HeaderValue>> {
-    let origins: Vec<_> = entries(list)
-        .map(|text| {
-            let expected = "a web origin such as https://app.example.com, without a path; \
-                            each must be named";
-            reader.read("ALLOWED_ORIGINS", text, expected, read_origin)
-        })
-        .collect();
-    origins.into_iter().collect()
-}
-
-fn hosts(reader: &mut Reader<'_>, list: &str) -> Option<AllowedHosts> {
-    let hosts: Vec<_> = entries(list)
-        .map(|text| {
-            let expected = "a host such as gateway.example.com, *.example.com, 10.0.0.7:8080 or [::1], \
-                            in plain letters and without a scheme; unset it for any";
-            reader.read("ALLOWED_HOSTS", text, expected, AllowedHost::parse)
-        })
-        .collect();
-    hosts.into_iter().collect::<Option<_>>().map(AllowedHosts)
+fn read_network(text: &str) -> Option<IpNet> {
+    let address = || text.parse().ok().map(|address: IpAddr| address.into());
+    text.parse::<IpNet>().ok().or_else(address)
 }
 
 /// In the form of a browser's `Origin` header.

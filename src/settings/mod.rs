@@ -9,6 +9,7 @@ mod dot_env;
 mod files;
 mod limits;
 mod log;
+mod misspellings;
 mod mode;
 mod outbound;
 mod problem;
@@ -312,10 +313,10 @@ pub fn load(
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = args::Cli::from_arg_matches(&matches)?;
     let task = match cli.command {
-        None => check::serve(&command, (&cli.serve, &matches), random),
+        None => check::serve(&command, &cli.serve, &matches, random),
         Some(args::CliCommand::Serve(serve)) => {
             let matches = matches.subcommand_matches("serve").unwrap_or(&matches);
-            check::serve(&command, (&serve, matches), random)
+            check::serve(&command, &serve, matches, random)
         }
         Some(args::CliCommand::Migrate(migrate)) => check::migrate(&command, &migrate),
         Some(args::CliCommand::ReassignDatabase(reassign)) => {
@@ -330,5 +331,5 @@ pub fn load(
             check::simulate(command, &simulate)
         }
     };
-    task.map_err(|problems| problems.with_misspellings(&command).into())
+    task.map_err(|problems| problems.with_misspellings().into())
 }

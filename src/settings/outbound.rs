@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{args::variable, reader::Reader, upstream::web_url};
 use crate::outbound::Outbound;
 
-const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
+pub(super) const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
 /// What other programs read, and the gateway does not.
 const OTHER_PROXIES: [&str; 4] = ["ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
 
@@ -60,7 +60,7 @@ fn proxy(reader: &mut Reader<'_>, args: &OutboundArgs, notes: &mut Vec<String>) 
         return None;
     };
     let proxy = reader.secret("HTTPS_PROXY", url, PROXY, |text| {
-        Proxy::https(read_proxy(text)?.expose_secret()).ok()
+        Proxy::https(read_bare_proxy(text)?.expose_secret()).ok()
     })?;
     let listed = no_proxy(args.no_proxy.as_deref().unwrap_or_default(), notes);
     // reqwest takes it for every name, but for no address.
@@ -68,14 +68,21 @@ fn proxy(reader: &mut Reader<'_>, args: &OutboundArgs, notes: &mut Vec<String>) 
     (!nothing).then(|| proxy.no_proxy(NoProxy::from_string(&listed)))
 }
 
-/// With or without a scheme, as other programs take it.
-fn read_proxy(text: &str) -> Option<SecretString> {
+/// With or without a scheme, as other programs take it. A word without either scheme or port is no address.
+fn read_bare_proxy(text: &str) -> Option<SecretString> {
     let text = text.trim();
-    let text = match text.split_once("://") {
-        Some(_) => text.to_owned(),
-        None => format!("http://{text}"),
-    };
-    let url = web_url(&text)?;
+    if text.contains("://") {
+        return read_proxy(text);
+    }
+    let (_, port) = text.trim_end_matches('/').rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    read_proxy(&format!("http://{text}"))
+}
+
+/// A proxy's address, with its scheme.
+pub(super) fn read_proxy(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    let url = web_url(text)?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     bare.then(|| text.into())
 }
@@ -198,7 +205,12 @@ mod tests {
     #[case("http://proxy.example/path", false)]
     #[case("http://", false)]
     #[case("no proxy", false)]
+    #[case("nonsense", false)]
+    #[case("user:password@proxy.example", false)]
+    #[case("[::1]", false)]
+    #[case("[::1]:3128", true)]
+    #[case("http://*:3128", false)]
     fn a_proxy_has_an_address(#[case] text: &str, #[case] accepted: bool) {
-        assert_eq!(read_proxy(text).is_some(), accepted);
+        assert_eq!(read_bare_proxy(text).is_some(), accepted);
     }
 }

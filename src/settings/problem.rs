@@ -2,9 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use clap::Command;
-
-use super::dot_env::misspellings;
+use super::misspellings::misspellings;
 
 /// One setting that the gateway cannot start with.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,10 +20,13 @@ pub struct Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// With the names in `.env` that are no settings: one of them may be why another is missing.
-    pub(super) fn with_misspellings(mut self, command: &Command) -> Self {
-        let misspelt = misspellings(command).into_iter().map(|one| Problem {
-            fault: format!("in .env is no setting; the nearest is {}", one.nearest),
+    /// With the names in `.env` and the environment that are no settings: one of them may be why another is missing.
+    pub(super) fn with_misspellings(mut self) -> Self {
+        let misspelt = misspellings().into_iter().map(|one| Problem {
+            fault: format!(
+                "in {} is no setting; the nearest is {}",
+                one.place, one.nearest
+            ),
             setting: one.name,
             about: String::new(),
         });

@@ -69,6 +69,32 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// What stands between commas, each as `read` understands it. Only commas are no list: what was to be named
+    /// there has got lost.
+    pub(super) fn list<T>(
+        &mut self,
+        setting: &'static str,
+        list: &str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let texts = list.split(',').map(str::trim);
+        let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+        if texts.is_empty() && !list.trim().is_empty() {
+            self.note(
+                setting,
+                format_args!("has commas and names nothing: write {expected}"),
+            );
+            return None;
+        }
+        let read = texts
+            .into_iter()
+            .map(|text| self.read(setting, text, expected, &read));
+        // All, so that each that is wrong is told.
+        let read: Vec<_> = read.collect();
+        read.into_iter().collect()
+    }
+
     pub(super) fn duration(
         &mut self,
         setting: &'static str,

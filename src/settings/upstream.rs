@@ -10,6 +10,7 @@ use super::{
     reader::{Reader, SHORTEST},
 };
 use crate::{
+    host::is_name,
     intuned::{ApiGeneration, IntunedConfig},
     outbound::Outbound,
 };
@@ -140,9 +141,11 @@ pub(super) fn delay_scale(
     reader.number(setting, text, 0.0..=100.0)
 }
 
+/// An address whose host can be one: a URL's may have characters such as `*`.
 pub(super) fn web_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+    let is_named = url.host_str().is_some_and(is_name);
+    (matches!(url.scheme(), "http" | "https") && is_named).then_some(url)
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

@@ -1,4 +1,4 @@
-//! Files that others have access to, and names in `.env` that mean nothing, are told when the gateway starts.
+//! Files that others have access to, and names that mean nothing, are told when the gateway starts.
 
 use std::{
     fs::{self, Permissions},
@@ -114,10 +114,66 @@ fn a_name_that_is_no_setting_is_told_with_the_nearest() {
         "LISTEN_ADRR=canary\nRUST_BACKTRACE=1\nOTEL_SERVICE_NAME=x\nPOSTGRES_PASSWORD=canary\n";
     fs::write(directory.path().join(".env"), file).unwrap();
     chmod(&directory, ".env", 0o600);
-    // In the environment there are names of everybody's.
-    let warned = warnings(directory.path(), &[("LISTEN_ADR", "x")]);
+    let warned = warnings(directory.path(), &[]);
     let told = telling(&warned, "is no setting");
     assert_eq!(told.len(), 1, "{warned:?}");
     assert!(told[0].contains("LISTEN_ADRR in .env"), "{told:?}");
     assert!(told[0].ends_with("the nearest is LISTEN_ADDR"), "{told:?}");
+}
+
+/// A compose file's `env_file` has it there, say. Otherwise the environment is everybody's.
+#[test]
+fn a_name_in_the_environment_that_is_nearly_a_settings_is_told_with_the_nearest() {
+    let directory = TempDir::new().unwrap();
+    let environment = [
+        ("INTUNED_APIKEY", "canary"),
+        ("LISTEN_ADR", "canary"),
+        ("LANG", "C"),
+        ("PATH", "/bin"),
+        ("HOME", "/"),
+        ("HOSTNAME", "gateway"),
+        ("RUST_BACKTRACE", "1"),
+        ("CARGO_HOME", "/"),
+        ("INTUNED_GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("INTUNED_GATEWAY_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+    ];
+    let warned = warnings(directory.path(), &environment);
+    let told = telling(&warned, "is no setting");
+    assert_eq!(told.len(), 2, "{warned:?}");
+    for (told, name, nearest) in [
+        (told[0], "INTUNED_APIKEY", "INTUNED_API_KEY"),
+        (told[1], "LISTEN_ADR", "LISTEN_ADDR"),
+    ] {
+        assert!(
+            told.contains(&format!("{name} in the environment")),
+            "{told}"
+        );
+        assert!(
+            told.ends_with(&format!("the nearest is {nearest}")),
+            "{told}"
+        );
+    }
+}
+
+/// As compose files pass on what is not there.
+#[test]
+fn a_setting_that_is_empty_is_a_setting_all_the_same() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join(".env"), "INTUNED_BASE_URL=\n").unwrap();
+    let environment = [
+        ("WEBHOOK_URL", ""),
+        ("HTTPS_PROXY", ""),
+        ("https_proxy", "proxy:1"),
+    ];
+    let warned = warnings(directory.path(), &environment);
+    let told = telling(&warned, "is no setting");
+    assert!(told.is_empty(), "{warned:?}");
+}
+
+#[test]
+fn a_name_that_is_in_the_file_and_the_environment_is_told_once() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join(".env"), "LISTEN_ADRR=x\n").unwrap();
+    let warned = warnings(directory.path(), &[("LISTEN_ADRR", "x")]);
+    assert_eq!(telling(&warned, "is no setting").len(), 1, "{warned:?}");
 }

@@ -74,3 +74,40 @@ fn what_a_setting_leads_to_is_told_with_its_name() {
         );
     }
 }
+
+#[rstest]
+#[case("ALLOWED_HOSTS", ",", "write a host such as gateway.example.com")]
+#[case("ALLOWED_HOSTS", " , ,", "write a host such as gateway.example.com")]
+#[case(
+    "ALLOWED_ORIGINS",
+    ",",
+    "write a web origin such as https://app.example.com"
+)]
+#[case("TRUSTED_PROXIES", ",", "write an IP address or network")]
+#[case(
+    "ALLOWED_ORIGINS",
+    "http://*",
+    "is not a web origin such as https://app.example.com"
+)]
+#[case("ALLOWED_ORIGINS", "https://*.example.com", "each must be named")]
+#[case("HTTPS_PROXY", "nonsense", "http://USER:PASSWORD@HOST:PORT")]
+#[case("INTUNED_PROXY", "nonsense", "http://USER:PASSWORD@HOST:PORT")]
+#[case("INTUNED_PROXY", "http://*:3128", "http://USER:PASSWORD@HOST:PORT")]
+#[case("INTUNED_BASE_URL", "https://*/api", "is not an http or https address")]
+#[case(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "http://*:4318",
+    "such as http://127.0.0.1:4318"
+)]
+fn what_names_nothing_is_told_with_what_to_write(
+    #[case] setting: &str,
+    #[case] value: &str,
+    #[case] expected: &str,
+) {
+    let flag = setting.to_lowercase().replace('_', "-");
+    let fault = fault(load_in_earnest(&[&format!("--{flag}={value}")]));
+    assert!(
+        fault.contains(setting) && fault.contains(expected),
+        "{fault}"
+    );
+}
