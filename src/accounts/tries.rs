@@ -129,7 +129,7 @@ impl Tries {
             mac: keyed::mac(&config.secret),
             for_each_address: Limit::new("address", limits.for_each_address, limits.window),
             for_each_client: ClientLimits::new(limits.for_each_client, limits.window),
-            sign_ins_for_each_client: ClientLimits::new(
+            sign_ins_for_each_client: ClientLimits::of_sign_ins(
                 limits.sign_ins_for_each_client,
                 limits.window,
             ),

@@ -86,17 +86,21 @@ impl TryMetrics {
         let metrics = Self::default();
         registry.register(
             "tries_refused",
-            "Tries that were refused because there had been too many, by kind (password, sign_up, connect, run, status) and by whose limit it was (address, client, site, user)",
+            "Tries that were refused because there had been too many, by kind (password, sign_up, connect, run, status) and by whose limit it was (address, client, client_sign_ins, site, site_sign_ins, user)",
             metrics.refused.clone(),
         );
         // So that the first of each counts as an increase.
         for (kind, limit) in [
             ("password", "address"),
             ("password", "client"),
+            ("password", "client_sign_ins"),
             ("password", "site"),
+            ("password", "site_sign_ins"),
             ("sign_up", "address"),
             ("sign_up", "client"),
+            ("sign_up", "client_sign_ins"),
             ("sign_up", "site"),
+            ("sign_up", "site_sign_ins"),
             ("connect", "user"),
             ("run", "user"),
             ("status", "user"),

@@ -438,6 +438,35 @@ async fn tries_that_are_refused_are_counted_by_kind_and_limit(
     app.finish().await;
 }
 
+/// Somebody guesses in the one case, and in the other users share an address.
+#[rstest]
+#[tokio::test]
+async fn sign_ins_that_are_refused_although_they_succeed_are_counted_apart(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let setup = Setup {
+        configure: |config| config.accounts.tries.sign_ins_for_each_client = 2,
+        ..Setup::default()
+    };
+    let app = TestApp::with(backend, setup).await;
+    app.user("a@example.com").await;
+    app.user("b@example.com").await;
+    let sign_up = "mutation($i: SignUpInput!) { signUp(input: $i) { token } }";
+    let input = json!({ "i": { "email": "c@example.com", "password": "correct horse battery" } });
+    assert_eq!(app.api.error_code(sign_up, input).await, "RATE_LIMITED");
+    let reading = Reading::of(&app).await;
+    for (limit, count) in [("client", 0.0), ("client_sign_ins", 1.0)] {
+        let sample = format!(r#"tries_refused_total{{kind="sign_up",limit="{limit}"}}"#);
+        assert!(
+            (reading.value(&sample) - count).abs() < 0.1,
+            "{sample}\n{}",
+            reading.text
+        );
+        assert!(reading.text.contains(&sample), "it begins at zero");
+    }
+    app.finish().await;
+}
+
 /// The metrics that a file names, without what a query adds to a name.
 fn named_in(path: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();

@@ -62,6 +62,14 @@ impl ClientLimits {
             site: Limit::new("site", tries.saturating_mul(SITE_FACTOR), window),
         }
     }
+
+    /// On what succeeds, too, which is counted besides.
+    pub(super) fn of_sign_ins(tries: u32, window: Duration) -> Self {
+        let mut limits = Self::new(tries, window);
+        limits.own.whose = "client_sign_ins";
+        limits.site.whose = "site_sign_ins";
+        limits
+    }
 }
 
 /// One client: an IPv4 address, or the IPv6 network that a customer is given.
