@@ -48,8 +48,7 @@ pub(super) async fn wait_for_postgres(url: &str) -> Result<(), DatabaseError> {
     let options = connect_options(options);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let tried = timeout(ACQUIRE_TIMEOUT, try_out(&options)).await;
-        match tried.unwrap_or_else(|_| Err(unanswered().into())) {
+        match try_out(&options).await {
             Ok(()) => return Ok(()),
             Err(error) if error.may_pass() && Instant::now() < deadline => {
                 tracing::warn!(%error, "the database does not answer yet, or takes no writes; trying again");
@@ -61,17 +60,32 @@ pub(super) async fn wait_for_postgres(url: &str) -> Result<(), DatabaseError> {
 }
 
 async fn try_out(options: &PgConnectOptions) -> Result<(), Unfit> {
-    let mut connection = options.connect().await?;
-    if ask::<String>(&mut connection, "SHOW transaction_read_only").await? == "on" {
+    let mut connection = in_time(options.connect()).await?;
+    let read_only: String = in_time(ask(&mut connection, "SHOW transaction_read_only")).await?;
+    if read_only == "on" {
         return Err(Unfit::ReadOnly);
     }
-    let shares = timeout(PAUSE, is_shared(&mut connection, options)).await;
-    // There may be no room for a second one just now.
-    if let Ok(Ok(true)) = shares {
-        return Err(Unfit::Shared);
+    match is_shared(&mut connection, options).await {
+        Ok(true) => return Err(Unfit::Shared),
+        Ok(false) => {}
+        Err(error) => {
+            // There may be no room for a second one just now, but this one is to answer.
+            in_time(connection.ping()).await?;
+            tracing::warn!(
+                %error,
+                "whether DATABASE_URL leads to a pooler in transaction mode cannot be told, for lack of a second \
+                 connection"
+            );
+        }
     }
-    connection.close().await?;
+    in_time(connection.close()).await?;
     Ok(())
+}
+
+/// Each step may take as long as connecting: a slow server is asked to the end.
+async fn in_time<T>(step: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let done = timeout(ACQUIRE_TIMEOUT, step).await;
+    done.unwrap_or_else(|_| Err(unanswered()))
 }
 
 /// Whether a process of the server's serves another connection as well as this one: there is a pooler in
@@ -81,13 +95,13 @@ async fn is_shared(
     options: &PgConnectOptions,
 ) -> Result<bool, sqlx::Error> {
     const PROCESS: &str = "SELECT pg_backend_pid()";
-    let mut other = options.connect().await?;
+    let mut other = in_time(options.connect()).await?;
     let mut is_shared = false;
     for _ in 0..ROUNDS {
-        let process: i32 = ask(connection, PROCESS).await?;
-        is_shared |= process == ask::<i32>(&mut other, PROCESS).await?;
+        let process: i32 = in_time(ask(connection, PROCESS)).await?;
+        is_shared |= process == in_time(ask::<i32>(&mut other, PROCESS)).await?;
     }
-    other.close().await?;
+    in_time(other.close()).await?;
     Ok(is_shared)
 }
 

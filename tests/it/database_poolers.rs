@@ -7,8 +7,9 @@ use serde_json::json;
 use tokio::time::{Duration, timeout};
 
 use crate::support::{
-    API_KEY, Api, Backend, PgBouncer, Process, Setup, TestApp, TestDatabase, eventually, process,
-    socket::Socket,
+    API_KEY, Api, Backend, PgBouncer, Process, Proxy, Setup, TestApp, TestDatabase, eventually,
+    process,
+    socket::{DEADLINE, Socket},
 };
 
 /// What cannot be mended by waiting is told at once.
@@ -95,6 +96,34 @@ async fn a_pooler_that_will_not_do_is_told_at_once(
     assert!(error.to_string().contains(what_to_do), "{error}");
     let refused = matches!(error, DatabaseError::Refused(_) | DatabaseError::Shared);
     assert!(refused, "{error:?}");
+}
+
+/// As over a long way, on which each answer takes its time.
+#[rstest]
+#[case::transaction_pooling("pool_mode = transaction", true)]
+#[case::session_pooling("pool_mode = session", false)]
+#[tokio::test]
+async fn what_a_slow_address_leads_to_is_found_out(#[case] mode: &str, #[case] is_shared: bool) {
+    let created = TestDatabase::create(Backend::Postgres).await;
+    let pooler = PgBouncer::start(created.url.expose_secret(), &[mode]).await;
+    let (proxy, url) = Proxy::before(&pooler.url).await;
+    proxy.set_late(250);
+    let connected = timeout(DEADLINE, database::connect(&url.as_str().into(), 10)).await;
+    match connected.unwrap() {
+        Err(DatabaseError::Shared) => assert!(is_shared),
+        other => assert!(other.is_ok() && !is_shared, "{other:?}"),
+    }
+}
+
+/// Each replica has one at least, and starts with no more.
+#[tokio::test]
+async fn where_there_is_no_room_for_a_second_connection_the_gateway_starts_with_one() {
+    let created = TestDatabase::create(Backend::Postgres).await;
+    let only = ["pool_mode = session", "default_pool_size = 1"];
+    let pooler = PgBouncer::start(created.url.expose_secret(), &only).await;
+    let url = pooler.url.as_str().into();
+    let connected = timeout(DEADLINE, database::connect(&url, 1)).await;
+    assert!(connected.unwrap().is_ok());
 }
 
 /// The pooler may be up before Postgres is.

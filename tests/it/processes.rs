@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use entity::{audit_event, operation, operation_event, user};
 use intuned_gateway::simulator::{Call, Fault, PASSCODE};
-use rand::{SeedableRng, rngs::StdRng};
 use rstest::rstest;
 use rustix::process::Signal;
 use sea_orm::{
@@ -199,10 +198,8 @@ async fn a_change_whose_notification_was_lost_is_found() {
 
 /// A process with a proxy between it and the database.
 pub(crate) async fn behind_proxy(app: &TestApp, lease: &str) -> (Process, Proxy) {
-    let mut url: url::Url = app.config.database_url.expose_secret().parse().unwrap();
-    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-    let proxy = Proxy::start(target, StdRng::seed_from_u64(1)).await;
-    url.set_port(Some(proxy.address.port())).unwrap();
+    let url = app.config.database_url.expose_secret().parse().unwrap();
+    let (proxy, url) = Proxy::before(&url).await;
     let mut settings = settings(app, lease);
     settings.push(("DATABASE_URL", url.to_string()));
     (Process::spawn(&settings), proxy)

@@ -5,11 +5,12 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use rand::{RngExt, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -18,6 +19,7 @@ use tokio::{
     },
     sync::watch,
 };
+use url::Url;
 
 /// How Postgres tells that a COMMIT has taken effect.
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
@@ -46,6 +48,8 @@ struct Shared {
     /// Of a hundred connections, so many are reset when this changes.
     resets: watch::Sender<(u64, u32)>,
     away: AtomicBool,
+    /// So many milliseconds later each answer arrives.
+    late: AtomicU64,
     /// Of a thousand acknowledgements of a COMMIT, or of a write that is one by itself, so many never arrive.
     commits_to_lose: AtomicU32,
     /// Whether those acknowledgements are held up.
@@ -63,6 +67,15 @@ struct Shared {
 }
 
 impl Proxy {
+    /// In front of what this address leads to; answers the address to it.
+    pub(crate) async fn before(url: &Url) -> (Self, Url) {
+        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+        let proxy = Self::start(target, StdRng::seed_from_u64(1)).await;
+        let mut url = url.clone();
+        url.set_port(Some(proxy.address.port())).unwrap();
+        (proxy, url)
+    }
+
     pub(crate) async fn start(target: String, random: StdRng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
@@ -70,6 +83,7 @@ impl Proxy {
             random: Mutex::new(random),
             resets: watch::Sender::new((0, 0)),
             away: AtomicBool::new(false),
+            late: AtomicU64::new(0),
             commits_to_lose: AtomicU32::new(0),
             held: watch::Sender::new(false),
             reads_held: watch::Sender::new(false),
@@ -100,6 +114,11 @@ impl Proxy {
     /// Whether connections are refused.
     pub(crate) fn set_away(&self, away: bool) {
         self.shared.away.store(away, Relaxed);
+    }
+
+    /// How many milliseconds later each answer arrives.
+    pub(crate) fn set_late(&self, late: u64) {
+        self.shared.late.store(late, Relaxed);
     }
 
     /// Of a thousand acknowledgements of a COMMIT, or of a write that is committed by itself, so many never
@@ -209,6 +228,7 @@ impl Shared {
             if asked.reads.swap(false, Relaxed) && said.ends_with(OUTSIDE) {
                 self.hold_up(&self.reads_held).await;
             }
+            tokio::time::sleep(Duration::from_millis(self.late.load(Relaxed))).await;
             to.write_all(&buffer[..length]).await?;
         }
     }
