@@ -15,10 +15,13 @@ use sea_orm::{
     metric::Info,
     sqlx::{Postgres, Sqlite},
 };
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
-    connection_error,
+    ACQUIRE_TIMEOUT, connection_error,
     lanes::Lanes,
     locked::Locked,
     postgres,
@@ -26,6 +29,14 @@ use super::{
     server::Server,
     transaction::{Transaction, unanswered},
 };
+
+const BEGIN: &str = "BEGIN";
+/// A BEGIN that nobody waits for any more is given up after so long: the turn and the connection have been had for
+/// as long as an answer may take. All connections of a server that is silent for so long are opened anew, so the
+/// pool closes this one instead of lending it.
+const TO_ITS_END_WITHIN: Duration = ACQUIRE_TIMEOUT
+    .saturating_mul(2)
+    .saturating_add(postgres::ANSWER_WITHIN);
 
 /// The database. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -97,7 +108,6 @@ impl Database {
         &self,
         options: TransactionOptions,
     ) -> Result<Transaction, DbErr> {
-        const BEGIN: &str = "BEGIN";
         self.server.admit(BEGIN)?;
         let begun = timeout(self.answer_within, self.begin_patiently(options)).await;
         let begun = begun.unwrap_or_else(|_| Err(connection_error(unanswered())));
@@ -118,7 +128,12 @@ impl Database {
         // part of a transaction that nobody commits.
         let this = self.clone();
         let begin = Box::pin(async move { this.begin_here(options).await });
-        ToItsEnd(Some(begin)).await
+        ToItsEnd {
+            begin: Some(begin),
+            until: Instant::now() + TO_ITS_END_WITHIN,
+            server: self.server.clone(),
+        }
+        .await
     }
 
     async fn begin_here(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
@@ -201,25 +216,36 @@ impl ConnectionTrait for Database {
 }
 
 /// A beginning that goes on when nobody waits for it any more. What it began is rolled back then.
-struct ToItsEnd(Option<BoxFuture<'static, Result<DatabaseTransaction, DbErr>>>);
+struct ToItsEnd {
+    begin: Option<BoxFuture<'static, Result<DatabaseTransaction, DbErr>>>,
+    /// When it is given up, once nobody waits.
+    until: Instant,
+    server: Server,
+}
 
 impl Future for ToItsEnd {
     type Output = Result<DatabaseTransaction, DbErr>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(begin) = &mut self.0 else {
+        let Some(begin) = &mut self.begin else {
             return Poll::Pending;
         };
         let done = ready!(begin.as_mut().poll(context));
-        self.0 = None;
+        self.begin = None;
         Poll::Ready(done)
     }
 }
 
 impl Drop for ToItsEnd {
     fn drop(&mut self) {
-        if let (Some(begin), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(begin);
+        if let (Some(mut begin), Ok(runtime)) = (self.begin.take(), Handle::try_current()) {
+            let (until, server) = (self.until, self.server.clone());
+            runtime.spawn(async move {
+                if timeout_at(until, &mut begin).await.is_err() {
+                    // Before the pool has its connection back.
+                    server.heed_error(BEGIN, &unanswered());
+                }
+            });
         }
     }
 }

@@ -12,13 +12,14 @@ use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, Statement,
     sea_query::{PostgresQueryBuilder, Query},
 };
+use secrecy::ExposeSecret;
 use tokio::{
     sync::mpsc,
     task::{JoinSet, yield_now},
     time::timeout,
 };
 
-use crate::support::{Backend, TestDatabase, eventually, socket::DEADLINE, waiting};
+use crate::support::{Backend, Proxy, TestDatabase, eventually, socket::DEADLINE, waiting};
 
 async fn open(connections: u32) -> Database {
     let created = TestDatabase::create(Backend::Postgres).await;
@@ -60,11 +61,41 @@ async fn a_statement_that_fails_or_is_given_up_spoils_nothing() {
         timeout(Duration::from_millis(20), slow).await.unwrap_err();
         assert_eq!(ask::<i32>(&database, "SELECT 8").await.unwrap(), 8);
     }
+    all_idle(&database).await;
+}
+
+/// Waits until no place in the pool is taken.
+async fn all_idle(database: &Database) {
     eventually("all are idle again", async || {
         let size = database.size();
         size.idle == size.open
     })
     .await;
+}
+
+/// Whoever began has gone by the time that anybody could know.
+#[rstest]
+#[tokio::test]
+async fn a_transaction_that_a_silent_server_does_not_begin_gives_its_place_back(
+    #[values(1, 4)] connections: u32,
+) {
+    let created = TestDatabase::create(Backend::Postgres).await;
+    let url = created.url.expose_secret().parse().unwrap();
+    let (proxy, url) = Proxy::before(&url).await;
+    let url = url.as_str().into();
+    let database = database::connect(&url, connections).await.unwrap();
+    let mut begun = Ok(database::begin(&database).await);
+    // Until its connection is one that stood when the server fell silent.
+    while let Ok(transaction) = begun {
+        transaction.unwrap().rollback().await.unwrap();
+        all_idle(&database).await;
+        proxy.silence();
+        begun = timeout(Duration::from_millis(500), database::begin(&database)).await;
+    }
+    all_idle(&database).await;
+    let begun = database::begin(&database).await.unwrap();
+    begun.rollback().await.unwrap();
+    timeout(DEADLINE, database.close()).await.unwrap().unwrap();
 }
 
 #[tokio::test]
