@@ -150,7 +150,7 @@ pub enum RunError {
     /// The run took longer than it may.
     #[error("the run took too long")]
     TimedOut,
-    /// Nothing was begun: Intuned could not be reached, or asks for fewer requests.
+    /// Nothing was begun: Intuned could not be reached, asks for fewer requests, or refuses the key.
     #[error(transparent)]
     NotBegun(IntunedError),
     /// Intuned could not be asked.

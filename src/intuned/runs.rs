@@ -190,7 +190,9 @@ impl Run<'_> {
                 Err(error @ IntunedError::RateLimited { .. }) => {
                     return Err(RunError::NotBegun(error));
                 }
-                Err(error) => return Err(self.refused(error, is_passing_fault).await),
+                Err(error) => {
+                    return Err(not_begun(self.refused(error, is_passing_fault).await));
+                }
             };
             let random = &self.client.random;
             let delay = Backoff::new().delay(failures, error.retry_after(), random);
@@ -263,6 +265,18 @@ impl Run<'_> {
             auth_session: SessionRef { id: self.session },
             save_trace: self.client.later_generation().then_some(false),
         })
+    }
+}
+
+/// The same of a start that was refused: because of the key, or since it could not be found out more.
+fn not_begun(refused: RunError) -> RunError {
+    match refused {
+        RunError::Intuned(
+            error @ (IntunedError::Unauthorized
+            | IntunedError::Forbidden
+            | IntunedError::RateLimited { .. }),
+        ) => RunError::NotBegun(error),
+        refused => refused,
     }
 }
 

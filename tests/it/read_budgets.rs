@@ -219,6 +219,59 @@ async fn a_run_that_did_not_begin_is_given_back(
     app.finish().await;
 }
 
+/// Intuned answers a run with 401 when its session has expired as well: it is asked for that.
+#[rstest]
+#[case::wrong_key(401, Some(401))]
+#[case::wrong_key_for_runs(401, None)]
+#[case::forbidden(403, None)]
+#[tokio::test]
+async fn a_run_that_was_refused_because_of_the_key_is_given_back(
+    #[case] to_start: u16,
+    #[case] to_look: Option<u16>,
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = three_runs(backend).await;
+    let user = connected(&app, "a@example.com").await;
+    app.intuned
+        .script(Call::RunStart, 5, &Fault::answer(to_start));
+    if let Some(status) = to_look {
+        app.intuned.script(Call::One, 5, &Fault::answer(status));
+    }
+    for _ in 0..5 {
+        assert_eq!(user.error_code(CLAIMS, json!({})).await, "UPSTREAM_ERROR");
+    }
+    for _ in 0..3 {
+        claims(&user).await;
+    }
+    is_refused(&user, CLAIMS).await;
+    assert_eq!(app.intuned.calls(Call::RunStart), 8);
+    app.finish().await;
+}
+
+/// By a hold that it came to be known of only when it was asked why.
+#[rstest]
+#[tokio::test]
+async fn a_refused_run_that_nobody_can_look_into_is_given_back(
+    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+) {
+    let app = three_runs(backend).await;
+    let user = connected(&app, "a@example.com").await;
+    app.intuned.script(Call::RunStart, 1, &Fault::answer(401));
+    app.intuned.script(Call::One, 1, &Fault::answer(429));
+    is_refused(&user, CLAIMS).await;
+    eventually("the hold is over", async || {
+        let answer = user.send(CLAIMS, json!({})).await;
+        answer.get("errors").is_none()
+    })
+    .await;
+    for _ in 0..2 {
+        claims(&user).await;
+    }
+    is_refused(&user, CLAIMS).await;
+    assert_eq!(app.intuned.calls(Call::RunStart), 4);
+    app.finish().await;
+}
+
 #[rstest]
 #[case::failed(Fault::answer(500))]
 #[case::refused(Fault::answer(400))]
