@@ -1,4 +1,4 @@
-//! Beginning to connect, as often as a user and a client may.
+//! Beginning to connect, and answering, as often as a user and a client may.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use uuid::Uuid;
 use crate::{
     accounts::{AccountError, Accounts},
     audit::Origin,
-    operations::{Credentials, Operation, OperationError, Operations},
+    operations::{Answer, Credentials, Operation, OperationError, Operations},
+    telemetry,
 };
 
 /// By then an attempt that was sent at the same time has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Begins to connect. Clones share everything.
+/// Begins to connect, and answers. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Attempts {
     accounts: Accounts,
     operations: Operations,
 }
 
-/// Why an attempt did not begin.
+/// Why an attempt did not begin, or was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
     /// There were too many.
@@ -87,5 +88,31 @@ impl Attempts {
             self.accounts.give_back_connect(user_id, &origin).await;
         }
         Ok(connected?.operation)
+    }
+
+    /// As [`Operations::resume`]. What comes to nothing is counted; after too much of it nothing is written or sent.
+    ///
+    /// # Errors
+    /// [`AttemptError`].
+    pub async fn answer(
+        &self,
+        user_id: Uuid,
+        answer: Answer,
+        origin: Origin,
+    ) -> Result<Operation, AttemptError> {
+        // Of what is not sent Intuned's reasons are told, or the user's own.
+        self.operations.check_answer(user_id, &answer).await?;
+        self.accounts.check_answers(user_id).await?;
+        let this = self.clone();
+        // It is counted although whoever sent it has gone.
+        let answering = telemetry::spawn(async move {
+            let answered = this.operations.resume(user_id, answer, origin).await;
+            if let Err(OperationError::AnswerUndelivered(_)) = answered {
+                this.accounts.count_answer(user_id).await;
+            }
+            answered
+        });
+        let answered = answering.await;
+        Ok(answered.unwrap_or(Err(OperationError::ShuttingDown))?)
     }
 }

@@ -64,7 +64,11 @@ impl Departures {
             // It runs to its end by itself.
             let disconnecting = self.operations.disconnect(caller.user_id, origin.clone());
             match timeout(PATIENCE, disconnecting).await {
-                Err(_) | Ok(Ok(_) | Err(OperationError::NotRemoved(_))) => {}
+                Err(_)
+                | Ok(
+                    Ok(_)
+                    | Err(OperationError::NotRemoved(_) | OperationError::RemovalPending { .. }),
+                ) => {}
                 Ok(Err(error)) => return Err(error.into()),
             }
             self.operations.release(caller.user_id).await?;

@@ -30,5 +30,6 @@ pub mod outbound;
 pub mod settings;
 mod shell;
 pub mod simulator;
+mod single_flight;
 pub mod telemetry;
 pub mod webhooks;

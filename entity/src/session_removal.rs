@@ -21,7 +21,7 @@ pub struct Model {
     pub settles_at: Millis,
     /// When to ask Intuned next.
     pub due_at: Millis,
-    /// How often Intuned has been asked.
+    /// How often Intuned has been asked in vain.
     pub attempts: i32,
 }
 

@@ -221,6 +221,23 @@ impl Accounts {
         tolerate(self.tries.give_back_connect(user_id, client).await);
     }
 
+    /// Makes sure that not too many of the user's answers have come to nothing.
+    ///
+    /// # Errors
+    /// [`AccountError::TooManyTries`], or the database failed.
+    pub async fn check_answers(&self, user_id: Uuid) -> Result<(), AccountError> {
+        let now = self.clock.now();
+        self.tries.check_answers(user_id, now).await
+    }
+
+    /// Counts an answer that came to nothing.
+    pub async fn count_answer(&self, user_id: Uuid) {
+        let counted = self.tries.count_answer(user_id, self.clock.now()).await;
+        if let Err(error) = counted {
+            tracing::warn!(%error, "an answer that came to nothing was not counted");
+        }
+    }
+
     /// Counts what the user is about to read from Intuned.
     ///
     /// # Errors

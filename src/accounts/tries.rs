@@ -8,6 +8,7 @@
 //! A stranger who guesses uses up the address's tries and would keep its owner out as well. So an owner
 //! who signs in from where they have signed in before is counted apart.
 
+mod answers;
 mod bucket;
 mod connects;
 mod counting;

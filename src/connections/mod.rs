@@ -2,7 +2,6 @@
 
 mod error;
 mod expiry;
-mod single_flight;
 mod statuses;
 mod version;
 
@@ -21,9 +20,9 @@ use crate::{
     gather::padded,
     intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
     json::WrittenJson,
+    single_flight::SingleFlight,
     webhooks::Outbox,
 };
-use single_flight::SingleFlight;
 use statuses::KeptStatuses;
 
 pub use error::ReadError;

@@ -18,6 +18,7 @@ use crate::{
 
 /// The extension that says, in seconds, when to come back.
 const RETRY_AFTER: &str = "retryAfterSeconds";
+const NOT_REMOVED: &str = "Intuned could not delete the session just now. The gateway goes on trying; you need do nothing.";
 
 /// The value of an error's `extensions.code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +126,9 @@ impl ApiError {
         .with(RETRY_AFTER, 1)
     }
 
-    /// Too much at once: in whole seconds, and not too early.
+    /// Too much at once.
     fn rate_limited(message: &'static str, retry_after: Duration) -> Self {
-        let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-        Self::new(ErrorCode::RateLimited, message).with(RETRY_AFTER, seconds)
+        Self::new(ErrorCode::RateLimited, message).with(RETRY_AFTER, in_seconds(retry_after))
     }
 
     /// The database cannot do what is asked, for now.
@@ -165,6 +164,12 @@ impl From<ApiError> for async_graphql::Error {
             }
         })
     }
+}
+
+/// The time in whole seconds, and not too early.
+fn in_seconds(time: Duration) -> u64 {
+    let seconds = time.as_millis().div_ceil(1000).max(1);
+    u64::try_from(seconds).unwrap_or(u64::MAX)
 }
 
 /// An error with its causes, for the log.
@@ -226,10 +231,11 @@ impl IntoApiError for OperationError {
                 &error,
                 "Your answer could not be passed on to Intuned. Send it again.",
             ),
-            Self::NotRemoved(error) => upstream(
-                &error,
-                "Intuned could not delete the session just now. The gateway goes on trying; you need do nothing.",
-            ),
+            Self::NotRemoved(error) => upstream(&error, NOT_REMOVED),
+            Self::RemovalPending { retry_after } => {
+                ApiError::new(ErrorCode::UpstreamError, NOT_REMOVED)
+                    .with(RETRY_AFTER, in_seconds(retry_after))
+            }
             Self::ShuttingDown => ApiError::busy(),
             Self::Store(error) => error.into_api_error(request_id),
         }

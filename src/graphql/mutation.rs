@@ -15,7 +15,7 @@ use crate::{
     accounts::Accounts,
     attempts::Attempts,
     departure::Departures,
-    operations::{Credentials, Operations},
+    operations::{Answer, Credentials, Operations},
 };
 
 /// What can be done.
@@ -112,23 +112,22 @@ impl Mutation {
 
     /// Answers what the sign-in asked the user for: a one-time passcode, or one of the offered choices.
     /// Error codes: NOT_FOUND, INFO_REQUEST_STALE (already answered, or replaced by a newer one),
-    /// BAD_USER_INPUT (an empty passcode, or a choice that was not offered).
+    /// BAD_USER_INPUT (an empty passcode, or a choice that was not offered), RATE_LIMITED (Intuned asks to be
+    /// left alone, or too many answers came to nothing).
     async fn resume_connection(
         &self,
         context: &Context<'_>,
         input: ResumeConnectionInput,
     ) -> Result<OperationPayload, ApiError> {
         let caller = require_caller(context)?;
-        let id = operation_id(&input.operation_id)?;
-        let operations = context.data_unchecked::<Operations>();
-        let operation = operations
-            .resume(
-                caller.user_id,
-                id,
-                input.info_request_id.0,
-                input.input,
-                origin(context),
-            )
+        let answer = Answer {
+            operation_id: operation_id(&input.operation_id)?,
+            request_id: input.info_request_id.0,
+            input: input.input,
+        };
+        let attempts = context.data_unchecked::<Attempts>();
+        let operation = attempts
+            .answer(caller.user_id, answer, origin(context))
             .await;
         operation.or_fail(context).map(OperationPayload::from)
     }

@@ -179,7 +179,7 @@ impl IntunedClient {
         let path = ["auth-sessions", "create", answer.operation_id, "resume"];
         let call = Call {
             not_after,
-            ..Call::post("create.resume", &path, body)
+            ..Call::post("create.resume", &path, body).to(Purpose::Answer)
         };
         self.transport.ask(call).await.map(drop)
     }
@@ -238,7 +238,7 @@ impl IntunedClient {
         }
     }
 
-    /// Until when Intuned asked, by a 429 to what makes sessions, to be left alone by everything that
+    /// Until when Intuned asked, by a 429 to a start or a poll, to be left alone by everything that
     /// uses this key. Whoever starts, polls and answers sign-ins must wait for it.
     pub fn held_until(&self) -> Option<Instant> {
         self.transport.held_until(Purpose::SignIn)
@@ -260,6 +260,14 @@ impl IntunedClient {
     /// [`IntunedError::RateLimited`] during a hold.
     pub fn check_read_hold(&self) -> Result<(), IntunedError> {
         Ok(self.transport.check_hold(Purpose::Read)?)
+    }
+
+    /// Whether removals may be sent, as of now.
+    ///
+    /// # Errors
+    /// [`IntunedError::RateLimited`] during a hold.
+    pub fn check_removal_hold(&self) -> Result<(), IntunedError> {
+        Ok(self.transport.check_hold(Purpose::Removal)?)
     }
 
     /// Until when removals are not sent.

@@ -27,9 +27,11 @@ const SHORTEST_HOLD: Duration = Duration::from_secs(1);
 /// The kinds of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Makes an auth session: starts, polls, answers and settling looks. Whoever drives operations bounds
-    /// them, and asks for the hold.
+    /// Makes an auth session: starts, polls and settling looks. Whoever drives operations bounds them, and asks
+    /// for the hold.
     SignIn,
+    /// Passes on what a user answers. Whoever does so keeps what a 429 asks for, for that sign-in alone.
+    Answer,
     /// Deletes an auth session.
     Removal,
     /// Reads a status, or starts a run and looks at it.
@@ -76,13 +78,13 @@ impl Shares {
         own.max(self.sign_ins.until())
     }
 
-    /// A seat for one call, until it is dropped. Sign-ins need none.
+    /// A seat for one call, until it is dropped. Sign-ins and answers to them need none.
     pub(super) async fn admit(
         &self,
         purpose: Purpose,
     ) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
         let seats = match purpose {
-            Purpose::SignIn => return Ok(None),
+            Purpose::SignIn | Purpose::Answer => return Ok(None),
             Purpose::Removal => &self.removal_seats,
             Purpose::Read => &self.read_seats,
             Purpose::LongRead => &self.run_seats,
@@ -98,6 +100,7 @@ impl Shares {
     /// Intuned has answered such a call with 429.
     pub(super) fn turned_away(&self, purpose: Purpose, retry_after: Option<Duration>) {
         let wait = match purpose {
+            Purpose::Answer => None,
             Purpose::SignIn => retry_after,
             Purpose::Removal | Purpose::Read | Purpose::LongRead => {
                 Some(retry_after.unwrap_or_default().max(SHORTEST_HOLD))
@@ -118,7 +121,7 @@ impl Shares {
 
     fn hold(&self, purpose: Purpose) -> &Hold {
         match purpose {
-            Purpose::SignIn => &self.sign_ins,
+            Purpose::SignIn | Purpose::Answer => &self.sign_ins,
             Purpose::Removal => &self.removals,
             Purpose::Read | Purpose::LongRead => &self.reads,
         }
@@ -130,6 +133,7 @@ impl Purpose {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
+            Self::Answer => "answer",
             Self::Removal => "removal",
             Self::Read => "read",
             Self::LongRead => "run",
@@ -181,8 +185,9 @@ mod tests {
     use super::*;
 
     const TEN: Duration = Duration::from_secs(10);
-    const ALL: [Purpose; 4] = [
+    const ALL: [Purpose; 5] = [
         Purpose::SignIn,
+        Purpose::Answer,
         Purpose::Removal,
         Purpose::Read,
         Purpose::LongRead,
@@ -190,6 +195,7 @@ mod tests {
 
     #[rstest]
     #[case::sign_ins(Purpose::SignIn, &ALL)]
+    #[case::answers(Purpose::Answer, &[])]
     #[case::removals(Purpose::Removal, &[Purpose::Removal])]
     #[case::reads(Purpose::Read, &[Purpose::Read, Purpose::LongRead])]
     #[case::long_reads(Purpose::LongRead, &[Purpose::Read, Purpose::LongRead])]
@@ -205,7 +211,7 @@ mod tests {
             assert_eq!(until.is_some(), held.contains(&purpose), "{purpose:?}");
         }
         tokio::time::advance(TEN).await;
-        assert!(ALL.map(|purpose| shares.held_until(purpose)) == [None; 4]);
+        assert!(ALL.map(|purpose| shares.held_until(purpose)) == [None; 5]);
     }
 
     #[tokio::test(start_paused = true)]

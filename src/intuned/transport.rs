@@ -194,7 +194,7 @@ impl Transport {
 
     async fn exchange(&self, call: Call<'_>) -> Result<Vec<u8>, IntunedError> {
         let http = match call.purpose {
-            Purpose::SignIn | Purpose::Removal => &self.http,
+            Purpose::SignIn | Purpose::Answer | Purpose::Removal => &self.http,
             Purpose::Read | Purpose::LongRead => &self.reading_http,
         };
         let mut request = http

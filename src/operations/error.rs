@@ -1,5 +1,7 @@
 //! What can go wrong with an operation.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::store::StoreError;
@@ -40,6 +42,12 @@ pub enum OperationError {
     /// Intuned could not delete the auth session; it is tried again by itself.
     #[error("the auth session could not be deleted")]
     NotRemoved(#[source] IntunedError),
+    /// The auth session could not be deleted before, and is tried again by itself, later.
+    #[error("the auth session is deleted later")]
+    RemovalPending {
+        /// When it is, perhaps.
+        retry_after: Duration,
+    },
     /// The gateway is going down and takes no new work.
     #[error("the gateway is shutting down")]
     ShuttingDown,

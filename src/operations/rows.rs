@@ -225,12 +225,7 @@ pub(super) fn event_row(
 }
 
 /// What a change means to the operation's owner; none when it is only progress.
-pub(super) fn audit_event(
-    before: &Operation,
-    after: &Operation,
-    guard: Guard<'_>,
-) -> Option<audit::Event> {
-    let answered = |operation: &Operation| operation.state.watch()?.answered.clone();
+pub(super) fn audit_event(after: &Operation, guard: Guard<'_>) -> Option<audit::Event> {
     let (kind, failure_code) = match &after.state {
         State::Done if after.kind == Kind::Reconnect => (audit::Kind::Reconnected, None),
         State::Done => (audit::Kind::Connected, None),
@@ -239,11 +234,6 @@ pub(super) fn audit_event(
         }
         State::Failed(failure) | State::Canceled(failure) => {
             (audit::Kind::ConnectFailed, Some(failure.code.into()))
-        }
-        State::InProgress(watch)
-            if watch.answered.is_some() && watch.answered != answered(before) =>
-        {
-            (audit::Kind::InfoRequestAnswered, None)
         }
         _ => return None,
     };

@@ -1,16 +1,20 @@
 //! What users may do with operations.
 
+mod answering;
+mod disconnecting;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, OwnedMutexGuard, Semaphore, mpsc},
     task::JoinHandle,
-    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
+
+pub use answering::Answer;
 
 use super::{
     bus::Bus,
@@ -23,13 +27,15 @@ use super::{
     insertion::Inserted,
     model::{Credentials, Operation},
     pace::Pace,
+    pauses::Pauses,
     poller::{Command, Poller},
     proxy::ProxyPolicy,
     pruning,
-    removals::{self, RemovalError, Remover},
+    remover::Remover,
     replica::{Heart, Replica, ReplicaError},
-    state::{Failure, Observation, State, observe},
+    state::{Failure, Observation, observe},
     store::{self, Guard, Store, StoreError},
+    turns::Turns,
     worker::Worker,
 };
 use crate::{
@@ -37,8 +43,9 @@ use crate::{
     audit::{Origin, Trail},
     crash::{self, Point},
     database::{Database, Workspace, WorkspaceError},
-    intuned::{InfoRequest, IntunedClient, IntunedError},
+    intuned::IntunedClient,
     metrics::OperationMetrics,
+    single_flight::SingleFlight,
     telemetry,
     webhooks::Outbox,
 };
@@ -99,6 +106,8 @@ pub struct Operations {
     exchange: Exchange,
     intuned: IntunedClient,
     remover: Remover,
+    turns: Arc<Turns>,
+    pauses: Arc<Pauses>,
     commands: mpsc::Sender<Command>,
     proxies: Arc<ProxyPolicy>,
     fingerprints: Fingerprints,
@@ -142,6 +151,7 @@ impl Operations {
             store: store.clone(),
             intuned: intuned.clone(),
             noted: Arc::new(Notify::new()),
+            flights: SingleFlight::default(),
         };
         let worker = Worker {
             store: store.clone(),
@@ -177,6 +187,8 @@ impl Operations {
             exchange,
             intuned,
             remover,
+            turns: Arc::new(Turns::new()),
+            pauses: Arc::new(Pauses::new()),
             commands,
             proxies: Arc::new(config.proxies),
             fingerprints: Fingerprints::new(&config.secret),
@@ -245,6 +257,7 @@ impl Operations {
         let this = self.clone();
         self.to_its_end(async move {
             crash::at(Point::BeforeRow);
+            let _turn = this.turn(user_id).await?;
             match this.store.insert(user_id, key.as_ref(), &origin).await? {
                 Inserted::Busy(operation_id) => Err(OperationError::InProgress { operation_id }),
                 Inserted::Repeat(operation) => Ok(Connected {
@@ -275,97 +288,6 @@ impl Operations {
         .await
     }
 
-    /// Answers what the sign-in asks the user for. The answer is sent to Intuned at most once.
-    ///
-    /// # Errors
-    /// [`OperationError::NotFound`], [`OperationError::InfoRequestStale`],
-    /// [`OperationError::Input`], [`OperationError::AnswerUndelivered`], or the database's.
-    pub async fn resume(
-        &self,
-        user_id: Uuid,
-        id: Uuid,
-        request_id: String,
-        input: SecretString,
-        origin: Origin,
-    ) -> Result<Operation, OperationError> {
-        let this = self.clone();
-        self.to_its_end(async move { this.answer(user_id, id, request_id, input, &origin).await })
-            .await
-    }
-
-    async fn answer(
-        &self,
-        user_id: Uuid,
-        id: Uuid,
-        request_id: String,
-        input: SecretString,
-        origin: &Origin,
-    ) -> Result<Operation, OperationError> {
-        let asked = self
-            .get(user_id, id)
-            .await?
-            .ok_or(OperationError::NotFound)?;
-        let State::RequestedMoreInfo { watch, request } = &asked.state else {
-            return Err(OperationError::InfoRequestStale);
-        };
-        let Some(upstream_id) = watch
-            .upstream_id
-            .clone()
-            .filter(|_| request.id == request_id)
-        else {
-            return Err(OperationError::InfoRequestStale);
-        };
-        let input = input::answer(request, input)?;
-        // Nothing is written down that would have to be asked for once more.
-        let held = self.intuned.check_hold();
-        held.map_err(OperationError::AnswerUndelivered)?;
-        let begun = Instant::now();
-        // Written down before it is sent: after a crash in between nobody would know whether it was.
-        let request_id = request.id.clone();
-        let observation = Observation::Answered { request_id };
-        let answered = match self.change(&asked, observation, origin).await {
-            Err(OperationError::Store(StoreError::Superseded)) => {
-                return Err(OperationError::InfoRequestStale);
-            }
-            changed => changed?,
-        };
-        crash::at(Point::PasscodeMarkedBeforeSent);
-        let until = begun + self.answer_within;
-        let intuned = &self.intuned;
-        let sending = intuned.resume_create_before(until, &upstream_id, &request.id, &input);
-        let sent = crash::during(Point::PasscodeUnderWay, sending).await;
-        crash::at(Point::AfterPasscodeSent);
-        match sent {
-            Ok(()) => Ok(answered),
-            Err(IntunedError::NotFound | IntunedError::Conflict) => {
-                Err(OperationError::InfoRequestStale)
-            }
-            Err(IntunedError::TooLate) => {
-                // This process was stopped, say, and the user has perhaps been asked anew.
-                tracing::warn!(operation.id = %id, "an answer was not sent: too late");
-                self.ask_again(&answered, request, origin).await;
-                Err(OperationError::InfoRequestStale)
-            }
-            Err(error) if error.may_have_acted() => {
-                tracing::warn!(operation.id = %id, %error, "whether an answer reached Intuned is not known");
-                Ok(answered)
-            }
-            Err(error) => {
-                tracing::warn!(operation.id = %id, %error, "an answer did not reach Intuned");
-                self.ask_again(&answered, request, origin).await;
-                Err(OperationError::AnswerUndelivered(error))
-            }
-        }
-    }
-
-    /// Has the user asked again what was answered in vain.
-    async fn ask_again(&self, answered: &Operation, request: &InfoRequest, origin: &Origin) {
-        let undelivered = Observation::AnswerUndelivered(request.clone());
-        if let Err(error) = self.change(answered, undelivered, origin).await {
-            tracing::warn!(operation.id = %answered.id, %error, "the request could not be re-opened");
-        }
-    }
-
     /// Gives the operation up; one that has ended stays as it is.
     ///
     /// # Errors
@@ -378,6 +300,7 @@ impl Operations {
     ) -> Result<Operation, OperationError> {
         let this = self.clone();
         self.to_its_end(async move {
+            let _turn = this.turn(user_id).await?;
             for _ in 0..TRIES {
                 let operation = this
                     .get(user_id, id)
@@ -392,58 +315,6 @@ impl Operations {
             Err(StoreError::Superseded.into())
         })
         .await
-    }
-
-    /// Cancels what is in flight, deletes the user's auth session at Intuned, then the connection.
-    /// True when there was a connection. What Intuned cannot do now is tried again by itself.
-    ///
-    /// # Errors
-    /// [`OperationError::NotRemoved`], or the database's.
-    pub async fn disconnect(&self, user_id: Uuid, origin: Origin) -> Result<bool, OperationError> {
-        let this = self.clone();
-        self.to_its_end(async move {
-            let disconnection = this.begin_disconnection(user_id, &origin).await?;
-            if let Some((operation, event)) = disconnection.canceled {
-                this.tell_followers(&operation, event).await;
-            }
-            let Some(auth_session_id) = disconnection.auth_session_id else {
-                return Ok(false);
-            };
-            crash::at(Point::RemovalNoted);
-            match this.remover.remove(user_id, &auth_session_id).await {
-                Ok(()) => Ok(true),
-                Err(RemovalError::Intuned(error)) => Err(OperationError::NotRemoved(error)),
-                Err(RemovalError::Database(error)) => Err(StoreError::from(error).into()),
-            }
-        })
-        .await
-    }
-
-    /// Lets go of the user's connections whose removal at Intuned is noted, without waiting for it: for
-    /// an account that is being deleted.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn release(&self, user_id: Uuid) -> Result<(), OperationError> {
-        let released = self.remover.release(user_id).await;
-        released.map_err(|error| StoreError::from(error).into())
-    }
-
-    async fn begin_disconnection(
-        &self,
-        user_id: Uuid,
-        origin: &Origin,
-    ) -> Result<removals::Disconnection, StoreError> {
-        let request_id = self.store.random.uuid_at(self.store.clock.now());
-        let request = (request_id, origin);
-        for _ in 0..TRIES {
-            let polls = |operation| self.bus.with_polls(operation);
-            match removals::begin_disconnection(&self.store, user_id, request, polls).await {
-                Err(StoreError::Superseded) => {}
-                begun => return begun,
-            }
-        }
-        Err(StoreError::Superseded)
     }
 
     /// One of the user's own operations; none when there is none of that id, or it is someone else's.
@@ -501,6 +372,11 @@ impl Operations {
     /// Whether notifications of the other replicas are heard; true where there can be none.
     pub fn is_listening(&self) -> bool {
         self.exchange.is_listening()
+    }
+
+    /// Waits for the turn of one of the user's commands.
+    async fn turn(&self, user_id: Uuid) -> Result<OwnedMutexGuard<()>, StoreError> {
+        Ok(self.turns.take(user_id).await?)
     }
 
     /// Writes down what a user's command changes.

@@ -83,6 +83,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(error) if database::is_transient(error))
     }
+
+    /// Whether somebody else has locked what was needed.
+    fn is_locked(&self) -> bool {
+        matches!(self, Self::Database(error) if database::is_locked(error))
+    }
 }
 
 /// Who guards a write.
@@ -263,7 +268,7 @@ impl Store {
         let mut write = Write::update(update.into_query())
             .and_insert(rows::event_row(next, &event, change_id))
             .and_call(exchange::announcement(self.replica, next.id, next.sequence));
-        if let Some(event) = rows::audit_event(current, next, guard) {
+        if let Some(event) = rows::audit_event(next, guard) {
             write = write.and_insert(self.trail.row(event));
         }
         (write, event)
@@ -354,7 +359,8 @@ pub(super) fn by_id(database: Database) -> ById {
     })
 }
 
-/// Tries again what the database could not do for a reason that passes.
+/// Tries again what the database could not do for a reason that passes. Whoever has waited for somebody else's
+/// lock in vain has waited for long enough.
 pub(super) async fn retry<T, F>(
     metrics: &OperationMetrics,
     attempt: impl FnMut() -> F,
@@ -370,7 +376,9 @@ where
                 .with_max_times(5)
                 .with_jitter(),
         )
-        .when(|error: &StoreError| error.is_transient() && begun.elapsed() < RETRY_FOR)
+        .when(|error: &StoreError| {
+            error.is_transient() && !error.is_locked() && begun.elapsed() < RETRY_FOR
+        })
         .notify(|_, _| metrics.retried())
         .await
 }

@@ -15,7 +15,7 @@ use super::{
     counts,
     model::{Credentials, Event, EventKind, Operation},
     pace::{self, FORGOTTEN_POLLS, Pace},
-    removals::Remover,
+    remover::Remover,
     replica::Heart,
     state::{Failure, Observation, State, observe},
     store::{Guard, Store, StoreError},

@@ -132,12 +132,13 @@ async fn what_intuned_cannot_delete_now_is_deleted_later_also_after_a_restart(
     let mut app = TestApp::start(backend).await;
     let ada = app.user(ADA).await;
     connect(&app, &ada).await;
-    app.intuned.script(Call::Delete, 1, &Fault::answer(503));
+    let later = Fault::answer(503).with_header("retry-after", "60");
+    app.intuned.script(Call::Delete, 1, &later);
     deleted(&ada, RIGHT).await;
     assert_eq!(rows(&app).await, 0);
     assert_eq!(app.intuned.sessions().len(), 1);
     app.stop().await;
-    // The first minute is for the one who noted it.
+    // For a minute it is left alone.
     let database = database(&app).await;
     let mut noted: Vec<session_removal::ActiveModel> = Vec::new();
     for row in session_removal::Entity::find()

@@ -369,9 +369,14 @@ async fn an_answer_that_was_turned_away_can_be_sent_again(
         user.operation(&asked.id).await["status"] == "REQUESTED_MORE_INFO"
     })
     .await;
-    user.resume(&asked.id, &asked.request, "123456").await;
+    eventually("a second is over", async || {
+        let answer = user.resume(&asked.id, &asked.request, "123456").await;
+        answer.get("errors").is_none()
+    })
+    .await;
     let events = asked.socket.events().await;
     assert_eq!(events.last().unwrap()["status"], "DONE");
+    assert_eq!(app.intuned.calls(Call::CreateResume), 2);
     app.finish().await;
 }
 

@@ -51,6 +51,7 @@ mod intuned_runs;
 mod intuned_simulator;
 mod intuned_support;
 mod leases;
+mod loops;
 mod memory;
 mod metrics;
 mod migrations;

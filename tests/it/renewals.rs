@@ -55,6 +55,9 @@ async fn note_removal(database: &impl ConnectionTrait) {
 async fn an_attempt_that_waits_for_a_disconnection_renews_nothing() {
     let app = TestApp::start(Backend::Postgres).await;
     let user = connected(&app).await;
+    // On one replica it would have to wait for its turn.
+    let replica = app.replica().await;
+    let there = replica.user(&user);
     let database = open(&app).await;
     // The disconnection has the connection's lock and waits to note the removal.
     let holding = database::begin(&database).await.unwrap();
@@ -62,7 +65,7 @@ async fn an_attempt_that_waits_for_a_disconnection_renews_nothing() {
     let disconnecting = user.data(DISCONNECT, json!({}));
     let connecting = async {
         let [first] = waiting(&database, &[]).await;
-        let connecting = user.connect("Admin", "admin123");
+        let connecting = there.connect("Admin", "admin123");
         let go_on = async {
             let [_second] = waiting(&database, &[first]).await;
             holding.rollback().await.unwrap();
@@ -72,6 +75,7 @@ async fn an_attempt_that_waits_for_a_disconnection_renews_nothing() {
     let (disconnected, operation) = tokio::join!(disconnecting, connecting);
     assert_eq!(disconnected["disconnectOrangeHrm"]["disconnected"], true);
     assert_eq!(operation["kind"], "CONNECT", "{operation:#}");
+    replica.finish().await;
     app.finish().await;
 }
 

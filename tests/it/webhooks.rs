@@ -415,7 +415,7 @@ async fn an_account_that_is_deleted_leaves_what_is_to_be_told(
 /// does it only when nobody here knows the user any more.
 #[rstest]
 #[case::at_once(None)]
-#[case::refused(Some(Fault::answer(503)))]
+#[case::refused(Some(Fault::answer(503).with_header("retry-after", "60")))]
 #[case::silent(Some(Fault::hang()))]
 #[tokio::test]
 async fn deleting_an_account_tells_of_its_connection_once(

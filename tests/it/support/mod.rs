@@ -19,7 +19,7 @@ pub(crate) mod tls;
 mod wait;
 
 pub(crate) use api::Api;
-pub(crate) use app::{Replica, Setup, TestApp};
+pub(crate) use app::{Asked, Replica, Setup, TestApp};
 pub(crate) use canaries::API_KEY;
 pub(crate) use collector::Collector;
 pub(crate) use database::{Backend, TestDatabase, waiting};

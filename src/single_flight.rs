@@ -19,7 +19,7 @@ type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 /// Work under way, by key. Clones share it.
 #[derive(Clone)]
-pub(super) struct SingleFlight<K, V> {
+pub(crate) struct SingleFlight<K, V> {
     flights: Arc<Mutex<HashMap<K, Flight<V>>>>,
 }
 
@@ -30,7 +30,7 @@ where
 {
     /// What comes of the work under way for `key`, or else of `work`. It runs to its end although
     /// those who asked for it have gone. None when it panicked.
-    pub(super) async fn share(
+    pub(crate) async fn share(
         &self,
         key: K,
         work: impl Future<Output = V> + Send + 'static,
@@ -51,6 +51,12 @@ where
             })
             .clone();
         flight.await
+    }
+
+    /// What comes of the work under way for `key`; none when there is none, or it panicked.
+    pub(crate) async fn join(&self, key: &K) -> Option<V> {
+        let flight = self.lock().get(key).cloned();
+        flight?.await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Flight<V>>> {
@@ -116,8 +122,11 @@ mod tests {
         };
         let first = flights.share("a", work(Some(landing)));
         let second = flights.share("a", work(None));
-        let (first, second, ()) = tokio::join!(first, second, async { land.send(()).unwrap() });
-        assert_eq!((first, second), (Some(1), Some(1)));
+        assert_eq!(flights.join(&"a").await, None);
+        let (first, second, third, ()) = tokio::join!(first, second, flights.join(&"a"), async {
+            land.send(()).unwrap();
+        });
+        assert_eq!([first, second, third], [Some(1); 3]);
         assert_eq!(flights.share("a", work(None)).await, Some(2));
         assert!(flights.lock().is_empty());
     }

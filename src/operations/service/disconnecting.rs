@@ -1,0 +1,67 @@
+//! Disconnecting a user's account.
+
+use uuid::Uuid;
+
+use super::{Operations, TRIES};
+use crate::{
+    audit::Origin,
+    crash::{self, Point},
+    operations::{error::OperationError, removals, remover::RemovalError, store::StoreError},
+};
+
+impl Operations {
+    /// Cancels what is in flight, deletes the user's auth session at Intuned, then the connection.
+    /// True when there was a connection. What Intuned cannot do now is tried again by itself; asked for again
+    /// meanwhile, it is tried no sooner.
+    ///
+    /// # Errors
+    /// [`OperationError::NotRemoved`], [`OperationError::RemovalPending`], or the database's.
+    pub async fn disconnect(&self, user_id: Uuid, origin: Origin) -> Result<bool, OperationError> {
+        let this = self.clone();
+        self.to_its_end(async move {
+            let disconnection = this.begin_disconnection(user_id, &origin).await?;
+            if let Some((operation, event)) = disconnection.canceled {
+                this.tell_followers(&operation, event).await;
+            }
+            let Some(noted) = disconnection.noted else {
+                return Ok(false);
+            };
+            crash::at(Point::RemovalNoted);
+            match this.remover.next_try(noted).await {
+                Ok(()) => Ok(true),
+                Err(RemovalError::Intuned(error)) => Err(OperationError::NotRemoved(error)),
+                Err(RemovalError::Pending { retry_after }) => {
+                    Err(OperationError::RemovalPending { retry_after })
+                }
+                Err(RemovalError::Database(error)) => Err(StoreError::from(error).into()),
+            }
+        })
+        .await
+    }
+
+    /// Lets go of the user's connections whose removal at Intuned is noted, without waiting for it: for
+    /// an account that is being deleted.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, user_id: Uuid) -> Result<(), OperationError> {
+        let released = self.remover.release(user_id).await;
+        released.map_err(|error| StoreError::from(error).into())
+    }
+
+    async fn begin_disconnection(
+        &self,
+        user_id: Uuid,
+        origin: &Origin,
+    ) -> Result<removals::Disconnection, StoreError> {
+        let _turn = self.turn(user_id).await?;
+        for _ in 0..TRIES {
+            let polls = |operation| self.bus.with_polls(operation);
+            match removals::begin_disconnection(&self.store, user_id, origin, polls).await {
+                Err(StoreError::Superseded) => {}
+                begun => return begun,
+            }
+        }
+        Err(StoreError::Superseded)
+    }
+}
