@@ -20,20 +20,20 @@ mod support;
 
 use std::{hint::black_box, net::Ipv4Addr, time::Duration};
 
-use async_graphql::{Executor, Name, Request, Value, Variables};
+use async_graphql::{Executor, Name, Request, Response, Value, Variables};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::StreamExt;
+use graphql_server::{
+    Hooks, RequestInfo,
+    document::{DocumentLimits, DocumentSource, Documents},
+    execute::written,
+};
 use intuned_gateway::{
     accounts::Caller,
     ambient::{Clock, SystemClock},
+    api::{self, GatewayHooks, RequestContext},
     app::App,
-    graphql::{
-        self, GatewayExecutor, PeerAddress, RequestContext,
-        documents::{Documents, Wanted},
-        limits::DocumentLimits,
-    },
     intuned::CreateResult,
-    json::WrittenJson,
     operations::state::{Observation, State, Watch, observe},
 };
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
@@ -41,6 +41,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use support::{Backend, TestApp};
 use tokio::{runtime::Runtime, time::Instant};
+use written_json::WrittenJson;
 
 const QUERY: &str = "query Me { me { id email connection { id createdAt connectedAt } } }";
 const FOLLOW: &str = "subscription Follow($id: ID!) { \
@@ -49,18 +50,23 @@ const FOLLOW: &str = "subscription Follow($id: ID!) { \
 /// Events that are read from the table at once, so that reading them costs little beside the rest.
 const EVENTS: i32 = 500;
 
+fn no_documents() -> Documents {
+    let reader = api::document_reader(DocumentLimits::default(), api::types());
+    Documents::new(reader, 0, None)
+}
+
 fn documents(criterion: &mut Criterion) {
-    let wanted = Wanted::Text(QUERY.into());
-    let documents = Documents::new(DocumentLimits::default(), 0, None);
+    let wanted = DocumentSource::Text(QUERY.into());
+    let documents = no_documents();
     criterion.bench_function("a document parsed and checked", |bench| {
         bench.iter_batched(
-            || Documents::new(DocumentLimits::default(), 0, None),
-            |documents| documents.check(black_box(&wanted), None).unwrap(),
+            no_documents,
+            |documents| documents.find(black_box(&wanted), None).unwrap(),
             BatchSize::SmallInput,
         );
     });
     criterion.bench_function("the same from the cache", |bench| {
-        bench.iter(|| documents.check(black_box(&wanted), None).unwrap());
+        bench.iter(|| documents.find(black_box(&wanted), None).unwrap());
     });
 }
 
@@ -82,24 +88,33 @@ fn events(criterion: &mut Criterion) {
     criterion.bench_function("an event read from SQLite", |bench| {
         bench.iter_custom(|count| runtime.block_on(each(count, &follow)));
     });
-    let executor = GatewayExecutor::new(|| graphql::schema(services.clone()));
-    let documents = Documents::new(DocumentLimits::default(), 0, None);
-    let wanted = Wanted::Text(FOLLOW.into());
-    let document = documents.check(&wanted, None).unwrap().document;
-    let answers = async |context: RequestContext| {
-        let variables = Variables::from_json(json!({ "id": operation }));
-        let request = Request::new(FOLLOW).variables(variables).data(context);
-        let events = executor.execute_stream(request, None);
-        let events = events.map(|event| black_box(WrittenJson::of(event.data).unwrap()));
-        events.count().await
+    let schema = api::schema(services.clone()).finish();
+    let hooks = GatewayHooks::new(services.accounts.clone(), schema.clone());
+    let document = no_documents().find(&DocumentSource::Text(FOLLOW.into()), None);
+    let document = document.unwrap();
+    let info = RequestInfo {
+        id: "bench".into(),
+        client: Ipv4Addr::LOCALHOST.into(),
+        behind_tls: false,
     };
-    let peer = PeerAddress(Ipv4Addr::LOCALHOST.into());
-    let context = || RequestContext::new(Some(caller), "bench".into(), peer);
-    let written = async || answers(context().for_document(&document)).await;
+    let request = || {
+        let variables = Variables::from_json(json!({ "id": operation }));
+        let context = RequestContext::new(Some(caller), info.clone());
+        document.parsed(Request::new(FOLLOW).variables(variables).data(context))
+    };
+    let written = async || {
+        let kept = document.kept().unwrap();
+        let events = hooks.events(kept, request(), &info);
+        events.map(black_box).count().await
+    };
     criterion.bench_function("the same, written", |bench| {
         bench.iter_custom(|count| runtime.block_on(each(count, &written)));
     });
-    let resolved = async || answers(context()).await;
+    let resolved = async || {
+        let events = Executor::execute_stream(&schema, request(), None);
+        let json = |event: Response| black_box(written::from_value(event.data).unwrap());
+        events.map(json).count().await
+    };
     criterion.bench_function(
         "the same, resolved and rendered by async-graphql",
         |bench| {
@@ -173,10 +188,10 @@ fn claims(criterion: &mut Criterion) {
     });
     let claims = WrittenJson::check(text.into()).unwrap();
     let aliases = (0..10).map(|alias| Name::new(format!("alias{alias}")));
-    let fields = aliases.map(|alias| (alias, claims.clone().into()));
+    let fields = aliases.map(|alias| (alias, written::to_value(claims.clone())));
     let data = Value::Object(fields.collect());
     criterion.bench_function("the same under ten aliases, answered", |bench| {
-        bench.iter(|| WrittenJson::of(black_box(&data).clone()).unwrap());
+        bench.iter(|| written::from_value(black_box(&data).clone()).unwrap());
     });
 }
 

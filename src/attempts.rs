@@ -9,7 +9,6 @@ use crate::{
     accounts::{AccountError, Accounts},
     audit::Origin,
     operations::{Answer, Credentials, Operation, OperationError, Operations},
-    telemetry,
 };
 
 /// By then an attempt that was sent at the same time has begun.
@@ -105,7 +104,7 @@ impl Attempts {
         self.accounts.check_answers(user_id).await?;
         let this = self.clone();
         // It is counted although whoever sent it has gone.
-        let answering = telemetry::spawn(async move {
+        let answering = trace_context::spawn(async move {
             let answered = this.operations.resume(user_id, answer, origin).await;
             if let Err(OperationError::AnswerUndelivered(_)) = answered {
                 this.accounts.count_answer(user_id).await;

@@ -4,31 +4,10 @@
 //! Only built with the feature `fuzzing`. `fuzz/` has a target for each function and its seeds;
 //! `tests/fuzz` replays the seeds without a fuzzer.
 
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "a fuzz target tells what is wrong by a panic"
-)]
+pub use crate::{accounts::fuzz::token, intuned::fuzz::upstream, operations::fuzz::answer};
+pub use graphql_server::fuzz::{CANARY, document, request, socket};
 
-use async_graphql::parser::{
-    parse_query,
-    types::{ExecutableDocument, Selection, SelectionSet},
-};
-
-use crate::graphql::{
-    documents::{Documents, Wanted},
-    limits::{DocumentError, DocumentLimits},
-};
-
-pub use crate::{
-    accounts::fuzz::token,
-    http::fuzz::{request, socket},
-    intuned::fuzz::upstream,
-    operations::fuzz::answer,
-};
-
-/// A word that stands for a secret. The fuzzers know it and put it everywhere; where it must not be
-/// repeated it is looked for.
-pub const CANARY: &str = "canary7f3a";
+pub(crate) use graphql_server::fuzz::assert_no_canary;
 
 /// Takes any bytes, and panics when what is under test goes wrong.
 pub type Target = fn(&[u8]);
@@ -42,113 +21,3 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("token", token),
     ("upstream", upstream),
 ];
-
-/// Panics when `text` repeats what was sent.
-pub(crate) fn assert_no_canary(text: &str) {
-    assert!(!text.contains(CANARY), "repeats its input: {text}");
-}
-
-/// A GraphQL document on its way through the limits: what is let through is within all of them by
-/// another count, and what is refused is not quoted.
-pub fn document(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else {
-        return;
-    };
-    let wanted = Wanted::Text(text.to_owned());
-    let limits = DocumentLimits::default();
-    let documents = Documents::new(limits, 0, None);
-    let first = documents.check(&wanted, None);
-    match &first {
-        Ok(_) => {
-            let sent = parse_query(text);
-            assert!(sent.is_ok(), "it does not parse");
-            if let Ok(sent) = sent {
-                assert_within(&sent, &limits);
-            }
-        }
-        Err(error) => {
-            assert_no_canary(&format!("{error} {error:?}"));
-            assert!(!error.code().is_empty());
-        }
-    }
-    let again = documents.check(&wanted, None);
-    // Of several things that are wrong, any may be found first.
-    assert_eq!(again.is_ok(), first.is_ok(), "the cache answers otherwise");
-    let unknown = documents.check(&wanted, Some(CANARY));
-    if let Err(error) = unknown {
-        assert_no_canary(&error.to_string());
-    } else {
-        assert!(text.contains(CANARY));
-    }
-    if let Err(DocumentError::Syntax(_)) = documents.check(&wanted, None) {
-        assert!(parse_query(text).is_err(), "it parses");
-    }
-}
-
-/// Counts by walking each operation with every fragment spread where it stands, which ends soon for
-/// what is within bounds.
-fn assert_within(document: &ExecutableDocument, limits: &DocumentLimits) {
-    for (_, operation) in document.operations.iter() {
-        let set = &operation.node.selection_set.node;
-        let mut count = Count {
-            document,
-            limits,
-            steps: 0,
-            fields: 0,
-            aliases: 0,
-            directives: operation.node.directives.len(),
-        };
-        count.walk(set, 0, false);
-        assert!(count.fields <= limits.complexity);
-        assert!(count.aliases <= limits.aliases);
-        assert!(count.directives <= limits.directives);
-    }
-}
-
-struct Count<'a> {
-    document: &'a ExecutableDocument,
-    limits: &'a DocumentLimits,
-    steps: usize,
-    fields: usize,
-    aliases: usize,
-    directives: usize,
-}
-
-impl Count<'_> {
-    fn walk(&mut self, set: &SelectionSet, depth: usize, introspection: bool) {
-        for selection in &set.items {
-            self.steps += 1;
-            assert!(self.steps <= 100_000, "walking it takes for ever");
-            self.directives += selection.node.directives().len();
-            match &selection.node {
-                Selection::Field(field) => {
-                    let field = &field.node;
-                    self.fields += 1;
-                    self.aliases += usize::from(field.alias.is_some());
-                    let enters = matches!(field.name.node.as_str(), "__schema" | "__type");
-                    let (depth, introspection) = match (enters, introspection) {
-                        (true, _) => (1, true),
-                        (false, inside) => (depth + 1, inside),
-                    };
-                    let limit = if introspection {
-                        self.limits.introspection_depth
-                    } else {
-                        self.limits.depth
-                    };
-                    assert!(depth <= limit, "too deep");
-                    self.walk(&field.selection_set.node, depth, introspection);
-                }
-                Selection::InlineFragment(fragment) => {
-                    self.walk(&fragment.node.selection_set.node, depth, introspection);
-                }
-                Selection::FragmentSpread(spread) => {
-                    let name = &spread.node.fragment_name.node;
-                    if let Some(fragment) = self.document.fragments.get(name) {
-                        self.directives += fragment.node.directives.len();
-                        self.walk(&fragment.node.selection_set.node, depth, introspection);
-                    }
-                }
-            }
-        }
-    }
-}

@@ -9,6 +9,7 @@
 
 pub mod accounts;
 pub mod ambient;
+pub mod api;
 pub mod app;
 pub mod attempts;
 pub mod audit;
@@ -19,11 +20,7 @@ pub mod departure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod gather;
-pub mod graphql;
-mod host;
-pub mod http;
 pub mod intuned;
-pub mod json;
 pub mod metrics;
 pub mod operations;
 pub mod outbound;

@@ -13,8 +13,6 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 
-use crate::telemetry;
-
 type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 /// Work under way, by key. Clones share it.
@@ -40,7 +38,7 @@ where
             .entry(key.clone())
             .or_insert_with(|| {
                 let landing = self.clone();
-                let flight = telemetry::spawn(async move {
+                let flight = trace_context::spawn(async move {
                     let _landed = Landing {
                         flights: landing,
                         key,

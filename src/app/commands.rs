@@ -2,25 +2,34 @@
 
 use std::{error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
+use graphql_server::{ServerOptions, Wording, document::DocumentLimits};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Ambient, App, AppConfig};
+use super::{Ambient, App, AppConfig, ConsoleFacts, DemoAccountFacts, pages};
 use crate::{
     accounts::{AccountsConfig, Budget},
     ambient::{Random, SystemClock},
+    api::{self, authentication::SESSION_HEADER},
     connections::{ConnectionsConfig, StatusKeeping},
     database::Workspace,
-    graphql::{self, limits::DocumentLimits},
-    http::{self, ConsoleFacts, DemoAccountFacts, HttpSettings},
     intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
     settings::{
         DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream, WatchedFile,
     },
     simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
+};
+
+/// The names of the gateway and its settings in the server's texts.
+const WORDING: Wording = Wording {
+    server: "gateway",
+    batch_limit: "MAX_BATCH_OPERATIONS",
+    allowed_origins: "ALLOWED_ORIGINS",
+    allowed_hosts: "ALLOWED_HOSTS",
+    trusted_proxies: "TRUSTED_PROXIES",
 };
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -56,7 +65,7 @@ pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
     };
     let is_demo = settings.is_demo();
     let files = settings.files.clone();
-    let pages = http::pages(console_facts(&settings));
+    let pages = pages::pages(console_facts(&settings));
     let config = app_config(settings, intuned);
     // Large, and awaited once.
     let mut app = Box::pin(App::start(config, ambient, pages)).await?;
@@ -104,7 +113,7 @@ pub async fn simulate(settings: SimulateSettings, shutdown: CancellationToken) -
 
 /// The GraphQL schema in its own language.
 pub fn schema() -> String {
-    graphql::sdl()
+    api::sdl()
 }
 
 /// Starts a simulator in this process, and says how to reach it.
@@ -208,8 +217,10 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         operations,
         connections,
         intuned,
-        http: HttpSettings {
-            claims_timeout: claims.timeout,
+        http: ServerOptions {
+            slow_timeout: claims.timeout,
+            same_origin_headers: vec![SESSION_HEADER],
+            wording: WORDING,
             allowed_origins: server.allowed_origins,
             allowed_hosts: server.allowed_hosts,
             trusted_proxies: server.trusted_proxies,

@@ -1,6 +1,7 @@
 //! The composition root: builds every part and hands it what it needs.
 
 mod commands;
+mod pages;
 mod reassign;
 mod watch;
 
@@ -14,6 +15,15 @@ use std::{
 };
 
 use axum::Router;
+use graphql_server::{
+    Endpoint, Server, ServerOptions,
+    document::{
+        DocumentReader,
+        trusted::{ManifestError, TrustedDocuments},
+    },
+    execute::SchemaExecutor,
+    metrics::MetricsServer,
+};
 use sea_orm::DbErr;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
@@ -22,22 +32,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::{Accounts, AccountsConfig},
     ambient::{Clock, Random},
+    api::{self, GatewayHooks, GatewaySchemaBuilder, Services},
     audit::{Trail, TrailConfig},
     connections::{Connections, ConnectionsConfig, Sources},
     database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
-    graphql::{
-        self, GatewayExecutor, GatewaySchemaBuilder, Services,
-        limits::DocumentLimits,
-        trusted::{ManifestError, TrustedDocuments},
-    },
-    http::{HttpSettings, Server, Service},
     intuned::{IntunedClient, IntunedConfig},
-    metrics::{Metrics, MetricsServer, Registry, WebhookMetrics},
+    metrics::{Metrics, Registry, WebhookMetrics},
     operations::{Operations, OperationsConfig, ReplicaError, Started},
     webhooks::{self, Outbox, WebhooksConfig},
 };
 
 pub use commands::{schema, serve, simulate};
+pub use pages::{ConsoleFacts, DemoAccountFacts, pages};
 pub use reassign::{ReassignError, reassign};
 
 /// A database that does not answer must not keep the process from ending.
@@ -63,7 +69,7 @@ pub struct AppConfig {
     /// Where Intuned is.
     pub intuned: IntunedConfig,
     /// Transports and their limits.
-    pub http: HttpSettings,
+    pub http: ServerOptions,
     /// File of the only documents that may run; none for any.
     pub trusted_documents: Option<PathBuf>,
     /// Who is told of connections; none for nobody.
@@ -169,12 +175,14 @@ impl App {
         ambient: Ambient,
         routes: Router,
     ) -> Result<Self, AppError> {
+        let types = api::types();
+        let reader = api::document_reader(config.http.documents, types.clone());
         let trusted = match &config.trusted_documents {
-            Some(file) => Some(trusted_documents(file, &config.http.documents).await?),
+            Some(file) => Some(trusted_documents(file, &reader).await?),
             None => None,
         };
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry, &graphql::root_fields());
+        let metrics = Metrics::register(&mut registry, &types.root_fields());
         let metrics_server = watch::bind(config.metrics).await?;
         let address = config.listen;
         let introspection = config.http.documents.introspection;
@@ -246,17 +254,18 @@ impl App {
             trail,
         };
         let schema = || schema_over(services.clone(), introspection);
-        let service = Service {
-            executor: GatewayExecutor::new(schema),
-            authenticator: Arc::new(accounts),
-            readiness: watch::readiness(database.clone(), services.operations.clone()),
-            random,
+        let endpoint = Endpoint {
+            executor: SchemaExecutor::new(schema, types),
+            reader,
             trusted,
+            hooks: Arc::new(GatewayHooks::new(accounts, schema().finish())),
+            readiness: watch::readiness(database.clone(), services.operations.clone()),
+            new_request_id: Arc::new(move || random.uuid().to_string()),
             metrics: metrics.http,
-            extra: routes,
+            routes,
         };
         let address = server.local_addr();
-        let server = tokio::spawn(server.run(service, shutdown));
+        let server = tokio::spawn(server.run(endpoint, shutdown));
         Ok(Self {
             address,
             metrics_address,
@@ -347,9 +356,9 @@ async fn share_clock(
 
 async fn trusted_documents(
     file: &Path,
-    limits: &DocumentLimits,
+    reader: &DocumentReader,
 ) -> Result<TrustedDocuments, AppError> {
-    let loaded = TrustedDocuments::load(file, limits).await;
+    let loaded = TrustedDocuments::load(file, reader, api::bare_schema()).await;
     loaded.map_err(|source| AppError::TrustedDocuments {
         file: file.to_owned(),
         source,
@@ -383,7 +392,7 @@ fn keep_records(
 }
 
 fn schema_over(services: Services, introspection: bool) -> GatewaySchemaBuilder {
-    let schema = graphql::schema(services);
+    let schema = api::schema(services);
     if introspection {
         schema
     } else {

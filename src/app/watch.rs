@@ -2,6 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use graphql_server::{
+    Problem, Readiness,
+    metrics::{MetricsServer, sampled},
+};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -9,8 +13,7 @@ use super::AppError;
 use crate::{
     ambient::Clock,
     database::{self, Database},
-    http::{Problem, Readiness},
-    metrics::{self, DatabaseMetrics, MetricsServer, Registry},
+    metrics::{self, DatabaseMetrics, Registry},
     operations::Operations,
 };
 
@@ -48,7 +51,7 @@ pub(super) fn complete(
     metrics::watch_pool(&mut registry, database.clone());
     let gateway = registry.sub_registry_with_prefix(metrics::PREFIX);
     let driving = operations.clone();
-    gateway.register_collector(metrics::sampled(
+    gateway.register_collector(sampled(
         "operations",
         "Operations in flight that this replica drives, by status",
         Some("status"),
@@ -59,14 +62,14 @@ pub(super) fn complete(
         },
     ));
     let heart = operations.clone();
-    gateway.register_collector(metrics::sampled(
+    gateway.register_collector(sampled(
         "heartbeat_age_seconds",
         "Time since this replica last gave a sign of life that the database took",
         None,
         move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
     ));
     let exchange = operations.clone();
-    gateway.register_collector(metrics::sampled(
+    gateway.register_collector(sampled(
         "bus_listening",
         "Whether notifications of the other replicas are heard: 1 or 0; always 1 with SQLite",
         None,

@@ -12,6 +12,8 @@ use moka::sync::Cache;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
+use written_json::WrittenJson;
+
 use crate::{
     accounts::{Accounts, Read},
     ambient::Clock,
@@ -19,7 +21,6 @@ use crate::{
     database::Database,
     gather::padded,
     intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
-    json::WrittenJson,
     single_flight::SingleFlight,
     webhooks::Outbox,
 };

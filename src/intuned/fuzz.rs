@@ -11,6 +11,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
+use written_json::WrittenJson;
+
 use super::{
     CreateResult, Question, UpstreamFailure, transport,
     wire::{
@@ -20,7 +22,6 @@ use super::{
 };
 use crate::{
     fuzzing::assert_no_canary,
-    json::WrittenJson,
     operations::state::{Observation, State, Watch, observe},
 };
 

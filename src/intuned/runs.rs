@@ -10,7 +10,7 @@ use super::{
     transport::{ANSWER_LIMIT, Call},
     wire::{self, NoParameters, Retry, RunBody, RunEnd, SessionRef},
 };
-use crate::json::WrittenJson;
+use written_json::WrittenJson;
 
 /// An answer that cannot be read may be another's than Intuned's, in passing. After so many it is
 /// the claims themselves, and stays so.

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
+use written_json::WrittenJson;
+
 use super::{
     IntunedConfig, IntunedError,
     backoff::MAX_DELAY,
@@ -23,7 +25,6 @@ use super::{
 };
 use crate::{
     ambient::Clock,
-    json::WrittenJson,
     metrics::IntunedMetrics,
     telemetry::{self, Seldom},
 };
@@ -201,7 +202,7 @@ impl Transport {
             .request(call.method, self.url(call.path)?)
             .header(API_KEY, self.api_key.clone())
             .header(ACCEPT, JSON)
-            .headers(telemetry::headers());
+            .headers(trace_context::headers());
         let late = CancellationToken::new();
         if let Some(body) = call.body {
             let body = match call.not_after {

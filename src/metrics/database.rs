@@ -9,7 +9,9 @@ use prometheus_client::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Durations, PREFIX, narrow, sampled};
+use graphql_server::metrics::sampled;
+
+use super::{Durations, PREFIX, narrow};
 use crate::database::{Database, PoolSize};
 
 /// How often the wait for a connection is tried out.

@@ -6,21 +6,18 @@
 //!
 //! A new area gets a struct like those here, with a function that registers each of its metrics under
 //! a name and a help text, and a field in [`Metrics`]. What a part knows anyway is not counted but
-//! read when Prometheus asks: see [`sampled`].
+//! read when Prometheus asks: see [`graphql_server::metrics::sampled`].
 
 mod accounts;
 mod audit;
 mod database;
-mod graphql;
-mod http;
 mod intuned;
 mod operations;
 mod process;
-mod sampled;
-mod server;
 mod webhooks;
 
 use async_graphql::parser::types::OperationType;
+use graphql_server::metrics::ServerMetrics;
 use prometheus_client::metrics::{family::Family, histogram::Histogram};
 
 pub use prometheus_client::registry::Registry;
@@ -28,13 +25,9 @@ pub use prometheus_client::registry::Registry;
 pub use accounts::{PasswordMetrics, PendingPassword, TryMetrics};
 pub use audit::{AuditMetrics, DropReason};
 pub use database::{DatabaseMetrics, watch_pool};
-pub use graphql::{RequestSeries, Running};
-pub use http::{HttpMetrics, OpenSocket, OpenStream, StreamEnd, StreamWatch, Transport};
 pub use intuned::IntunedMetrics;
 pub use operations::OperationMetrics;
 pub use process::register_process;
-pub use sampled::sampled;
-pub use server::MetricsServer;
 pub use webhooks::WebhookMetrics;
 
 /// What all names begin with, but for those of the process itself, which are the same everywhere.
@@ -44,7 +37,7 @@ pub const PREFIX: &str = "intuned_gateway";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// Requests, sockets and streams.
-    pub http: HttpMetrics,
+    pub http: ServerMetrics,
     /// Calls to Intuned.
     pub intuned: IntunedMetrics,
     /// Attempts to connect, and the exchange between replicas.
@@ -66,7 +59,7 @@ impl Metrics {
     pub fn register(registry: &mut Registry, root_fields: &[(OperationType, String)]) -> Self {
         let registry = registry.sub_registry_with_prefix(PREFIX);
         Self {
-            http: HttpMetrics::register(registry, root_fields),
+            http: ServerMetrics::register(registry, root_fields),
             intuned: IntunedMetrics::register(registry),
             operations: OperationMetrics::register(registry),
             passwords: PasswordMetrics::register(registry),

@@ -19,7 +19,7 @@ use super::{
     state::Failure,
     worker::{Tracked, Worker},
 };
-use crate::telemetry::Trail;
+use trace_context::TraceContext;
 
 /// After shutdown has begun, work under way may take this long.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     /// Hand a new operation's credentials to Intuned and drive it from then on; it belongs to what the
     /// request did that began it.
-    Start(Box<(Operation, Credentials, Trail)>),
+    Start(Box<(Operation, Credentials, TraceContext)>),
     /// Drive an operation that was taken over.
     Recover(Box<Operation>),
     /// Drive nothing of what was driven so far: the lease ran out.
@@ -94,7 +94,7 @@ impl Poller {
         }
     }
 
-    fn start(&mut self, operation: Operation, credentials: Credentials, trail: &Trail) {
+    fn start(&mut self, operation: Operation, credentials: Credentials, trail: &TraceContext) {
         let id = operation.id;
         if self.inboxes.contains_key(&id) {
             // It was taken over before this was heard of, and is settled as after a crash.
@@ -108,7 +108,7 @@ impl Poller {
     }
 
     fn recover(&mut self, operation: Operation) {
-        let trail = Trail::new(span(operation.id, None), None);
+        let trail = TraceContext::new(span(operation.id, None), None);
         let driver = self.driver(operation, Failure::interrupted);
         let first = driver.spread();
         self.drivers.spawn(trail.follow(driver.drive(first)));

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::json::WrittenJson;
+use written_json::WrittenJson;
 
 /// How many ways of showing one event are remembered; further ones are made anew for each follower.
 const MOST: usize = 8;

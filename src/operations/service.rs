@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 pub use answering::Answer;
+use trace_context::TraceContext;
 
 use super::{
     bus::Bus,
@@ -46,7 +47,6 @@ use crate::{
     intuned::IntunedClient,
     metrics::OperationMetrics,
     single_flight::SingleFlight,
-    telemetry,
     webhooks::Outbox,
 };
 
@@ -270,7 +270,7 @@ impl Operations {
                     tracing::info!(operation.id = %operation.id, operation.kind = ?operation.kind, "an operation began");
                     this.bus.note_driven(&operation);
                     this.bus.publish(&operation, event);
-                    let start = Box::new((operation.clone(), credentials, telemetry::Trail::current()));
+                    let start = Box::new((operation.clone(), credentials, TraceContext::current()));
                     if this.tell(Command::Start(start)).await.is_ok() {
                         return Ok(Connected { operation, is_new: true });
                     }
@@ -427,7 +427,7 @@ impl Operations {
     ) -> Result<T, OperationError> {
         let ended = self
             .tasks
-            .spawn(telemetry::Trail::current().follow(command))
+            .spawn(TraceContext::current().follow(command))
             .await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }

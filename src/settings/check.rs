@@ -10,6 +10,8 @@ use clap::{ArgMatches, Command};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
+use graphql_server::net::{AllowedHost, AllowedHosts, TrustedProxies};
+
 use super::{
     ClaimsSettings, DatabaseSettings, MigrateSettings, OperationSettings, Problems,
     ReassignSettings, ServerSettings, Settings, SimulateSettings, Task, TraceSettings, WatchedFile,
@@ -31,7 +33,6 @@ use super::{
 use crate::{
     ambient::Random,
     database::{self, Workspace},
-    http::{AllowedHost, AllowedHosts, TrustedProxies},
     outbound::Outbound,
     simulator::SimulatedGeneration,
 };

@@ -5,7 +5,7 @@
 use clap::Args;
 
 use super::reader::{Reader, SHORTEST};
-use crate::{graphql::limits::DocumentLimits, http::HttpSettings};
+use graphql_server::{ServerOptions, document::DocumentLimits};
 
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
@@ -92,7 +92,7 @@ pub(super) struct LimitArgs {
     keep_alive: String,
 }
 
-pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSettings> {
+pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<ServerOptions> {
     let documents = documents(reader, args);
     let bytes = 1024..=1 << 30;
     let body_limit = reader.number("MAX_BODY_BYTES", &args.max_body_bytes, bytes.clone());
@@ -118,7 +118,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSe
     let mutation_timeout = duration("MUTATION_TIMEOUT", &args.mutation_timeout);
     let socket_init_timeout = duration("WS_INIT_TIMEOUT", &args.ws_init_timeout);
     let keep_alive = duration("KEEP_ALIVE", &args.keep_alive);
-    Some(HttpSettings {
+    Some(ServerOptions {
         documents: documents?,
         persisted_bytes: persisted_bytes?,
         body_limit: body_limit?,
@@ -137,7 +137,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, args: &LimitArgs) -> Option<HttpSe
         mutation_timeout: mutation_timeout?,
         socket_init_timeout: socket_init_timeout?,
         keep_alive: keep_alive?,
-        ..HttpSettings::default()
+        ..ServerOptions::default()
     })
 }
 

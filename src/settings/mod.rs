@@ -24,11 +24,15 @@ use clap::FromArgMatches;
 use secrecy::SecretString;
 use url::Url;
 
+use graphql_server::{
+    ServerOptions,
+    net::{AllowedHosts, TrustedProxies},
+};
+
 use crate::{
     accounts::{ConnectLimits, ProviderConfig, ReadBudgets, TryLimits},
     ambient::Random,
     database::Workspace,
-    http::{AllowedHosts, HttpSettings, TrustedProxies},
     intuned::{ApiGeneration, IntunedConfig},
     outbound::Outbound,
     simulator::SimulatedGeneration,
@@ -72,7 +76,7 @@ pub struct Settings {
     /// Webhooks and audit trails.
     pub records: RecordSettings,
     /// What a request may ask for, how much there may be at once, and how long it may take.
-    pub limits: HttpSettings,
+    pub limits: ServerOptions,
     /// The log.
     pub log: LogSettings,
     /// Where spans are sent; none for nowhere.

@@ -1,5 +1,6 @@
 //! What takes operations and runs: Intuned at a safe address, or the simulator of demo mode.
 
+use graphql_server::net::host::is_name;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
@@ -10,7 +11,6 @@ use super::{
     reader::{Reader, SHORTEST},
 };
 use crate::{
-    host::is_name,
     intuned::{ApiGeneration, IntunedConfig},
     outbound::Outbound,
 };

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
-use super::TelemetryError;
+use super::{OURS, TelemetryError};
 use crate::settings::TraceSettings;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -52,7 +52,7 @@ pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + Send + S
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::DEBUG);
+    let ours = Targets::new().with_targets(OURS.map(|ours| (ours, LevelFilter::DEBUG)));
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(NAME))
         .with_context_activation(false)

@@ -3,7 +3,6 @@
 
 mod causes;
 mod export;
-mod trail;
 
 use std::{borrow::Cow, io, io::IsTerminal, panic, time::Duration};
 
@@ -21,9 +20,11 @@ use tracing_subscriber::{
 };
 
 pub use causes::{Seldom, innermost};
-pub use trail::{Followed, REQUEST_ID, Trail, adopt, headers, link, spawn};
 
 use crate::settings::{LogFormat, LogSettings, TraceSettings};
+
+/// The crates whose logs and spans are the gateway's own.
+const OURS: [&str; 2] = [env!("CARGO_CRATE_NAME"), "graphql_server"];
 
 /// How long what has been traced may take to be sent when the process ends.
 const LAST_EXPORT: Duration = Duration::from_millis(800);
@@ -124,7 +125,7 @@ fn cap() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target("sqlx::postgres::notice", LevelFilter::WARN)
-        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
+        .with_targets(OURS.map(|ours| (ours, LevelFilter::TRACE)))
 }
 
 /// Fields in one line, whatever they hold: control characters are written as escapes. (JSON does so

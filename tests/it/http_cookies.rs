@@ -1,5 +1,7 @@
 //! Sessions of browsers: the cookie, and who may use it.
 
+use graphql_server::ServerOptions;
+use intuned_gateway::api::authentication::session_token;
 use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, COOKIE, HeaderMap, ORIGIN, SET_COOKIE},
@@ -9,10 +11,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    http_toy::{BOB, SESSION_COOKIE, Toy, soon},
-    support::{Backend, TestApp},
+    support::{Backend, Setup, TestApp},
+    toy::{BOB, Toy, soon},
     websocket_client::Client,
 };
+
+/// The cookie of Alice's browser.
+const SESSION_COOKIE: &str = "intuned_gateway_session=alice-token";
 
 const PLAIN: &str = "intuned_gateway_session";
 const SECURE: &str = "__Host-intuned_gateway_session";
@@ -22,6 +27,11 @@ const SIGN_IN: &str = "mutation($input: SignInInput!) { signIn(input: $input) { 
 
 fn alice() -> String {
     Uuid::from_u128(1).to_string()
+}
+
+/// The toy with the rule of the gateway's own cookie.
+async fn toy(change: impl FnOnce(&mut ServerOptions)) -> Toy {
+    Toy::with_credentials(session_token, change).await
 }
 
 async fn send(request: RequestBuilder) -> Response {
@@ -52,7 +62,7 @@ async fn only_pages_of_ours_use_the_cookie(
     #[case] headers: &[(&'static str, &str)],
     #[case] welcome: bool,
 ) {
-    let toy = Toy::with(|settings| {
+    let toy = toy(|settings| {
         settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
     })
     .await;
@@ -77,7 +87,7 @@ async fn only_pages_of_ours_use_the_cookie(
 
 #[tokio::test]
 async fn a_foreign_page_without_a_session_of_ours_is_a_caller_like_any_other() {
-    let toy = Toy::start().await;
+    let toy = toy(|_| {}).await;
     let foreign = me(&toy).header(ORIGIN, "https://evil.example");
     let response = send(foreign.header(COOKIE, "theme=dark")).await;
     assert_eq!(json_of(response).await["data"]["me"], Value::Null);
@@ -101,7 +111,7 @@ async fn the_header_comes_before_the_cookies(
     #[case] authorization: Option<String>,
     #[case] user: Option<u128>,
 ) {
-    let toy = Toy::start().await;
+    let toy = toy(|_| {}).await;
     let mut request = me(&toy).header(COOKIE, cookies);
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
@@ -166,7 +176,7 @@ async fn over_https_only_the_secure_cookie_counts(
     #[case] cookies: &str,
     #[case] user: Option<u128>,
 ) {
-    let toy = Toy::with(|settings| {
+    let toy = toy(|settings| {
         settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
         settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
     })
@@ -222,7 +232,7 @@ async fn a_socket_over_https_has_the_secure_cookie_alone(
     #[case] cookies: &str,
     #[case] user: Option<u128>,
 ) {
-    let toy = Toy::start().await;
+    let toy = toy(|_| {}).await;
     let own = format!("https://{}", toy.address);
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),
@@ -254,7 +264,7 @@ async fn a_socket_over_https_has_the_secure_cookie_alone(
 #[case::as_old_browsers_see_it(&[("origin", "http://gateway.test"), ("sec-fetch-site", "same-site")])]
 #[tokio::test]
 async fn no_other_scheme_is_ours(#[case] headers: &[(&'static str, &str)]) {
-    let toy = Toy::with(|settings| {
+    let toy = toy(|settings| {
         settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
     })
     .await;
@@ -275,7 +285,7 @@ async fn no_other_scheme_is_ours(#[case] headers: &[(&'static str, &str)]) {
 
 #[tokio::test]
 async fn a_stranger_is_not_asked_whether_it_is_https() {
-    let toy = Toy::start().await;
+    let toy = toy(|_| {}).await;
     let request = me(&toy).header(COOKIE, SESSION_COOKIE);
     let response = send(request.header("x-forwarded-proto", "https")).await;
     assert_eq!(json_of(response).await["data"]["me"], alice());
@@ -283,7 +293,7 @@ async fn a_stranger_is_not_asked_whether_it_is_https() {
 
 #[tokio::test]
 async fn event_streams_and_sockets_use_the_cookie() {
-    let toy = Toy::start().await;
+    let toy = toy(|_| {}).await;
     let request = me(&toy).header(COOKIE, SESSION_COOKIE);
     let response = send(request.header(ACCEPT, "text/event-stream")).await;
     let text = soon(response.text()).await.expect("a body");
@@ -427,5 +437,53 @@ async fn there_is_no_cookie_unless_it_is_asked_for() {
         "INVALID_CREDENTIALS"
     );
     assert!(set_cookies(&headers).is_empty());
+    app.finish().await;
+}
+
+fn codes(answers: &Value) -> Vec<&str> {
+    let answers = answers.as_array().expect("a list").iter();
+    let codes = answers.map(|answer| answer["errors"][0]["extensions"]["code"].as_str());
+    codes.map(Option::unwrap_or_default).collect()
+}
+
+#[tokio::test]
+async fn a_session_that_ends_within_a_batch_has_ended() {
+    let setup = Setup {
+        configure: |config| config.http.batch_limit = 5,
+        ..Setup::default()
+    };
+    let app = TestApp::with(Backend::Sqlite, setup).await;
+    let user = app.user("a@example.com").await;
+    let sign_up = json!({
+        "query": "mutation($i: SignUpInput!) { signUp(input: $i) { token } }",
+        "variables": { "i": { "email": "b@example.com", "password": "correct horse" } },
+    });
+    let body = json!([
+        { "query": "{ me { email } }" },
+        { "query": "mutation { signOut { signedOut } }" },
+        { "query": "{ me { email } }" },
+        sign_up,
+    ]);
+    let post = reqwest::Client::new().post(&app.api.url).json(&body);
+    let post = post.header("x-session", "cookie");
+    let cookie = format!(
+        "intuned_gateway_session={}",
+        user.token.as_deref().expect("a token")
+    );
+    let response = send(post.header(COOKIE, cookie)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers = response.headers().clone();
+    let answers = json_of(response).await;
+    assert_eq!(codes(&answers), ["", "", "", ""], "{answers:#}");
+    assert_eq!(answers[0]["data"]["me"]["email"], "a@example.com");
+    assert_eq!(answers[2]["data"]["me"], Value::Null);
+    // What both set goes with the one answer; the last counts.
+    let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
+    let text = |index: usize| cookies[index].to_str().expect("text");
+    assert!(text(0).contains("Max-Age=0"), "{cookies:?}");
+    assert!(
+        text(cookies.len() - 1).contains("SameSite=Strict"),
+        "{cookies:?}"
+    );
     app.finish().await;
 }

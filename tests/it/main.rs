@@ -28,18 +28,7 @@ mod faults;
 mod health;
 mod holds;
 mod http2;
-mod http_batches;
-mod http_connections;
 mod http_cookies;
-mod http_hosts;
-mod http_logs;
-mod http_multipart;
-mod http_origins;
-mod http_persisted;
-mod http_request_ids;
-mod http_requests;
-mod http_streams;
-mod http_toy;
 mod idempotency;
 mod identity_provider;
 mod identity_tokens;
@@ -64,6 +53,7 @@ mod read_budgets;
 mod reassignment;
 mod renewals;
 mod replicas;
+mod request_ids;
 mod retention;
 mod secrets;
 mod settings;
@@ -74,8 +64,12 @@ mod standstill;
 mod status_budgets;
 mod support;
 mod telemetry;
+#[path = "../../crates/graphql-server/tests/it/toy.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod toy;
+mod trusted_documents;
 mod webhooks;
+#[path = "../../crates/graphql-server/tests/it/websocket_client.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod websocket_client;
-mod websocket_limits;
-mod websocket_protocol;
 mod workspaces;

@@ -14,9 +14,12 @@ use std::{
     time::Duration,
 };
 
+use graphql_server::{
+    ServerOptions,
+    net::{AllowedHost, AllowedHosts},
+};
 use intuned_gateway::{
     ambient::Random,
-    http::HttpSettings,
     intuned::ApiGeneration,
     settings::{self, LogFormat, Settings, SettingsError, Task, Upstream},
 };
@@ -452,7 +455,7 @@ fn the_defaults_in_earnest() {
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
     assert!(settings.server.allowed_origins.is_empty());
     assert!(!settings.server.graphiql && !settings.server.introspection);
-    assert_eq!(settings.limits, HttpSettings::default());
+    assert_eq!(settings.limits, ServerOptions::default());
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.log.filter, "info");
 }
@@ -539,4 +542,23 @@ fn secrets_are_not_printed() {
     ]);
     let printed = format!("{:?}", settings.unwrap());
     assert!(!printed.contains("canary"), "{printed}");
+}
+
+#[rstest]
+#[case("gateway.example", Some(vec!["gateway.example"]))]
+#[case(" Gateway.example:8443, *.example ,10.0.0.7,[::1]:80,", Some(vec!["Gateway.example:8443", "*.example", "10.0.0.7", "[::1]:80"]))]
+#[case("", Some(vec![]))]
+#[case("*", None)]
+#[case("https://gateway.example", None)]
+#[case("gateway.example/graphql", None)]
+#[case("gateway.example:http", None)]
+#[case("b\u{fc}cher.example", None)]
+fn hosts_are_names_and_addresses(#[case] list: &str, #[case] expected: Option<Vec<&str>>) {
+    let result = load_in_earnest(&[&format!("--allowed-hosts={list}")]);
+    let hosts = result.ok().map(|settings| settings.server.allowed_hosts);
+    let expected = expected.map(|hosts| {
+        let hosts = hosts.into_iter().map(AllowedHost::parse);
+        AllowedHosts(hosts.map(Option::unwrap).collect())
+    });
+    assert_eq!(hosts, expected);
 }

@@ -4,12 +4,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use written_json::{WrittenJson, lenient};
+
 use super::failures::Failure;
-use crate::{
-    intuned::{
-        AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
-    },
-    json::{WrittenJson, lenient},
+use crate::intuned::{
+    AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
 };
 
 /// The answer of `create.start`.

@@ -3,10 +3,9 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{
-    intuned::UpstreamFailure,
-    json::{lenient, read},
-};
+use written_json::{lenient, read};
+
+use crate::intuned::UpstreamFailure;
 
 /// The longest correlation id that is passed on, in bytes.
 const MAX_REFERENCE: usize = 128;

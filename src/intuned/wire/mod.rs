@@ -19,7 +19,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::json::WrittenJson;
+    use written_json::WrittenJson;
 
     /// Answers made of the words of the wire, in shapes that they do not come in.
     fn answers() -> impl Strategy<Value = Value> {

@@ -1,6 +1,6 @@
 //! Pages of other origins: CSRF, CORS, cookies and host names.
 
-use intuned_gateway::http::{AllowedHost, AllowedHosts};
+use graphql_server::net::{AllowedHost, AllowedHosts};
 use serde_json::json;
 
 use crate::{

@@ -3,13 +3,13 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use graphql_server::ServerOptions;
 use intuned_gateway::{
     accounts::{AccountsConfig, Budget, ConnectLimits, PasswordParams, ReadBudgets, TryLimits},
     ambient::{Clock, Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
     database::Workspace,
-    http::HttpSettings,
     intuned::{ApiGeneration, IntunedConfig},
     operations::{OperationsConfig, Pace, ProxyPolicy},
     outbound::Outbound,
@@ -313,7 +313,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             result_limit: 2 << 20,
             outbound: Outbound::default(),
         },
-        http: HttpSettings::default(),
+        http: ServerOptions::default(),
         trusted_documents: None,
         webhooks: None,
         audit_retention: Duration::from_hours(24),

@@ -1,0 +1,17 @@
+//! Query documents: found, parsed, held against bounds, and kept for the next request.
+
+mod cache;
+mod error;
+pub mod limits;
+mod policy;
+mod reader;
+pub mod trusted;
+mod types;
+mod variables;
+
+pub use cache::{DocumentSource, Documents};
+pub use error::DocumentError;
+pub use limits::DocumentLimits;
+pub use policy::{FieldPolicy, PagedField};
+pub use reader::{Document, DocumentReader, Kept, PreparedDocument};
+pub use types::SchemaTypes;

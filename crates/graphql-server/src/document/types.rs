@@ -1,0 +1,208 @@
+//! The types of the schema, as far as bounds and completion need them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use async_graphql::{
+    OutputType, SubscriptionType,
+    parser::types::{OperationType, Type},
+    registry::{MetaField, MetaInputValue, MetaType, Registry},
+};
+
+use super::{FieldPolicy, PagedField};
+
+/// Every object and interface of a schema by its name. Clones share them.
+#[derive(Clone, Debug)]
+pub struct SchemaTypes(Arc<Read>);
+
+/// A schema as it was read.
+#[derive(Debug)]
+struct Read {
+    types: HashMap<String, Composite>,
+    roots: Roots,
+    secret_mutations: Arc<str>,
+}
+
+/// The names of the types that operations begin at.
+#[derive(Debug)]
+struct Roots {
+    query: String,
+    mutation: String,
+    subscription: String,
+}
+
+/// An object or an interface.
+#[derive(Debug, Default)]
+pub(crate) struct Composite {
+    fields: HashMap<String, FieldFacts>,
+    /// The interfaces and unions that it belongs to.
+    belongs_to: HashSet<String>,
+}
+
+/// A field, as far as its bounds and its answer go.
+#[derive(Debug)]
+pub(crate) struct FieldFacts {
+    /// The type of its values.
+    pub(crate) ty: Type,
+    /// Tells whether an argument, or a part of one, is marked as secret.
+    pub(crate) takes_secret: bool,
+    /// Tells whether it may take long.
+    pub(crate) is_slow: bool,
+    /// The page that it brings.
+    pub(crate) page: Option<PagedField>,
+}
+
+impl Composite {
+    /// The field of this name; none for the fields of introspection.
+    pub(crate) fn field(&self, name: &str) -> Option<&FieldFacts> {
+        self.fields.get(name)
+    }
+}
+
+impl SchemaTypes {
+    /// Reads the types of a schema with these roots, with what `policy` says of their fields.
+    pub fn of<Query, Mutation, Subscription>(policy: &FieldPolicy) -> Self
+    where
+        Query: OutputType,
+        Mutation: OutputType,
+        Subscription: SubscriptionType,
+    {
+        let mut registry = Registry::default();
+        Query::create_type_info(&mut registry);
+        Mutation::create_type_info(&mut registry);
+        Subscription::create_type_info(&mut registry);
+        let roots = Roots {
+            query: Query::type_name().into_owned(),
+            mutation: Mutation::type_name().into_owned(),
+            subscription: Subscription::type_name().into_owned(),
+        };
+        let types = read(&registry, policy);
+        let secret_mutations = secret_mutations(&registry, &roots, &types);
+        Self(Arc::new(Read {
+            types,
+            roots,
+            secret_mutations,
+        }))
+    }
+
+    /// Tells whether the type has such a field.
+    pub fn has_field(&self, type_name: &str, field: &str) -> bool {
+        let found = self.get(type_name);
+        found.is_some_and(|composite| composite.field(field).is_some())
+    }
+
+    /// The fields of the roots, which tell requests apart in metrics.
+    pub fn root_fields(&self) -> Vec<(OperationType, String)> {
+        let kinds = [
+            OperationType::Query,
+            OperationType::Mutation,
+            OperationType::Subscription,
+        ];
+        let fields = kinds.into_iter().flat_map(|kind| {
+            let root = self.get(self.root(kind));
+            let fields = root.into_iter().flat_map(|root| root.fields.keys());
+            fields.map(move |field| (kind, field.clone()))
+        });
+        fields.collect()
+    }
+
+    /// The mutations that take a secret, as a sentence names them.
+    pub(crate) fn secret_mutations(&self) -> Arc<str> {
+        Arc::clone(&self.0.secret_mutations)
+    }
+
+    /// The name of the type that operations of this kind begin at.
+    pub(crate) fn root(&self, kind: OperationType) -> &str {
+        match kind {
+            OperationType::Query => &self.0.roots.query,
+            OperationType::Mutation => &self.0.roots.mutation,
+            OperationType::Subscription => &self.0.roots.subscription,
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Composite> {
+        self.0.types.get(name)
+    }
+
+    /// Tells whether a fragment on `condition` is for objects of the type `name`.
+    pub(crate) fn is_a(&self, name: &str, condition: &str) -> bool {
+        let belongs = |composite: &Composite| composite.belongs_to.contains(condition);
+        name == condition || self.get(name).is_some_and(belongs)
+    }
+}
+
+fn read(registry: &Registry, policy: &FieldPolicy) -> HashMap<String, Composite> {
+    let mut types: HashMap<String, Composite> = HashMap::new();
+    for (name, meta) in &registry.types {
+        if let Some(fields) = meta.fields() {
+            let facts = |field: &MetaField| {
+                Some(FieldFacts {
+                    ty: Type::new(&field.ty)?,
+                    takes_secret: takes_secret(registry, field),
+                    is_slow: policy.is_slow(name, &field.name),
+                    page: policy.page(name, &field.name),
+                })
+            };
+            let fields = fields.values();
+            let fields = fields.filter_map(|field| Some((field.name.clone(), facts(field)?)));
+            types.entry(name.clone()).or_default().fields = fields.collect();
+        }
+        if let MetaType::Interface { possible_types, .. } | MetaType::Union { possible_types, .. } =
+            meta
+        {
+            for possible in possible_types {
+                let possible = types.entry(possible.clone()).or_default();
+                possible.belongs_to.insert(name.clone());
+            }
+        }
+    }
+    types
+}
+
+/// Tells whether an argument of the field, or a part of one at any depth, is marked as secret.
+fn takes_secret(registry: &Registry, field: &MetaField) -> bool {
+    let mut seen = HashSet::new();
+    let mut inputs: Vec<&MetaInputValue> = field.args.values().collect();
+    while let Some(input) = inputs.pop() {
+        if input.is_secret {
+            return true;
+        }
+        let name = input.ty.trim_matches(['[', ']', '!']);
+        if let Some(MetaType::InputObject { input_fields, .. }) = registry.types.get(name)
+            && seen.insert(name)
+        {
+            inputs.extend(input_fields.values());
+        }
+    }
+    false
+}
+
+/// Names the mutations that take a secret in the order of the schema: `a, b and c`.
+fn secret_mutations(
+    registry: &Registry,
+    roots: &Roots,
+    types: &HashMap<String, Composite>,
+) -> Arc<str> {
+    let root = registry.types.get(&roots.mutation);
+    let fields = root.and_then(MetaType::fields).into_iter().flatten();
+    let facts = types.get(&roots.mutation);
+    let takes_secret = |name: &&str| {
+        let field = facts.and_then(|facts| facts.field(name));
+        field.is_some_and(|field| field.takes_secret)
+    };
+    let names: Vec<&str> = fields
+        .map(|(name, _)| name.as_str())
+        .filter(takes_secret)
+        .collect();
+    match names.as_slice() {
+        [rest @ .., before, last] => {
+            let mut rest = rest.to_vec();
+            let end = format!("{before} and {last}");
+            rest.push(&end);
+            rest.join(", ").into()
+        }
+        names => names.concat().into(),
+    }
+}

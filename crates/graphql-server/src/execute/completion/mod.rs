@@ -1,0 +1,303 @@
+//! Completes answers as the specification has it, where async-graphql leaves something out: a field that
+//! failed is null, or, where it must not be, what it belongs to is; an object is there although nothing
+//! is selected from it; and fields come in the document's order, not in that of their completion.
+//!
+//! <https://spec.graphql.org/September2025/#sec-Executing-Selection-Sets>
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::{mem, sync::Arc};
+
+use async_graphql::{
+    Name, PathSegment, Positioned, Request, Response, ServerError, Value,
+    indexmap::IndexMap,
+    parser::types::{
+        BaseType, Directive, ExecutableDocument, Field, OperationDefinition, Selection,
+        SelectionSet, Type,
+    },
+};
+use async_graphql_value::Value as InputValue;
+
+pub(crate) use self::plan::CompletionPlan;
+
+use self::plan::{TYPE_KEY, condition, is_of_introspection};
+use crate::document::{Document, SchemaTypes};
+
+/// Whether nothing of the request was executed. An error of a field has the field's path; one that
+/// stopped the request has none.
+pub(super) fn is_request_error(response: &Response) -> bool {
+    response.data == Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// What a request asks for: what its answers are held against.
+pub(super) struct CompletionRequest {
+    document: Arc<Document>,
+    /// Where the document has several operations.
+    operation_name: Option<String>,
+    /// The conditions of `@skip` and `@include` that hold.
+    holding: Vec<Name>,
+}
+
+impl CompletionRequest {
+    /// `request` is for the document.
+    pub(super) fn new(document: &Arc<Document>, request: &Request) -> Self {
+        let holds = |name: &&Name| request.variables.get(*name) == Some(&Value::Boolean(true));
+        let conditions = document.plan.conditions.iter();
+        let has_several = document.executable.operations.iter().nth(1).is_some();
+        let operation_name = request.operation_name.as_ref().filter(|_| has_several);
+        Self {
+            holding: conditions.filter(holds).cloned().collect(),
+            operation_name: operation_name.cloned(),
+            document: Arc::clone(document),
+        }
+    }
+
+    /// The response as it is answered.
+    pub(super) fn complete(&self, types: &SchemaTypes, mut response: Response) -> Response {
+        let Some(operation) = self.document.operation(self.operation_name.as_deref()) else {
+            return response;
+        };
+        let is_varied = self.document.plan.is_varied;
+        let set = &operation.selection_set.node;
+        let is_complete =
+            response.errors.is_empty() && !is_varied && is_in_order(set, &response.data);
+        if is_complete || is_request_error(&response) {
+            return response;
+        }
+        let values = match mem::take(&mut response.data) {
+            Value::Object(values) => values,
+            Value::Null => IndexMap::new(),
+            // Written already.
+            written => {
+                response.data = written;
+                return response;
+            }
+        };
+        let completion = Completion {
+            types,
+            document: &self.document.executable,
+            holding: &self.holding,
+            errors: &response.errors,
+        };
+        response.data = completion.root(operation, values);
+        response
+    }
+}
+
+/// Whether the value has the fields of a set without fragments and directives, as they stand there.
+fn is_in_order(set: &SelectionSet, value: &Value) -> bool {
+    let stands = |(selection, (key, value)): (&Positioned<Selection>, (&Name, &Value))| {
+        let Selection::Field(field) = &selection.node else {
+            return false;
+        };
+        let field = &field.node;
+        field.response_key().node == *key
+            && (!has_parts(field) || is_in_order(&field.selection_set.node, value))
+    };
+    match value {
+        Value::Object(values) => {
+            values.len() == set.items.len() && set.items.iter().zip(values).all(stands)
+        }
+        Value::List(items) => items.iter().all(|item| is_in_order(set, item)),
+        _ => true,
+    }
+}
+
+/// Whether the field's value is looked into. Scalars hold what they like, and the description of the
+/// schema is left as it is.
+fn has_parts(field: &Field) -> bool {
+    !field.selection_set.node.items.is_empty() && !is_of_introspection(&field.name.node)
+}
+
+struct Completion<'a> {
+    types: &'a SchemaTypes,
+    document: &'a ExecutableDocument,
+    holding: &'a [Name],
+    errors: &'a [ServerError],
+}
+
+/// What is selected under one name.
+struct Selected<'a> {
+    field: &'a Field,
+    /// Several, when it is selected several times; none of a field that has no parts.
+    sets: Vec<&'a SelectionSet>,
+}
+
+/// A step on the way to a value.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+}
+
+impl PartialEq<PathSegment> for Step<'_> {
+    fn eq(&self, other: &PathSegment) -> bool {
+        match (self, other) {
+            (Self::Field(name), PathSegment::Field(other)) => name == other,
+            (Self::Item(index), PathSegment::Index(other)) => index == other,
+            _ => false,
+        }
+    }
+}
+
+type Values = IndexMap<Name, Value>;
+
+impl<'a> Completion<'a> {
+    fn root(&self, operation: &'a OperationDefinition, values: Values) -> Value {
+        let sets = [&operation.selection_set.node];
+        let completed = self.object(
+            self.types.root(operation.ty),
+            &sets,
+            values,
+            &mut Vec::new(),
+        );
+        completed.unwrap_or_default()
+    }
+
+    /// None when null takes its place.
+    fn object(
+        &self,
+        declared: &str,
+        sets: &[&'a SelectionSet],
+        mut values: Values,
+        path: &mut Vec<Step<'a>>,
+    ) -> Option<Value> {
+        let told = values.swap_remove(TYPE_KEY);
+        let name = match &told {
+            Some(Value::String(name)) => name,
+            _ => declared,
+        };
+        let composite = self.types.get(name);
+        let mut selected = IndexMap::new();
+        for set in sets {
+            self.collect(name, set, &mut selected);
+        }
+        let mut completed = IndexMap::with_capacity(selected.len());
+        for (key, Selected { field, sets }) in selected {
+            let value = values.swap_remove(key).unwrap_or_default();
+            let value = match composite.and_then(|composite| composite.field(&field.name.node)) {
+                Some(facts) => {
+                    path.push(Step::Field(key));
+                    let value = self.value(&facts.ty, &sets, value, path);
+                    path.pop();
+                    value?
+                }
+                None => value,
+            };
+            completed.insert(key.clone(), value);
+        }
+        Some(Value::Object(completed))
+    }
+
+    /// None when null takes the place of what it belongs to.
+    fn value(
+        &self,
+        ty: &Type,
+        sets: &[&'a SelectionSet],
+        value: Value,
+        path: &mut Vec<Step<'a>>,
+    ) -> Option<Value> {
+        let completed = match (&ty.base, value) {
+            (BaseType::Named(name), Value::Object(values)) if !sets.is_empty() => {
+                self.object(name, sets, values, path)
+            }
+            // It was there, but each of its fields has failed.
+            (BaseType::Named(name), Value::Null) if self.failed_within(path) => {
+                self.object(name, sets, IndexMap::new(), path)
+            }
+            (BaseType::List(ty), Value::List(items)) => self.list(ty, sets, items, path),
+            (_, Value::Null) => None,
+            (_, value) => Some(value),
+        };
+        completed.or_else(|| ty.nullable.then_some(Value::Null))
+    }
+
+    fn list(
+        &self,
+        ty: &Type,
+        sets: &[&'a SelectionSet],
+        items: Vec<Value>,
+        path: &mut Vec<Step<'a>>,
+    ) -> Option<Value> {
+        let item = |(index, item)| {
+            path.push(Step::Item(index));
+            let item = self.value(ty, sets, item, path);
+            path.pop();
+            item
+        };
+        let items: Option<_> = items.into_iter().enumerate().map(item).collect();
+        items.map(Value::List)
+    }
+
+    fn failed_within(&self, path: &[Step<'_>]) -> bool {
+        let within = |error: &ServerError| {
+            error.path.len() > path.len()
+                && path
+                    .iter()
+                    .zip(&error.path)
+                    .all(|(step, other)| step == other)
+        };
+        self.errors.iter().any(within)
+    }
+
+    /// Gathers the fields of an object of this type by the names that the client gives them, in the order
+    /// in which they appear.
+    fn collect(
+        &self,
+        name: &str,
+        set: &'a SelectionSet,
+        selected: &mut IndexMap<&'a Name, Selected<'a>>,
+    ) {
+        for selection in &set.items {
+            if !self.is_included(selection.node.directives()) {
+                continue;
+            }
+            let (condition, set) = match &selection.node {
+                Selection::Field(field) => {
+                    let (key, field) = (&field.node.response_key().node, &field.node);
+                    if key != TYPE_KEY {
+                        let sets = Vec::new();
+                        let selected = selected.entry(key).or_insert(Selected { field, sets });
+                        if has_parts(field) {
+                            selected.sets.push(&field.selection_set.node);
+                        }
+                    }
+                    continue;
+                }
+                Selection::InlineFragment(fragment) => (
+                    fragment.node.type_condition.as_ref(),
+                    &fragment.node.selection_set.node,
+                ),
+                Selection::FragmentSpread(spread) => {
+                    let fragments = &self.document.fragments;
+                    let Some(fragment) = fragments.get(&spread.node.fragment_name.node) else {
+                        continue;
+                    };
+                    (
+                        Some(&fragment.node.type_condition),
+                        &fragment.node.selection_set.node,
+                    )
+                }
+            };
+            if condition.is_none_or(|condition| self.types.is_a(name, &condition.node.on.node)) {
+                self.collect(name, set, selected);
+            }
+        }
+    }
+
+    fn is_included(&self, directives: &[Positioned<Directive>]) -> bool {
+        directives.iter().all(|directive| {
+            let holds = match condition(&directive.node) {
+                Some(InputValue::Boolean(holds)) => *holds,
+                Some(InputValue::Variable(name)) => self.holding.contains(name),
+                Some(_) => false,
+                None => return true,
+            };
+            holds == (directive.node.name.node == "include")
+        })
+    }
+}

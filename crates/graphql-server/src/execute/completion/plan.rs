@@ -1,0 +1,125 @@
+//! What a document has to do with how its answers are completed.
+
+use std::collections::HashSet;
+
+use async_graphql::{
+    Name, Pos, Positioned,
+    parser::types::{
+        Directive, DocumentOperations, ExecutableDocument, Field, Selection, SelectionSet,
+    },
+};
+use async_graphql_value::Value;
+
+/// Where each object tells its type, and with it that it is there although nothing is selected from it:
+/// async-graphql makes null of such an object. No client can write this name.
+pub(super) const TYPE_KEY: &str = "(type)";
+
+const TYPENAME: &str = "__typename";
+
+/// What is found in a document when it is read.
+#[derive(Debug, Default)]
+pub(crate) struct CompletionPlan {
+    /// Whether something else than fields, each name once, is selected somewhere.
+    pub(super) is_varied: bool,
+    /// The variables that `@skip` and `@include` look at.
+    pub(crate) conditions: Vec<Name>,
+}
+
+impl CompletionPlan {
+    /// Looks at the document, and has each object tell its type where the answer alone would not do.
+    pub(crate) fn mark(document: &mut ExecutableDocument) -> Self {
+        let mut plan = Self::default();
+        for (_, operation) in document.operations.iter() {
+            plan.look_at(&operation.node.selection_set.node);
+        }
+        for fragment in document.fragments.values() {
+            plan.look_at(&fragment.node.selection_set.node);
+        }
+        if plan.is_varied {
+            match &mut document.operations {
+                DocumentOperations::Single(operation) => {
+                    mark(&mut operation.node.selection_set.node);
+                }
+                DocumentOperations::Multiple(operations) => {
+                    for operation in operations.values_mut() {
+                        mark(&mut operation.node.selection_set.node);
+                    }
+                }
+            }
+            for fragment in document.fragments.values_mut() {
+                let fragment = &mut fragment.node;
+                if !is_of_introspection(&fragment.type_condition.node.on.node) {
+                    mark(&mut fragment.selection_set.node);
+                }
+            }
+        }
+        plan
+    }
+
+    fn look_at(&mut self, set: &SelectionSet) {
+        let mut keys = HashSet::new();
+        for selection in &set.items {
+            for directive in selection.node.directives() {
+                self.is_varied = true;
+                if let Some(Value::Variable(name)) = condition(&directive.node)
+                    && !self.conditions.contains(name)
+                {
+                    self.conditions.push(name.clone());
+                }
+            }
+            match &selection.node {
+                Selection::Field(field) => {
+                    self.is_varied |= !keys.insert(&field.node.response_key().node);
+                    self.look_at(&field.node.selection_set.node);
+                }
+                Selection::InlineFragment(fragment) => {
+                    self.is_varied = true;
+                    self.look_at(&fragment.node.selection_set.node);
+                }
+                Selection::FragmentSpread(_) => self.is_varied = true,
+            }
+        }
+    }
+}
+
+/// What a `@skip` or an `@include` depends on.
+pub(super) fn condition(directive: &Directive) -> Option<&Value> {
+    let is_condition = matches!(directive.name.node.as_str(), "skip" | "include");
+    let condition = is_condition.then(|| directive.get_argument("if"))??;
+    Some(&condition.node)
+}
+
+/// Whether it leads into the description of the schema, which is answered as async-graphql has it.
+pub(super) fn is_of_introspection(name: &str) -> bool {
+    name.starts_with("__")
+}
+
+/// Adds the type to every field that has a selection.
+fn mark(set: &mut SelectionSet) {
+    for selection in &mut set.items {
+        let pos = selection.pos;
+        match &mut selection.node {
+            Selection::Field(field) if is_of_introspection(&field.node.name.node) => {}
+            Selection::Field(field) => {
+                let set = &mut field.node.selection_set.node;
+                if !set.items.is_empty() {
+                    mark(set);
+                    set.items.push(type_field(pos));
+                }
+            }
+            Selection::InlineFragment(fragment) => mark(&mut fragment.node.selection_set.node),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+fn type_field(pos: Pos) -> Positioned<Selection> {
+    let field = Field {
+        alias: Some(Positioned::new(Name::new(TYPE_KEY), pos)),
+        name: Positioned::new(Name::new(TYPENAME), pos),
+        arguments: Vec::new(),
+        directives: Vec::new(),
+        selection_set: Positioned::new(SelectionSet::default(), pos),
+    };
+    Positioned::new(Selection::Field(Positioned::new(field, pos)), pos)
+}

@@ -1,0 +1,115 @@
+//! The executor: runs requests against the schema, and completes its answers.
+
+use std::{fmt, sync::Arc};
+
+use async_graphql::{
+    Executor, ObjectType, Request, Response, Schema, SchemaBuilder, SubscriptionType,
+    ValidationMode,
+};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+
+use super::completion::CompletionRequest;
+use crate::document::{Document, PreparedDocument, SchemaTypes};
+
+/// Runs requests against one schema. Clones share it.
+#[derive(Clone)]
+pub struct SchemaExecutor(Arc<dyn Execute>);
+
+impl SchemaExecutor {
+    /// Executes against the schema that `build` makes, whose types are `types`.
+    pub fn new<Query, Mutation, Subscription>(
+        build: impl Fn() -> SchemaBuilder<Query, Mutation, Subscription>,
+        types: SchemaTypes,
+    ) -> Self
+    where
+        Query: ObjectType + 'static,
+        Mutation: ObjectType + 'static,
+        Subscription: SubscriptionType + 'static,
+    {
+        Self(Arc::new(TypedExecutor {
+            schema: build().finish(),
+            trusting: build().validation_mode(ValidationMode::Fast).finish(),
+            types,
+        }))
+    }
+
+    /// Executes by other means.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn of(executor: impl Execute + 'static) -> Self {
+        Self(Arc::new(executor))
+    }
+
+    /// Runs a query or a mutation of the document.
+    pub fn execute(
+        &self,
+        request: Request,
+        prepared: &PreparedDocument,
+    ) -> BoxFuture<'_, Response> {
+        let document = Arc::clone(&prepared.document);
+        self.0.execute(prepared.parsed(request), document)
+    }
+
+    /// Runs a subscription of the document.
+    pub fn execute_stream(
+        &self,
+        request: Request,
+        prepared: &PreparedDocument,
+    ) -> BoxStream<'static, Response> {
+        let request = prepared.parsed(request);
+        self.0.execute_stream(request, &prepared.document)
+    }
+}
+
+impl fmt::Debug for SchemaExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchemaExecutor").finish_non_exhaustive()
+    }
+}
+
+/// An executor, whatever the types of its schema's roots.
+pub(crate) trait Execute: Send + Sync {
+    fn execute(&self, request: Request, document: Arc<Document>) -> BoxFuture<'_, Response>;
+
+    fn execute_stream(
+        &self,
+        request: Request,
+        document: &Arc<Document>,
+    ) -> BoxStream<'static, Response>;
+}
+
+struct TypedExecutor<Query, Mutation, Subscription> {
+    schema: Schema<Query, Mutation, Subscription>,
+    /// The same for documents that were found valid before: it validates only what depends on the request.
+    trusting: Schema<Query, Mutation, Subscription>,
+    types: SchemaTypes,
+}
+
+impl<Query, Mutation, Subscription> Execute for TypedExecutor<Query, Mutation, Subscription>
+where
+    Query: ObjectType + 'static,
+    Mutation: ObjectType + 'static,
+    Subscription: SubscriptionType + 'static,
+{
+    fn execute(&self, request: Request, document: Arc<Document>) -> BoxFuture<'_, Response> {
+        let schema = if document.was_found_valid() {
+            &self.trusting
+        } else {
+            &self.schema
+        };
+        let asked = CompletionRequest::new(&document, &request);
+        // Boxed once, because it is large.
+        async move { asked.complete(&self.types, schema.execute(request).await) }.boxed()
+    }
+
+    fn execute_stream(
+        &self,
+        request: Request,
+        document: &Arc<Document>,
+    ) -> BoxStream<'static, Response> {
+        let asked = CompletionRequest::new(document, &request);
+        let types = self.types.clone();
+        Executor::execute_stream(&self.schema, request, None)
+            .map(move |response| asked.complete(&types, response))
+            .boxed()
+    }
+}

@@ -1,0 +1,176 @@
+//! Execution results: the answer to an operation, the same on every transport.
+
+use std::{collections::BTreeMap, mem};
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use axum::http::HeaderMap;
+use written_json::{Text, WrittenJson};
+
+use super::{completion::is_request_error, written};
+use crate::request::error::RequestError;
+
+/// Errors in one answer; the rest is dropped.
+const MAX_ERRORS: usize = 10;
+
+/// Characters of an error's message; the rest is cut off.
+const MAX_MESSAGE: usize = 400;
+
+/// Where async-graphql's own messages begin to quote a value, which may be a password.
+const QUOTES: [&str; 2] = [", found ", " does not contain the value "];
+
+/// The data that was selected.
+#[derive(Debug)]
+enum Selected {
+    /// As values, in which parts may be written already.
+    Values(Value),
+    /// Written already as a whole.
+    Written(WrittenJson),
+}
+
+/// An execution result: `data` is absent where nothing was executed.
+#[derive(Debug)]
+pub struct ExecutionResult {
+    data: Option<Selected>,
+    pub(crate) errors: Vec<ServerError>,
+    extensions: BTreeMap<String, Value>,
+    /// What resolvers asked to send along.
+    pub(crate) headers: HeaderMap,
+}
+
+impl ExecutionResult {
+    /// A result whose `data` is written already.
+    pub fn written(data: WrittenJson) -> Self {
+        Self {
+            data: Some(Selected::Written(data)),
+            errors: Vec::new(),
+            extensions: BTreeMap::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// As it goes over the wire.
+    pub(crate) fn to_json(&self) -> serde_json::Result<Text> {
+        self.within("", "")
+    }
+
+    /// The same with what a transport puts around it.
+    pub(crate) fn within(&self, before: &str, after: &str) -> serde_json::Result<Text> {
+        let mut text = Text::with_capacity(before.len() + self.room() + after.len());
+        text.push_str(before);
+        self.write(&mut text)?;
+        text.push_str(after);
+        Ok(text)
+    }
+
+    /// Adds it to a text.
+    pub(crate) fn write(&self, text: &mut Text) -> serde_json::Result<()> {
+        text.reserve(self.room());
+        let mut opening = r#"{""#;
+        let mut member = |text: &mut Text, name: &str| {
+            for part in [mem::replace(&mut opening, r#",""#), name, r#"":"#] {
+                text.push_str(part);
+            }
+        };
+        if let Some(data) = &self.data {
+            member(text, "data");
+            match data {
+                Selected::Values(values) => written::write(values, text)?,
+                Selected::Written(json) => text.push_written(&json.to_bytes()),
+            }
+        }
+        // An answer without data has errors.
+        if !self.errors.is_empty() || self.data.is_none() {
+            member(text, "errors");
+            serde_json::to_writer(&mut *text, &self.errors)?;
+        }
+        if !self.extensions.is_empty() {
+            member(text, "extensions");
+            serde_json::to_writer(&mut *text, &self.extensions)?;
+        }
+        text.push(b'}');
+        Ok(())
+    }
+
+    /// Bytes of its own that it takes, about; to the byte where there is nothing but what was written already.
+    fn room(&self) -> usize {
+        const AROUND_DATA: usize = r#"{"data":}"#.len();
+        const ERROR: usize = 512;
+        let data = match &self.data {
+            Some(Selected::Values(values)) => written::room(values),
+            Some(Selected::Written(json)) => written::room_of(json),
+            None => 0,
+        };
+        AROUND_DATA + data + ERROR * self.errors.len()
+    }
+
+    /// Whether the operation was not executed at all.
+    pub(crate) fn is_request_error(&self) -> bool {
+        self.data.is_none()
+    }
+
+    /// The code of the first error; none when there is no error.
+    pub(crate) fn error_code(&self) -> Option<&str> {
+        let error = self.errors.first()?;
+        match error.extensions.as_ref()?.get("code")? {
+            Value::String(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl From<&RequestError> for ExecutionResult {
+    fn from(refusal: &RequestError) -> Self {
+        Self {
+            data: None,
+            errors: vec![refusal.into()],
+            extensions: BTreeMap::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+}
+
+impl From<Response> for ExecutionResult {
+    fn from(response: Response) -> Self {
+        let executed = !is_request_error(&response);
+        let code = if executed {
+            "BAD_USER_INPUT"
+        } else {
+            "GRAPHQL_VALIDATION_FAILED"
+        };
+        let errors = response.errors.into_iter().take(MAX_ERRORS);
+        Self {
+            data: executed.then_some(Selected::Values(response.data)),
+            errors: errors.map(|error| complete(error, code)).collect(),
+            extensions: response.extensions,
+            headers: response.http_headers,
+        }
+    }
+}
+
+/// Errors of our resolvers carry a code. One without comes from async-graphql itself, which found an
+/// argument's value or the document wanting: it gets `code`, and its message is kept from quoting.
+fn complete(mut error: ServerError, code: &str) -> ServerError {
+    let has_code = error
+        .extensions
+        .as_ref()
+        .is_some_and(|extensions| extensions.get("code").is_some());
+    if !has_code {
+        error
+            .extensions
+            .get_or_insert_with(ErrorExtensionValues::default)
+            .set("code", code);
+        let quote = QUOTES
+            .iter()
+            .filter_map(|quote| error.message.find(quote))
+            .min();
+        if let Some(start) = quote {
+            error.message.truncate(start);
+            error.message.push('.');
+        }
+    }
+    if let Some((end, _)) = error.message.char_indices().nth(MAX_MESSAGE) {
+        error.message.truncate(end);
+        error.message.push('…');
+    }
+    error
+}

@@ -1,0 +1,139 @@
+//! JSON that is written already, carried through execution as a value, and written with the rest.
+//!
+//! async-graphql has values of its own and knows no text of JSON. `Value::Binary` is the only opaque value that
+//! it carries through a tree as it is, and its clones share what it holds: here alone one is made and read.
+//! serde would write it as a list of numbers, so whoever answers writes with [`write`].
+
+use async_graphql::Value;
+use written_json::{Text, WrittenJson};
+
+/// The value that carries written JSON.
+pub fn to_value(json: WrittenJson) -> Value {
+    Value::Binary(json.into_bytes())
+}
+
+/// A value's JSON, with what is written already as it is.
+///
+/// # Errors
+/// None that a value is known to lead to.
+pub fn from_value(value: Value) -> serde_json::Result<WrittenJson> {
+    match value {
+        Value::Binary(json) => Ok(WrittenJson::written(json)),
+        value => {
+            let mut json = Text::with_capacity(room(&value));
+            write(&value, &mut json)?;
+            Ok(WrittenJson::written(json.into_bytes()))
+        }
+    }
+}
+
+/// Adds the value's JSON. What is written already stands in it as it is.
+///
+/// # Errors
+/// None that a value is known to lead to.
+pub(crate) fn write(value: &Value, json: &mut Text) -> serde_json::Result<()> {
+    match value {
+        Value::Binary(written) => json.push_written(written),
+        Value::List(items) => {
+            json.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    json.push(b',');
+                }
+                write(item, json)?;
+            }
+            json.push(b']');
+        }
+        Value::Object(fields) => {
+            json.push(b'{');
+            for (index, (name, field)) in fields.iter().enumerate() {
+                if index > 0 {
+                    json.push(b',');
+                }
+                serde_json::to_writer(&mut *json, name.as_str())?;
+                json.push(b':');
+                write(field, json)?;
+            }
+            json.push(b'}');
+        }
+        leaf => serde_json::to_writer(json, leaf)?,
+    }
+    Ok(())
+}
+
+/// Bytes of its own that written JSON takes in a text.
+pub(super) fn room_of(json: &WrittenJson) -> usize {
+    let bytes = json.to_bytes();
+    if Text::is_long(&bytes) {
+        0
+    } else {
+        bytes.len()
+    }
+}
+
+/// Bytes of its own that the value's JSON takes, about: what is copied is counted to the byte, so that a buffer
+/// of this size does not grow by half of itself again.
+pub(crate) fn room(value: &Value) -> usize {
+    const BRACKETS: usize = 2;
+    const PUNCTUATION: usize = 4;
+    const LEAF: usize = 8;
+    match value {
+        Value::Binary(written) if Text::is_long(written) => 0,
+        Value::Binary(written) => written.len(),
+        Value::String(text) => BRACKETS + text.len(),
+        Value::List(items) => {
+            let items = items.iter().map(|item| 1 + room(item));
+            BRACKETS + items.sum::<usize>()
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let fields = fields.map(|(name, field)| PUNCTUATION + name.len() + room(field));
+            BRACKETS + fields.sum::<usize>()
+        }
+        Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => LEAF,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{Name, value};
+
+    use super::*;
+
+    fn written(value: &Value) -> String {
+        let mut json = Text::default();
+        write(value, &mut json).unwrap();
+        let own = json.own_mut().len();
+        assert!(own <= room(value), "{value}");
+        String::from_utf8(json.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn values_are_written_as_serde_writes_them() {
+        let value = value!({
+            "text": "a \"quote\"\n", "none": null, "yes": true, "list": [], "object": {},
+            "numbers": [1, 1.5], "nested": [[{ "a": [1, 2] }], {}],
+        });
+        assert_eq!(written(&value), serde_json::to_string(&value).unwrap());
+        let word = Value::Enum(Name::new("READY"));
+        assert_eq!(written(&word), "\"READY\"");
+    }
+
+    #[test]
+    fn what_is_written_already_stands_wherever_it_is_put() {
+        let text = "[1.10, -0.0 , 1e400,\n12345678901234567890123, \"\u{1F600}\"]";
+        let json = WrittenJson::check(text.into()).unwrap();
+        let carried = to_value(json);
+        assert_eq!(written(&carried), text);
+        let within = Value::List(vec![value!({ "a": 1 }), carried.clone(), carried]);
+        assert_eq!(written(&within), format!(r#"[{{"a":1}},{text},{text}]"#));
+    }
+
+    #[test]
+    fn what_is_long_takes_no_room_however_often_it_is_shown() {
+        let json = WrittenJson::check(format!("[{}]", " ".repeat(100_000)).into()).unwrap();
+        let value = Value::List(vec![to_value(json.clone()); 14]);
+        assert!(room(&value) < 100);
+        assert_eq!(written(&value).len(), 14 * json.len() + 15);
+    }
+}

@@ -1,0 +1,150 @@
+//! Batches: a JSON list of operations in one request, where the operator allows them.
+//!
+//! Each operation is read, checked and run as if it were alone in its request, one after the other: a batch
+//! never keeps more of the service busy at once than a single operation does. What goes wrong with one is
+//! told in its place. The clocks of all start together, so that the whole takes no longer than the longest
+//! of them may.
+
+use std::{sync::Arc, time::Duration};
+
+use async_graphql::parser::types::OperationType;
+use axum::{
+    http::{HeaderMap, header},
+    response::Response,
+};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use written_json::Text;
+
+use super::{body::RequestBody, handlers::GraphqlRequest, response::error_response, written};
+use crate::{
+    document::DocumentError,
+    execute::{
+        ExecutionResult,
+        service::{GraphqlService, PreparedOperation},
+    },
+    hooks::Hooks,
+    options::ServerOptions,
+    request::{
+        error::RequestError,
+        parameters::{Parameters, has_more_values},
+    },
+};
+
+/// Whether the body is a batch that may be looked at.
+pub(crate) fn is_batch(body: &[u8], options: &ServerOptions) -> bool {
+    options.batch_limit > 0 && body.trim_ascii_start().first() == Some(&b'[')
+}
+
+/// Runs the operations and answers them in their order.
+pub(crate) async fn answer<H: Hooks>(
+    service: &Arc<GraphqlService<H>>,
+    call: &GraphqlRequest,
+    body: &RequestBody,
+) -> Response {
+    run(service, call, &body.bytes)
+        .await
+        .unwrap_or_else(|error| error_response(&service.refused(error), call.accepted.json()))
+}
+
+async fn run<H: Hooks>(
+    service: &Arc<GraphqlService<H>>,
+    call: &GraphqlRequest,
+    body: &[u8],
+) -> Result<Response, RequestError> {
+    if call.accepted.only_streams() {
+        return Err(RequestError::BatchStreamed);
+    }
+    // Each operation looks for its caller itself, who may have signed out in the one before. But a page that
+    // may not use the cookie gets nothing else told either.
+    service.hooks.credentials(call.page(&service.options))?;
+    let entries = entries(body, &service.options)?;
+    let mut batch = Batch {
+        service,
+        call,
+        began: Instant::now(),
+        secret_taken: false,
+    };
+    let mut text = Text::default();
+    let mut headers = HeaderMap::new();
+    for entry in entries {
+        let executed = batch.execute(entry.get().as_bytes()).await;
+        let answer = executed.unwrap_or_else(|error| ExecutionResult::from(&error));
+        text.push(if text.is_empty() { b'[' } else { b',' });
+        let written = answer.write(&mut text);
+        written.map_err(|_| RequestError::Internal(call.info.id.to_string()))?;
+        for (name, value) in &answer.headers {
+            headers.append(name, value.clone());
+        }
+    }
+    text.push(b']');
+    headers.insert(header::CONTENT_TYPE, call.accepted.json().header());
+    let mut response = Response::new(written::body(text));
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// The operations as they were sent: values take many times the room of their text, so each is read when
+/// it is its turn.
+fn entries<'a>(body: &'a [u8], options: &ServerOptions) -> Result<Vec<&'a RawValue>, RequestError> {
+    let limit = options.batch_limit;
+    let values = options.value_limit.saturating_mul(limit);
+    if has_more_values(body, values) {
+        return Err(RequestError::Values(values));
+    }
+    let entries: Vec<_> = serde_json::from_slice(body).map_err(|_| RequestError::Json)?;
+    match entries.len() {
+        0 => Err(RequestError::BatchEmpty),
+        length if length > limit => Err(RequestError::BatchLong(limit)),
+        _ => Ok(entries),
+    }
+}
+
+/// A batch that is being worked on.
+struct Batch<'a, H: Hooks> {
+    service: &'a Arc<GraphqlService<H>>,
+    call: &'a GraphqlRequest,
+    began: Instant,
+    /// Whether one of its operations has taken a secret: a request is one try.
+    secret_taken: bool,
+}
+
+impl<H: Hooks> Batch<'_, H> {
+    async fn execute(&mut self, entry: &[u8]) -> Result<ExecutionResult, RequestError> {
+        let understood = self.understand(entry).await;
+        // What becomes of one that runs is counted as it runs.
+        let (operation, left) = understood.map_err(|error| self.service.refused(error))?;
+        self.service.execute_within(operation, left).await
+    }
+
+    /// The operation, and how long it may run.
+    async fn understand(
+        &mut self,
+        entry: &[u8],
+    ) -> Result<(PreparedOperation, Duration), RequestError> {
+        let parameters = || {
+            Parameters::from_body(entry, &self.service.options).map_err(|error| match error {
+                RequestError::Json | RequestError::Batch(_) => RequestError::BatchEntry,
+                other => other,
+            })
+        };
+        let understood = self.call.understand(self.service, parameters).await;
+        let operation = understood?.operation;
+        if operation.kind() == OperationType::Subscription {
+            return Err(RequestError::StreamNeeded);
+        }
+        if operation.takes_secret() {
+            if self.secret_taken {
+                return Err(DocumentError::Once(self.service.documents.secret_mutations()).into());
+            }
+            self.secret_taken = true;
+        }
+        let limit = self.service.time_limit(&operation);
+        let left = limit.saturating_sub(self.began.elapsed());
+        // Even without any time left, an execution would begin.
+        if left.is_zero() {
+            return Err(RequestError::ExecutionTimeout);
+        }
+        Ok((operation, left))
+    }
+}

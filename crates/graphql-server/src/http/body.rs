@@ -1,0 +1,139 @@
+//! Reading a request's body: no more of it than allowed, no longer than allowed, and all bodies
+//! together within bounds.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{options::ServerOptions, request::error::RequestError};
+
+/// Bytes of a body that anybody may send. Usual requests are shorter, so that they are taken in even
+/// while long ones fill the room that there is for those.
+const SHORT: usize = 16 * 1024;
+
+/// Bytes of all long bodies together; one of the greatest length always fits.
+const ROOM: usize = 64 * 1024 * 1024;
+
+/// Reads bodies.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyReader {
+    /// Bytes that long bodies may still take.
+    room: Arc<Semaphore>,
+}
+
+/// A body, with its room where it is long.
+pub(crate) struct RequestBody {
+    pub(crate) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl BodyReader {
+    pub(crate) fn new(options: &ServerOptions) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(ROOM.max(options.body_limit))),
+        }
+    }
+
+    /// Reads the whole body.
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        options: &ServerOptions,
+    ) -> Result<RequestBody, RequestError> {
+        let limit = options.body_limit;
+        let declared = body.size_hint();
+        if declared.lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+            return Err(RequestError::BodyLong(limit));
+        }
+        let longest = declared
+            .upper()
+            .and_then(|length| usize::try_from(length).ok())
+            .map_or(limit, |length| length.min(limit));
+        let collecting = self.collect(body, limit, longest);
+        timeout(options.body_timeout, collecting)
+            .await
+            .unwrap_or(Err(RequestError::BodySlow))
+    }
+
+    async fn collect(
+        &self,
+        mut body: Body,
+        limit: usize,
+        longest: usize,
+    ) -> Result<RequestBody, RequestError> {
+        let mut collected = BytesMut::new();
+        let mut room = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| RequestError::BodyBroken)?.into_data() else {
+                continue;
+            };
+            let length = collected.len() + data.len();
+            if length > limit {
+                return Err(RequestError::BodyLong(limit));
+            }
+            if length > SHORT && room.is_none() {
+                room = Some(self.take_room(longest)?);
+            }
+            if collected.is_empty() && body.is_end_stream() {
+                return Ok(RequestBody {
+                    bytes: data,
+                    _room: room,
+                });
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(RequestBody {
+            bytes: collected.freeze(),
+            _room: room,
+        })
+    }
+
+    fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        room.map_err(|_| RequestError::BodiesBusy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    fn slow(first: usize) -> Body {
+        let first = stream::iter([Bytes::from(vec![b'x'; first])]).chain(stream::pending());
+        Body::from_stream(first.map(Ok::<_, Infallible>))
+    }
+
+    #[tokio::test]
+    async fn long_bodies_share_what_room_there_is_and_short_ones_need_none() {
+        let options = ServerOptions::default();
+        let bodies = BodyReader::new(&options);
+        let mut waiting = Vec::new();
+        for _ in 0..64 {
+            let mut reading = Box::pin(bodies.read(slow(SHORT + 1), &options));
+            assert!(futures_util::poll!(reading.as_mut()).is_pending());
+            waiting.push(reading);
+        }
+        let refused = bodies.read(slow(SHORT + 1), &options).await.err();
+        assert!(matches!(refused, Some(RequestError::BodiesBusy)));
+        let short = bodies.read(Body::from(vec![b'x'; SHORT]), &options).await;
+        assert_eq!(short.map(|body| body.bytes.len()).ok(), Some(SHORT));
+        waiting.pop();
+        let long = vec![b'x'; options.body_limit];
+        let long = bodies.read(Body::from(long), &options).await;
+        assert_eq!(
+            long.map(|body| body.bytes.len()).ok(),
+            Some(options.body_limit)
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! Which pages of other origins browsers let in, and with which headers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+};
+use tower::util::MapRequestLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use trace_context::REQUEST_ID;
+
+use crate::options::ServerOptions;
+
+/// How long a browser may remember what it was allowed.
+const MAX_AGE: Duration = Duration::from_hours(1);
+
+/// Bytes of names that a preflight may ask for; those beyond are not allowed.
+const LONGEST: usize = 1024;
+
+/// Lets pages of the allowed origins call what is routed. With no origins browsers refuse.
+pub(crate) fn open(routes: Router, options: &ServerOptions) -> Router {
+    let origins = &options.allowed_origins;
+    if origins.is_empty() {
+        return routes;
+    }
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_methods([Method::GET, Method::POST])
+        // Clients and what watches over them send headers of their own, and a name gives nobody anything.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .max_age(MAX_AGE);
+    let kept_back: Arc<[HeaderName]> = options.same_origin_headers.clone().into();
+    let keep_back = move |request| keep_back(request, &kept_back);
+    routes.layer(cors).layer(MapRequestLayer::new(keep_back))
+}
+
+/// Takes what no page of another origin may send out of what a preflight asks for.
+fn keep_back(mut request: Request, kept_back: &[HeaderName]) -> Request {
+    if request.method() == Method::OPTIONS {
+        let wanted = wanted(request.headers(), kept_back);
+        let headers = request.headers_mut();
+        headers.remove(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        if let Some(wanted) = wanted {
+            headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, wanted);
+        }
+    }
+    request
+}
+
+/// The names that a preflight asks for and may have. `*` stands for all headers, those that are kept back too.
+fn wanted(headers: &HeaderMap, kept_back: &[HeaderName]) -> Option<HeaderValue> {
+    let lines = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let names = lines
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !kept_back.contains(name) && name != "*");
+    let mut list = String::new();
+    for name in names {
+        let comma = if list.is_empty() { "" } else { "," };
+        if list.len() + comma.len() + name.as_str().len() > LONGEST {
+            break;
+        }
+        list.push_str(comma);
+        list.push_str(name.as_str());
+    }
+    (!list.is_empty()).then(|| list.try_into().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(&[], None)]
+    #[case(&[""], None)]
+    #[case(&["content-type,apollographql-client-name"], Some("content-type,apollographql-client-name"))]
+    #[case(&["Content-Type , TraceParent"], Some("content-type,traceparent"))]
+    #[case(&["baggage", "sentry-trace"], Some("baggage,sentry-trace"))]
+    #[case(&["x-session"], None)]
+    #[case(&["accept,X-SESSION ,x-sessions"], Some("accept,x-sessions"))]
+    #[case(&["*,x-session,accept"], Some("accept"))]
+    #[case(&["a b,c:d,\u{fc},,e"], Some("e"))]
+    fn a_preflight_gets_what_it_asks_for(#[case] asked: &[&str], #[case] expected: Option<&str>) {
+        let values = asked
+            .iter()
+            .map(|line| HeaderValue::from_bytes(line.as_bytes()));
+        let headers = values.map(|value| {
+            let value = value.expect("a header's value");
+            (header::ACCESS_CONTROL_REQUEST_HEADERS, value)
+        });
+        let kept_back = [HeaderName::from_static("x-session")];
+        let wanted = wanted(&headers.collect(), &kept_back);
+        assert_eq!(
+            wanted.as_ref().map(|value| value.to_str().expect("text")),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_list_without_end_is_cut() {
+        let mut headers = HeaderMap::new();
+        let asked = format!("first,{}", "x-padding,".repeat(1000));
+        headers.insert(
+            header::ACCESS_CONTROL_REQUEST_HEADERS,
+            asked.try_into().expect("a value"),
+        );
+        let wanted = wanted(&headers, &[]).expect("names");
+        assert!(wanted.as_bytes().starts_with(b"first,x-padding,"));
+        assert!(wanted.len() <= LONGEST && wanted.as_bytes().ends_with(b",x-padding"));
+    }
+}

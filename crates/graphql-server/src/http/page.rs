@@ -1,0 +1,125 @@
+//! The web page that a request comes from: whether it is one of ours, and whether the server is reached
+//! over https, which ends before it.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use crate::net::host::{HTTP, HTTPS, Host};
+
+/// Browsers set it, where they reach the server over https or on this machine.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// What a request tells of the page that sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    headers: &'a HeaderMap,
+    /// Tells whether a trusted proxy says that the client came over https.
+    behind_tls: bool,
+    /// Other origins whose pages may call the server.
+    allowed_origins: &'a [HeaderValue],
+}
+
+/// Tells that the page that a request comes from may not use the credentials that came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pages of this origin may not use the credentials that come with their requests")]
+pub struct ForeignPage;
+
+impl<'a> Page<'a> {
+    /// The page behind a request with these headers.
+    pub(crate) fn new(
+        headers: &'a HeaderMap,
+        behind_tls: bool,
+        allowed_origins: &'a [HeaderValue],
+    ) -> Self {
+        Self {
+            headers,
+            behind_tls,
+            allowed_origins,
+        }
+    }
+
+    /// The headers of the request.
+    pub fn headers(self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Its origin, where the request says so. Browsers leave it out of a GET that stays at home, and of links
+    /// and images anywhere.
+    pub fn origin(self) -> Option<&'a HeaderValue> {
+        self.headers.get(header::ORIGIN)
+    }
+
+    /// Tells whether the page came over plain http.
+    pub fn is_plain(self) -> bool {
+        self.origin()
+            .is_some_and(|origin| starts(origin, "http://"))
+    }
+
+    /// Tells whether the server is certainly reached over https.
+    pub fn is_https(self) -> bool {
+        let told = match self.origin() {
+            Some(origin) => starts(origin, "https://"),
+            None => self.is_told_over_https() || self.is_referred_over_https(),
+        };
+        told || self.behind_tls
+    }
+
+    /// Tells whether its origin is neither ours nor allowed. CORS does not cover sockets, nor requests whose
+    /// answer the page need not read.
+    pub fn is_foreign(self) -> bool {
+        let mut origins = self.headers.get_all(header::ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (Some(_), Some(_)) => true,
+            (Some(origin), None) if self.allowed_origins.contains(origin) => false,
+            (Some(origin), None) => !self.is_own(origin) || !self.is_at_home(),
+            (None, _) => !self.is_at_home(),
+        }
+    }
+
+    /// Of other schemes than these there may be pages, of extensions say, and they are not ours.
+    fn is_own(self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().ok();
+        let Some((scheme, authority)) = origin.and_then(|origin| origin.split_once("://")) else {
+            return false;
+        };
+        let default = match scheme {
+            "https" => HTTPS,
+            "http" if !self.behind_tls => HTTP,
+            _ => return false,
+        };
+        let (origin, host) = (Host::parse(authority), self.host());
+        matches!((origin, host), (Some(origin), Some(host)) if origin.is(host, default))
+    }
+
+    /// Tells whether nothing says that the request crosses from one site or scheme to another.
+    fn is_at_home(self) -> bool {
+        let site = self.headers.get(SEC_FETCH_SITE);
+        site.is_none_or(|site| site == "same-origin" || site == "none")
+    }
+
+    fn is_told_over_https(self) -> bool {
+        self.headers.contains_key(SEC_FETCH_SITE) && !self.may_be_here()
+    }
+
+    /// Tells whether the browser may be on this machine. A proxy in front may name the host that it asks instead
+    /// of its own: where all origins that the operator names are https, that is what a loopback address means.
+    fn may_be_here(self) -> bool {
+        let is_here = |host: Host<'_>| host.is_loopback() || host.is_below("localhost");
+        let mut allowed = self.allowed_origins.iter();
+        let all_https = allowed.len() > 0 && allowed.all(|origin| starts(origin, "https://"));
+        self.host().is_some_and(is_here) && !all_https
+    }
+
+    fn is_referred_over_https(self) -> bool {
+        let referer = self.headers.get(header::REFERER);
+        referer.is_some_and(|referer| starts(referer, "https://"))
+    }
+
+    fn host(self) -> Option<Host<'a>> {
+        let host = self.headers.get(header::HOST)?;
+        Host::parse(host.to_str().ok()?)
+    }
+}
+
+fn starts(value: &HeaderValue, scheme: &str) -> bool {
+    value.as_bytes().starts_with(scheme.as_bytes())
+}

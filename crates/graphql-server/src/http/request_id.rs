@@ -1,0 +1,93 @@
+//! Request ids: the name of a request in its answer, in the log, and to other services.
+//!
+//! Whoever sets that name writes into records that others read. So a name of the sender's counts only where
+//! the sender is a proxy that is trusted.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue};
+use trace_context::REQUEST_ID;
+
+use super::excerpt;
+use crate::request::RequestId;
+
+/// The longest id of a proxy's, in bytes.
+const LONGEST: usize = 64;
+
+/// Makes a new name for a request: at most 64 letters, digits, dots, hyphens and underscores.
+pub type NewRequestId = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// A request's name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// What it is called everywhere.
+    pub(super) id: RequestId,
+    /// What its sender calls it, where that does not count; fit for the log.
+    pub(super) senders: Option<String>,
+}
+
+/// The name of the request with these headers; its sender's own where `trusted` proxies sent it.
+pub(super) fn name(headers: &HeaderMap, trusted: bool, new: &NewRequestId) -> Name {
+    let mut sent = headers.get_all(REQUEST_ID).iter();
+    let (first, more) = (sent.next(), sent.next());
+    let only = first.filter(|_| trusted && more.is_none());
+    if let Some(id) = only.and_then(safe) {
+        return Name {
+            id: RequestId::from(id),
+            senders: None,
+        };
+    }
+    Name {
+        id: RequestId::from(new()),
+        senders: first.map(|sent| excerpt::escape(sent.as_bytes())),
+    }
+}
+
+/// The id, where it is fit for headers and logs everywhere.
+fn safe(id: &HeaderValue) -> Option<&str> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let id = id.to_str().ok()?;
+    ((1..=LONGEST).contains(&id.len()) && id.bytes().all(safe)).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn named(sent: &[&str], trusted: bool) -> Name {
+        let values = sent.iter().map(|id| HeaderValue::from_bytes(id.as_bytes()));
+        let headers = values.map(|value| (REQUEST_ID, value.expect("a header's value")));
+        let new: NewRequestId = Arc::new(|| "ours".to_owned());
+        name(&headers.collect(), trusted, &new)
+    }
+
+    #[rstest]
+    #[case("abc-1.2_3")]
+    #[case(&"x".repeat(64))]
+    fn a_trusted_proxy_names_requests(#[case] sent: &str) {
+        let name = named(&[sent], true);
+        assert_eq!(name.id.as_str(), sent);
+        assert_eq!(name.senders, None);
+    }
+
+    #[rstest]
+    #[case::none(&[], true, None)]
+    #[case::a_stranger(&["abc-1.2_3"], false, Some("abc-1.2_3"))]
+    #[case::odd_words(&["a\tb \u{ff}\""], false, Some(r#"a\tb \xc3\xbf\""#))]
+    #[case::blanks(&["a b"], true, Some("a b"))]
+    #[case::nothing(&[""], true, Some(""))]
+    #[case::too_long(&[&"x".repeat(65)[..]], true, Some(&"x".repeat(65)[..]))]
+    #[case::far_too_long(&[&"x".repeat(5000)[..]], false, Some(&"x".repeat(100)[..]))]
+    #[case::two(&["one", "other"], true, Some("one"))]
+    fn any_other_request_gets_a_name_of_ours(
+        #[case] sent: &[&str],
+        #[case] trusted: bool,
+        #[case] senders: Option<&str>,
+    ) {
+        let name = named(sent, trusted);
+        assert_eq!(name.id.as_str(), "ours");
+        assert_eq!(name.senders.as_deref(), senders);
+    }
+}

@@ -1,0 +1,148 @@
+//! The scope of a request, which every one goes through: it gets an id and a span, and its answer the headers that all have.
+
+use std::{mem, net::IpAddr, sync::LazyLock};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use tokio::time::Instant;
+use tower::ServiceExt;
+use tracing::{Span, field, info, info_span};
+
+use trace_context::{REQUEST_ID, TraceContext};
+
+use super::{
+    excerpt::{self, shorten},
+    framing, health,
+    hints::Hints,
+    page::Page,
+    request_id::{self, Name, NewRequestId},
+    response::error_response,
+};
+use crate::{
+    http::media::Media,
+    metrics::ServerMetrics,
+    net::host::{self, Host},
+    options::ServerOptions,
+    request::{RequestId, RequestInfo, error::RequestError},
+};
+
+/// Headers of every answer that does not set them itself.
+static DEFAULTS: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let defaults = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    let values = defaults.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    HeaderMap::from_iter(values)
+});
+
+/// What all requests go through on their way to a route.
+pub(crate) struct RequestScope {
+    pub(crate) routes: Router,
+    pub(crate) new_request_id: NewRequestId,
+    pub(crate) metrics: ServerMetrics,
+    pub(crate) options: ServerOptions,
+    pub(crate) hints: Hints,
+}
+
+impl RequestScope {
+    /// Gives the request an id and a span, and the answer its id and the security headers.
+    pub(crate) async fn answer(&self, mut request: Request, peer: IpAddr) -> Response {
+        let started = Instant::now();
+        let open = self.metrics.request();
+        let proxies = &self.options.trusted_proxies;
+        let trusted = proxies.trusts(peer);
+        let headers = request.headers();
+        self.hints.proxied(headers, peer, trusted);
+        let name = request_id::name(headers, trusted, &self.new_request_id);
+        let span = span(&request, &name);
+        if trusted {
+            trace_context::adopt(&span, headers);
+        } else {
+            trace_context::link(&span, headers);
+        }
+        let info = RequestInfo {
+            id: name.id.clone(),
+            client: proxies.client(peer, headers),
+            behind_tls: proxies.is_behind_tls(peer, headers),
+        };
+        let foreign = foreign_origin(Page::new(
+            headers,
+            info.behind_tls,
+            &self.options.allowed_origins,
+        ));
+        request.extensions_mut().insert(info);
+        let trace = TraceContext::new(span.clone(), Some(name.id.shared()));
+        let mut response = if let Some(error) = self.refuse(&request) {
+            error_response(&error, Media::Json)
+        } else {
+            let Ok(response) = trace.follow(self.routes.clone().oneshot(request)).await;
+            response
+        };
+        let status = response.status();
+        if let Some(origin) = foreign.filter(|_| status != StatusCode::SWITCHING_PROTOCOLS) {
+            self.hints.foreign_page(&origin);
+        }
+        open.answered(status.as_u16());
+        span.record("status", status.as_u16());
+        span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
+        dress(&mut response, &name.id);
+        response
+    }
+
+    /// Why the request does not even get to a route.
+    fn refuse(&self, request: &Request) -> Option<RequestError> {
+        let Ok(host) = host::of(request) else {
+            return Some(RequestError::Host);
+        };
+        if !framing::is_plain(request.headers()) {
+            return Some(RequestError::TransferCoding);
+        }
+        if self.options.allowed_hosts.allow(host) || health::is_probe(request.uri().path()) {
+            return None;
+        }
+        let named = host.map_or("", Host::text);
+        self.hints.unknown_host(shorten(named));
+        Some(RequestError::Misdirected(self.options.wording.server))
+    }
+}
+
+/// The origin of a page that browsers keep from reading the answer, as the log may have it.
+fn foreign_origin(page: Page<'_>) -> Option<String> {
+    let origin = page.origin()?;
+    page.is_foreign()
+        .then(|| excerpt::escape(origin.as_bytes()))
+}
+
+/// The span of a request; not yet known is which operation it runs, and how it ends.
+fn span(request: &Request, name: &Name) -> Span {
+    info_span!(
+        "request",
+        method = shorten(request.method().as_str()),
+        path = shorten(request.uri().path()),
+        request_id = %name.id,
+        client_request_id = name.senders,
+        operation = field::Empty,
+        status = field::Empty,
+    )
+}
+
+/// Gives the answer the headers that all have.
+fn dress(response: &mut Response, request_id: &RequestId) {
+    let own = mem::replace(response.headers_mut(), DEFAULTS.clone());
+    let headers = response.headers_mut();
+    headers.extend(own);
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+}

@@ -1,0 +1,80 @@
+//! The body of an answer. What the answer shares with others is sent as it stands in memory, never copied.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    vec,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+use written_json::{Piece, Text};
+
+/// A text as a body, whose length is known.
+pub(crate) fn body(text: Text) -> Body {
+    match text.whole() {
+        Ok(bytes) => Body::from(bytes),
+        Err(text) => Body::new(Pieces {
+            left: text.len(),
+            pieces: text.into_pieces().into_iter(),
+        }),
+    }
+}
+
+/// What is still to be sent.
+struct Pieces {
+    pieces: vec::IntoIter<Piece>,
+    /// The number of their bytes.
+    left: usize,
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.pieces.next().map(|piece| piece.bytes);
+        self.left -= next.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        u64::try_from(self.left).map_or_else(|_| SizeHint::new(), SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_tells_its_length_and_shares_what_is_long() {
+        let long = Bytes::from(vec![b'1'; 1 << 20]);
+        for written in [Bytes::from_static(b"1"), long] {
+            let mut text = Text::default();
+            text.push(b'[');
+            text.push_written(&written);
+            text.push(b',');
+            text.push_written(&written);
+            text.push(b']');
+            let expected = [b"[", &*written, b",", &*written, b"]"].concat();
+            let body = body(text);
+            let length = u64::try_from(expected.len()).ok();
+            assert_eq!(body.size_hint().exact(), length);
+            let sent = body.collect().await.expect("a body").to_bytes();
+            assert!(sent == expected);
+        }
+    }
+}

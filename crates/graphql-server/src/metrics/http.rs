@@ -1,0 +1,307 @@
+//! The transports: requests by status, sockets, and subscriptions on each transport.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use async_graphql::parser::types::OperationType as Kind;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::graphql::{GraphqlMetrics, RequestSeries};
+
+/// Counts requests, sockets and subscriptions. Clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct ServerMetrics {
+    answers: Family<StatusLabels, Counter>,
+    in_flight: Gauge,
+    sockets: Gauge,
+    sockets_closed: Family<ReasonLabels, Counter>,
+    streams: Family<TransportLabels, Gauge>,
+    streams_ended: Family<StreamLabels, Counter>,
+    graphql: GraphqlMetrics,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabels {
+    transport: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    transport: &'static str,
+    reason: &'static str,
+}
+
+/// What a subscription goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// graphql-transport-ws.
+    WebSocket,
+    /// Server-sent events.
+    EventStream,
+    /// Apollo's multipart protocol.
+    Multipart,
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StreamEnd {
+    /// The client has enough of it, or is gone.
+    Client,
+    /// It had no more to tell.
+    Complete,
+    /// It was refused.
+    Refused,
+    /// The server closed the connection that it was on.
+    Closed,
+    /// The server stops.
+    Stopping,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::WebSocket, Self::EventStream, Self::Multipart];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::EventStream => "sse",
+            Self::Multipart => "multipart",
+        }
+    }
+}
+
+impl StreamEnd {
+    const ALL: [Self; 5] = [
+        Self::Client,
+        Self::Complete,
+        Self::Refused,
+        Self::Closed,
+        Self::Stopping,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Complete => "complete",
+            Self::Refused => "refused",
+            Self::Closed => "closed",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl ServerMetrics {
+    /// Registers them in `registry`. Requests are told apart by the schema's `root_fields`.
+    pub fn register(registry: &mut Registry, root_fields: &[(Kind, String)]) -> Self {
+        let metrics = Self {
+            graphql: GraphqlMetrics::register(registry, root_fields),
+            ..Self::default()
+        };
+        registry.register(
+            "http_requests",
+            "Requests that were answered, by HTTP status; 101 is a WebSocket",
+            metrics.answers.clone(),
+        );
+        registry.register(
+            "http_requests_in_flight",
+            "Requests whose answer has not begun",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "websockets_open",
+            "WebSockets that are open",
+            metrics.sockets.clone(),
+        );
+        registry.register(
+            "websockets_closed",
+            "WebSockets that have ended, by reason: the gateway's for closing it, client, or lost",
+            metrics.sockets_closed.clone(),
+        );
+        registry.register(
+            "subscriptions_open",
+            "Subscriptions that are running, by transport",
+            metrics.streams.clone(),
+        );
+        registry.register(
+            "subscriptions_ended",
+            "Subscriptions that have ended, by transport and reason",
+            metrics.streams_ended.clone(),
+        );
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// So that the first of each counts as an increase.
+    fn begin_at_zero(&self) {
+        drop(self.answers.get_or_create(&StatusLabels { status: 200 }));
+        for reason in ["client", "lost", "restart"] {
+            drop(self.sockets_closed.get_or_create(&ReasonLabels { reason }));
+        }
+        for transport in Transport::ALL.map(Transport::name) {
+            drop(self.streams.get_or_create(&TransportLabels { transport }));
+            for reason in StreamEnd::ALL.map(StreamEnd::name) {
+                let labels = StreamLabels { transport, reason };
+                drop(self.streams_ended.get_or_create(&labels));
+            }
+        }
+    }
+
+    /// A request has come; the answer's status is noted when it is there.
+    pub(crate) fn request(&self) -> OpenRequest<'_> {
+        self.in_flight.inc();
+        OpenRequest { metrics: self }
+    }
+
+    /// The metrics of GraphQL requests for this root field of the schema.
+    pub(crate) fn series(&self, kind: Kind, root_field: Option<&str>) -> Arc<RequestSeries> {
+        self.graphql.series(kind, root_field)
+    }
+
+    /// Notes a GraphQL request that was refused before it was understood.
+    pub(crate) fn refused(&self, code: &str) {
+        self.graphql.refused(code);
+    }
+
+    /// A WebSocket was opened; it counts until the answer is dropped.
+    pub(crate) fn socket(&self) -> OpenSocket {
+        self.sockets.inc();
+        OpenSocket {
+            metrics: self.clone(),
+            reason: "lost",
+        }
+    }
+
+    /// A subscription begins; it counts until the answer is dropped.
+    pub(crate) fn stream(&self, watch: &StreamWatch) -> OpenStream {
+        let transport = watch.transport.name();
+        let open = self
+            .streams
+            .get_or_create_owned(&TransportLabels { transport });
+        open.inc();
+        OpenStream {
+            open,
+            ended: self.streams_ended.clone(),
+            watch: watch.clone(),
+            end: None,
+        }
+    }
+}
+
+/// A request that has not been answered.
+#[derive(Debug)]
+pub(crate) struct OpenRequest<'a> {
+    metrics: &'a ServerMetrics,
+}
+
+impl OpenRequest<'_> {
+    /// It was.
+    pub(crate) fn answered(self, status: u16) {
+        self.metrics
+            .answers
+            .get_or_create(&StatusLabels { status })
+            .inc();
+    }
+}
+
+impl Drop for OpenRequest<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+    }
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub struct OpenSocket {
+    metrics: ServerMetrics,
+    reason: &'static str,
+}
+
+impl OpenSocket {
+    /// Why it is about to end.
+    pub(crate) fn ends(&mut self, reason: &'static str) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.metrics.sockets.dec();
+        let labels = ReasonLabels {
+            reason: self.reason,
+        };
+        self.metrics.sockets_closed.get_or_create(&labels).inc();
+    }
+}
+
+/// What the subscriptions on one connection share: when it ends, they all end for the same reason.
+#[derive(Clone, Debug)]
+pub struct StreamWatch {
+    transport: Transport,
+    end: Arc<AtomicU8>,
+}
+
+impl StreamWatch {
+    /// For one connection.
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            end: Arc::default(),
+        }
+    }
+
+    /// Why those that are dropped from now on end.
+    pub(crate) fn ends(&self, end: StreamEnd) {
+        self.end.store(end as u8, Ordering::Relaxed);
+    }
+
+    fn end(&self) -> StreamEnd {
+        let end = self.end.load(Ordering::Relaxed);
+        let known = StreamEnd::ALL.into_iter().find(|known| *known as u8 == end);
+        known.unwrap_or(StreamEnd::Client)
+    }
+}
+
+/// A subscription that is running.
+#[derive(Debug)]
+pub struct OpenStream {
+    open: Gauge,
+    ended: Family<StreamLabels, Counter>,
+    watch: StreamWatch,
+    end: Option<StreamEnd>,
+}
+
+impl OpenStream {
+    /// Why it is about to end, whatever happens to its connection.
+    pub(crate) fn ends(&mut self, end: StreamEnd) {
+        self.end.get_or_insert(end);
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.open.dec();
+        let end = self.end.unwrap_or_else(|| self.watch.end());
+        let labels = StreamLabels {
+            transport: self.watch.transport.name(),
+            reason: end.name(),
+        };
+        self.ended.get_or_create(&labels).inc();
+    }
+}

@@ -1,0 +1,27 @@
+//! Metrics: what is counted of requests, sockets and streams, and where Prometheus reads it.
+//!
+//! Metrics are handles on atomics; label values on the way of a request are looked up, never allocated.
+
+mod graphql;
+mod http;
+mod sampled;
+mod server;
+
+use prometheus_client::metrics::{family::Family, histogram::Histogram};
+
+pub use graphql::{RequestSeries, Running};
+pub use http::{OpenSocket, OpenStream, ServerMetrics, StreamEnd, StreamWatch, Transport};
+pub use prometheus_client::registry::Registry;
+pub use sampled::sampled;
+pub use server::MetricsServer;
+
+/// Histograms of durations in seconds, one for each set of labels.
+type Durations<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// A histogram for what takes from half a millisecond to minutes.
+fn durations() -> Histogram {
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0, 180.0,
+    ])
+}

@@ -1,0 +1,116 @@
+//! The hosts that the server answers for, where the operator names them.
+
+use super::host::{HTTP, HTTPS, Host};
+
+/// The hosts that the server answers for; none named, and it answers for any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedHosts(pub Vec<AllowedHost>);
+
+/// A host that the server answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedHost {
+    name: String,
+    /// Whether the names below it are meant, and not the name itself.
+    below: bool,
+    /// None for any port.
+    port: Option<u16>,
+}
+
+impl AllowedHost {
+    /// Reads a name or an address, with a port or without; before a name `*.` may stand.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (below, text) = match text.strip_prefix("*.") {
+            Some(domain) => (true, domain),
+            None => (false, text),
+        };
+        let host = Host::parse(text).filter(|host| !below || !host.is_address())?;
+        Some(Self {
+            name: host.name().to_owned(),
+            below,
+            port: host.port,
+        })
+    }
+
+    fn is(&self, host: Host<'_>) -> bool {
+        let named = if self.below {
+            host.is_below(&self.name)
+        } else {
+            host.is_named(&self.name)
+        };
+        named && self.port.is_none_or(|port| has_port(host, port))
+    }
+}
+
+impl AllowedHosts {
+    /// Tells whether the server answers a request that names this host, or none.
+    pub(crate) fn allow(&self, host: Option<Host<'_>>) -> bool {
+        self.0.is_empty() || host.is_some_and(|host| self.0.iter().any(|allowed| allowed.is(host)))
+    }
+}
+
+/// Clients leave a port out where it is the scheme's own, and the scheme is not known here.
+fn has_port(host: Host<'_>, port: u16) -> bool {
+    match host.port {
+        Some(named) => named == port,
+        None => matches!(port, HTTP | HTTPS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("gateway.example", "gateway.example", true)]
+    #[case("gateway.example", "GATEWAY.example:8443", true)]
+    #[case("Gateway.Example", "gateway.example", true)]
+    #[case("gateway.example", "gateway.example.evil.example", false)]
+    #[case("gateway.example", "evil-gateway.example", false)]
+    #[case("gateway.example", "sub.gateway.example", false)]
+    #[case("gateway.example:8443", "gateway.example:8443", true)]
+    #[case("gateway.example:8443", "gateway.example", false)]
+    #[case("gateway.example:8443", "gateway.example:8444", false)]
+    #[case("gateway.example:443", "gateway.example", true)]
+    #[case("*.gateway.example", "a.gateway.example", true)]
+    #[case("*.gateway.example", "A.B.Gateway.example:1", true)]
+    #[case("*.gateway.example", "gateway.example", false)]
+    #[case("*.gateway.example", "agateway.example", false)]
+    #[case("*.gateway.example:8443", "a.gateway.example", false)]
+    #[case("10.0.0.7", "10.0.0.7:8080", true)]
+    #[case("[::1]", "[0:0:0:0:0:0:0:1]:8080", true)]
+    #[case("[::1]", "[::2]", false)]
+    fn a_host_is_allowed_by_its_whole_name(
+        #[case] allowed: &str,
+        #[case] host: &str,
+        #[case] expected: bool,
+    ) {
+        let hosts = AllowedHosts(vec![AllowedHost::parse(allowed).expect("a host")]);
+        assert_eq!(hosts.allow(Host::parse(host)), expected);
+        assert!(!hosts.allow(None));
+        assert!(AllowedHosts::default().allow(Host::parse(host)));
+        assert!(AllowedHosts::default().allow(None));
+    }
+
+    #[rstest]
+    fn what_is_no_host_cannot_be_allowed(
+        #[values(
+            "",
+            "*",
+            "*.",
+            "*.*.example",
+            "a.*.example",
+            "*.10.0.0.7",
+            "*.[::1]",
+            "::1",
+            "https://a",
+            "a/",
+            "user@a",
+            "a:b"
+        )]
+        text: &str,
+    ) {
+        assert_eq!(AllowedHost::parse(text), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! The drain schedule: spreads the goodbyes when the server stops: clients come back at once, and all of them at the same
+//! moment would be a storm for whoever takes them in.
+
+use std::{
+    array,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Groups that leave one after the other.
+const GROUPS: usize = 64;
+
+/// The groups in which sockets and event streams leave. Clones share the groups.
+#[derive(Clone, Debug)]
+pub(crate) struct DrainSchedule {
+    groups: Arc<[CancellationToken; GROUPS]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl DrainSchedule {
+    pub(crate) fn new() -> Self {
+        Self {
+            groups: Arc::new(array::from_fn(|_| CancellationToken::new())),
+            next: Arc::default(),
+        }
+    }
+
+    /// Resolves when it is time for one more socket or event stream to leave.
+    pub(crate) fn join(&self) -> WaitForCancellationFutureOwned {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % GROUPS;
+        let group = self.groups.get(turn).cloned().unwrap_or_default();
+        group.cancelled_owned()
+    }
+
+    /// Lets one group after the other leave, within `spread`.
+    pub(crate) async fn run(&self, spread: Duration) {
+        let mut time = Instant::now();
+        for group in self.groups.iter() {
+            sleep_until(time).await;
+            group.cancel();
+            time += spread / u32::try_from(GROUPS).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_leaves_and_not_all_at_once() {
+        let departures = DrainSchedule::new();
+        let begun = Instant::now();
+        let waiting: Vec<_> = (0..640)
+            .map(|_| {
+                let departure = departures.join();
+                tokio::spawn(async move {
+                    departure.await;
+                    Instant::now() - begun
+                })
+            })
+            .collect();
+        departures.run(Duration::from_secs(3)).await;
+        let mut in_each_second = [0; 3];
+        for left in waiting {
+            let after = usize::try_from(left.await.expect("joined").as_secs()).expect("small");
+            in_each_second[after] += 1;
+        }
+        assert!(in_each_second.iter().all(|left| (200..=230).contains(left)));
+        tokio::time::timeout(Duration::ZERO, departures.join())
+            .await
+            .expect("who comes late leaves at once");
+    }
+}

@@ -1,0 +1,286 @@
+//! Which host a request is for: with two answers to that, a proxy in front and the server could go by
+//! different ones (RFC 9112, section 3.2).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::http::{Request, Uri, Version, header};
+
+/// Bytes of a name; DNS has none that is longer.
+const LONGEST: usize = 255;
+
+/// The ports that names without one stand for.
+pub(crate) const HTTP: u16 = 80;
+pub(crate) const HTTPS: u16 = 443;
+
+/// A host with its port where one was named, as in a `Host` header.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    text: &'a str,
+    name: &'a str,
+    /// None where it goes without saying.
+    pub(crate) port: Option<u16>,
+}
+
+/// A request that names no host, several, or one that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request does not name one host")]
+pub struct Unclear;
+
+impl<'a> Host<'a> {
+    /// Reads `name`, `name:port`, `address:port` or `[address]:port`, and nothing else.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let end = match text.strip_prefix('[') {
+            Some(rest) => rest.find(']')? + 2,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (name, port) = text.split_at_checked(end)?;
+        let port = match port {
+            "" => None,
+            port => Some(read_port(port.strip_prefix(':')?)?),
+        };
+        let named = is_name(name);
+        // Its final dot makes a name absolute, and no other one. An address has none.
+        let absolute = name.strip_suffix('.');
+        let absolute = absolute.filter(|name| address_in(name).is_none());
+        let name = absolute.unwrap_or(name);
+        named.then_some(Self { text, name, port })
+    }
+
+    /// Tells whether both are the same, where `default` is the port that goes without saying.
+    pub(crate) fn is(self, other: Self, default: u16) -> bool {
+        let port = |host: Self| host.port.unwrap_or(default);
+        self.is_named(other.name) && port(self) == port(other)
+    }
+
+    /// Compares names as DNS does, and addresses by their values.
+    pub(crate) fn is_named(self, name: &str) -> bool {
+        let address = self.address();
+        self.name.eq_ignore_ascii_case(name) || address.is_some() && address == address_in(name)
+    }
+
+    /// Tells whether it is a name below that domain.
+    pub(crate) fn is_below(self, domain: &str) -> bool {
+        let start = self.name.len().checked_sub(domain.len());
+        let parts = start.and_then(|start| self.name.split_at_checked(start));
+        parts.is_some_and(|(below, end)| below.ends_with('.') && end.eq_ignore_ascii_case(domain))
+    }
+
+    /// Tells whether nothing but this machine can be meant.
+    pub fn is_loopback(self) -> bool {
+        let address = self.address();
+        self.is_named("localhost") || address.is_some_and(|address| address.is_loopback())
+    }
+
+    /// The name without its port.
+    pub(crate) fn name(self) -> &'a str {
+        self.name
+    }
+
+    /// What was read.
+    pub(crate) fn text(self) -> &'a str {
+        self.text
+    }
+
+    /// Tells whether it is an address rather than a name.
+    pub(crate) fn is_address(self) -> bool {
+        self.address().is_some()
+    }
+
+    fn address(self) -> Option<IpAddr> {
+        address_in(self.name)
+    }
+}
+
+/// The host that the request names; before HTTP/1.1 it need not name one.
+///
+/// # Errors
+/// It names none where it must, several, or one that cannot be.
+pub fn of<B>(request: &Request<B>) -> Result<Option<Host<'_>>, Unclear> {
+    let mut headers = request.headers().get_all(header::HOST).iter();
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => {
+            let host = header.to_str().ok().and_then(Host::parse);
+            Some(host.ok_or(Unclear)?)
+        }
+        (None, _) if request.version() < Version::HTTP_11 => None,
+        _ => return Err(Unclear),
+    };
+    let Some((target, default)) = target(request.uri())? else {
+        return Ok(header);
+    };
+    match header {
+        Some(header) if !header.is(target, default) => Err(Unclear),
+        _ => Ok(Some(target)),
+    }
+}
+
+/// The host in the request's first line, where one stands there, with the port that it has by default.
+fn target(uri: &Uri) -> Result<Option<(Host<'_>, u16)>, Unclear> {
+    let Some(authority) = uri.authority() else {
+        return Ok(None);
+    };
+    let default = match uri.scheme_str() {
+        None | Some("http") => HTTP,
+        Some("https") => HTTPS,
+        Some(_) => return Err(Unclear),
+    };
+    let host = Host::parse(authority.as_str()).ok_or(Unclear)?;
+    Ok(Some((host, default)))
+}
+
+fn read_port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.filter(|_| digits)
+}
+
+/// Tells whether it is a name as DNS has it, or an address.
+pub fn is_name(name: &str) -> bool {
+    if name.starts_with('[') {
+        return address_in(name).is_some();
+    }
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(of_name);
+    name.len() <= LONGEST
+        && name
+            .strip_suffix('.')
+            .unwrap_or(name)
+            .split('.')
+            .all(is_label)
+}
+
+fn address_in(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[') {
+        Some(rest) => {
+            let address: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
+            Some(address.into())
+        }
+        None => name.parse().ok().filter(IpAddr::is_ipv4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("gateway.example", "gateway.example", None)]
+    #[case("Gateway.Example.:8080", "Gateway.Example", Some(8080))]
+    #[case("my_gateway-1:65535", "my_gateway-1", Some(65535))]
+    #[case("127.0.0.1:80", "127.0.0.1", Some(80))]
+    #[case("[::1]", "[::1]", None)]
+    #[case("[2001:db8::7]:443", "[2001:db8::7]", Some(443))]
+    fn hosts_have_a_name_and_perhaps_a_port(
+        #[case] text: &str,
+        #[case] name: &str,
+        #[case] port: Option<u16>,
+    ) {
+        let host = Host::parse(text).expect("a host");
+        assert_eq!((host.name(), host.port, host.text()), (name, port, text));
+    }
+
+    #[rstest]
+    fn what_is_odd_is_no_host(
+        #[values(
+            "",
+            " ",
+            ".",
+            "..",
+            ":",
+            ":80",
+            "a b",
+            "a,b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%62",
+            "user@a",
+            "user:password@a",
+            "a:",
+            "a:0",
+            "a:+80",
+            "a:-1",
+            "a:65536",
+            "a:80:80",
+            "a:x",
+            "a:80/",
+            "a..b",
+            ".a",
+            "::1",
+            "[::1",
+            "::1]",
+            "[]",
+            "[::1]x",
+            "[::1]:",
+            "[fe80::1%25eth0]",
+            "[127.0.0.1]",
+            "[v1.a]",
+            "b\u{fc}cher.example",
+            "a\\b",
+            "http://a"
+        )]
+        text: &str,
+    ) {
+        assert!(Host::parse(text).is_none());
+    }
+
+    #[rstest]
+    #[case("localhost", true)]
+    #[case("LOCALHOST:9464", true)]
+    #[case("127.0.0.1:1", true)]
+    #[case("127.8.9.10", true)]
+    #[case("[::1]:9464", true)]
+    #[case("[0:0:0:0:0:0:0:1]", true)]
+    #[case("localhost.evil.example", false)]
+    #[case("evil.localhost", false)]
+    #[case("127.0.0.1.evil.example", false)]
+    #[case("127.1", false)]
+    #[case("0.0.0.0", false)]
+    #[case("[::]", false)]
+    #[case("10.0.0.1", false)]
+    fn loopback_has_few_names(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(Host::parse(text).expect("a host").is_loopback(), expected);
+    }
+
+    fn named(head: &[(&str, &str)], version: Version, target: &str) -> Result<String, Unclear> {
+        let mut request = Request::builder().version(version).uri(target);
+        for (name, value) in head {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        of(&request).map(|host| host.map_or_else(String::new, |host| host.text().to_owned()))
+    }
+
+    #[rstest]
+    #[case(&["a.example"], "/", Ok("a.example"))]
+    #[case(&["a.example"], "http://A.example/graphql", Ok("A.example"))]
+    #[case(&["a.example:80"], "http://a.example/", Ok("a.example"))]
+    #[case(&["a.example"], "https://a.example:443/", Ok("a.example:443"))]
+    #[case(&["a.example"], "http://evil.example/graphql", Err(Unclear))]
+    #[case(&["a.example"], "http://a.example:8080/", Err(Unclear))]
+    #[case(&["a.example"], "http://user@a.example/", Err(Unclear))]
+    #[case(&["a.example"], "ftp://a.example/", Err(Unclear))]
+    #[case(&["user@a.example"], "/", Err(Unclear))]
+    #[case(&[""], "/", Err(Unclear))]
+    #[case(&[], "/", Err(Unclear))]
+    #[case(&[], "http://a.example/", Err(Unclear))]
+    #[case(&["a.example", "a.example"], "/", Err(Unclear))]
+    fn a_request_names_one_host(
+        #[case] hosts: &[&str],
+        #[case] target: &str,
+        #[case] expected: Result<&str, Unclear>,
+    ) {
+        let headers: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+        let found = named(&headers, Version::HTTP_11, target);
+        assert_eq!(found.as_deref().map_err(|error| *error), expected);
+    }
+
+    #[test]
+    fn before_http_1_1_a_request_need_not_name_one() {
+        assert_eq!(named(&[], Version::HTTP_10, "/"), Ok(String::new()));
+        let odd = named(&[("host", "a b")], Version::HTTP_10, "/");
+        assert_eq!(odd, Err(Unclear));
+    }
+}

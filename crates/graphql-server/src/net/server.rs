@@ -1,0 +1,275 @@
+//! Listening, and the life of a connection.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::{
+    admission::{Admission, ConnectionPermit, turn_away},
+    connection::Connection,
+    drain::DrainSchedule,
+    limiter::ConcurrencyLimiter,
+};
+use crate::{
+    document::{DocumentReader, Documents, trusted::TrustedDocuments},
+    execute::{SchemaExecutor, introspection::IntrospectionTurn, service::GraphqlService},
+    hooks::Hooks,
+    http::{
+        body::BodyReader, health::Readiness, hints::Hints, request_id::NewRequestId, router,
+        scope::RequestScope,
+    },
+    metrics::ServerMetrics,
+    options::ServerOptions,
+};
+
+/// Bytes of a request's head, and of what is read ahead of its body.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// Pause after a connection could not be accepted, for want of file descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two goodbyes when the server stops, where there is time for it.
+const EACH_LEAVES_AFTER: Duration = Duration::from_millis(1);
+
+/// A schema with all that it is served with.
+pub struct Endpoint<H> {
+    /// Runs the schema.
+    pub executor: SchemaExecutor,
+    /// Reads documents, and bounds them.
+    pub reader: DocumentReader,
+    /// The only documents that may run; none for any.
+    pub trusted: Option<TrustedDocuments>,
+    /// The product's own part.
+    pub hooks: Arc<H>,
+    /// Tells what keeps the server from serving.
+    pub readiness: Readiness,
+    /// Makes names for requests.
+    pub new_request_id: NewRequestId,
+    /// Counts and measures.
+    pub metrics: ServerMetrics,
+    /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
+    /// headers that they set themselves stay.
+    pub routes: Router,
+}
+
+impl<H: Hooks> Endpoint<H> {
+    /// What answers requests. `tasks` is what must end before the server has stopped.
+    pub(crate) fn into_scope(
+        self,
+        options: &ServerOptions,
+        shutdown: &CancellationToken,
+        drain: &DrainSchedule,
+        tasks: &TaskTracker,
+    ) -> RequestScope {
+        let service = Arc::new(GraphqlService {
+            executor: self.executor,
+            hooks: self.hooks,
+            documents: Documents::new(self.reader, options.persisted_bytes, self.trusted),
+            introspection: IntrospectionTurn::default(),
+            bodies: BodyReader::new(options),
+            streams: ConcurrencyLimiter::default(),
+            options: options.clone(),
+            metrics: self.metrics,
+            shutdown: shutdown.clone(),
+            drain: drain.clone(),
+            tasks: tasks.clone(),
+        });
+        RequestScope {
+            new_request_id: self.new_request_id,
+            metrics: service.metrics.clone(),
+            options: options.clone(),
+            hints: Hints::new(options.wording),
+            routes: router::build(service, self.readiness, self.routes),
+        }
+    }
+}
+
+/// A server that holds its address already.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: ServerOptions,
+}
+
+impl Server {
+    /// Takes the address; connections wait until [`Server::run`]. Port 0 means any free one.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had.
+    pub async fn bind(address: SocketAddr, options: ServerOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        prepare(&listener, options.write_timeout)?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            listener,
+            address,
+            options,
+        })
+    }
+
+    /// The address, with the port that was chosen.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is cancelled, and then until all requests and sockets have ended, at most
+    /// [`ServerOptions::shutdown_timeout`].
+    pub async fn run<H: Hooks>(self, endpoint: Endpoint<H>, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let abort = CancellationToken::new();
+        let drain = DrainSchedule::new();
+        let connections = Arc::new(Connections {
+            scope: Arc::new(endpoint.into_scope(&self.options, &shutdown, &drain, &tasks)),
+            options: self.options.clone(),
+            shutdown: shutdown.clone(),
+            abort: abort.clone(),
+        });
+        let admission = Admission::new(&self.options);
+        info!(address = %self.address, "listening");
+        while let Some((stream, peer)) = accept(&self.listener, &shutdown).await {
+            match admission.admit(peer.ip()) {
+                Some(permit) => {
+                    tasks.spawn(Arc::clone(&connections).serve(stream, peer, permit));
+                }
+                None => turn_away(stream),
+            }
+        }
+        drop(self.listener);
+        tasks.close();
+        let open = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let spread = (EACH_LEAVES_AFTER * open).min(self.options.reconnect_spread);
+        let ended = async { tokio::join!(drain.run(spread), tasks.wait()) };
+        if timeout(self.options.shutdown_timeout, ended).await.is_err() {
+            warn!(
+                left = tasks.len(),
+                "some requests did not end in time and are dropped"
+            );
+            abort.cancel();
+        }
+    }
+}
+
+/// None once `shutdown` is cancelled.
+async fn accept(
+    listener: &TcpListener,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = shutdown.run_until_cancelled(listener.accept()).await?;
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Bytes that the kernel may hold for a peer that does not read; by itself it takes up to 4 MiB.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// As many of them may wait to be sent. Without this limit the kernel says that a peer takes something only
+/// when it has taken a third of the buffer, and a peer that takes little looks like one that takes nothing.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 * 1024;
+
+/// Has all connections that are accepted send small messages at once, bounds what the kernel holds for a
+/// peer that does not read, and has it give up on a peer that acknowledges nothing for `write_timeout`: one
+/// that is gone without a word would be sent to for a quarter of an hour. Connections inherit these from
+/// the listener, which saves some calls for each.
+fn prepare(listener: &TcpListener, write_timeout: Duration) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_notsent_lowat(UNSENT)?;
+        socket.set_tcp_user_timeout(Some(write_timeout))?;
+    }
+    Ok(())
+}
+
+/// What all connections are served with.
+struct Connections {
+    scope: Arc<RequestScope>,
+    options: ServerOptions,
+    shutdown: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Connections {
+    /// Serves one connection to its end, or to where it becomes a WebSocket.
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
+        let io = TokioIo::new(Connection::new(stream, self.options.write_timeout, permit));
+        let scope = Arc::clone(&self.scope);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let scope = Arc::clone(&scope);
+            async move {
+                let answer = scope.answer(request.map(Body::new), peer.ip()).await;
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.options.head_timeout)
+            .max_buf_size(READ_BUFFER)
+            .serve_connection(io, service)
+            .with_upgrades();
+        let mut connection = Box::pin(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.abort.cancelled() => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection broke off");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_inherit_what_the_listener_was_told() {
+        let options = ServerOptions::default();
+        let write_timeout = options.write_timeout;
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), options).await;
+        let server = server.expect("a free port");
+        let (client, accepted) = tokio::join!(
+            TcpStream::connect(server.local_addr()),
+            server.listener.accept()
+        );
+        let (_client, (stream, _)) = (client.expect("connected"), accepted.expect("accepted"));
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().expect("an option"));
+        // The kernel doubles it, for what it needs itself.
+        let send_buffer = socket.send_buffer_size().expect("an option");
+        assert_eq!(send_buffer, 2 * SEND_BUFFER);
+        #[cfg(target_os = "linux")]
+        {
+            let unsent = socket.tcp_notsent_lowat().expect("an option");
+            assert_eq!(unsent, UNSENT);
+            let user_timeout = socket.tcp_user_timeout().expect("an option");
+            assert_eq!(user_timeout, Some(write_timeout));
+        }
+    }
+}

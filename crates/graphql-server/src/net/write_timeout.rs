@@ -1,0 +1,204 @@
+//! The write time-out: ends a connection to a peer that is too slow to take what it is sent.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+/// Bytes that a peer takes in time, at the least, of what does not fit into them.
+const LEAST: usize = 32 * 1024;
+
+/// A stream whose writes fail once the peer is too slow.
+///
+/// From the moment when something is not taken at once, the peer has `timeout` for all of it. Of what is
+/// longer than [`LEAST`] it need only take as much, each time anew: a slow reader gets a long answer. Were
+/// any progress enough, a peer that takes a byte now and then would keep its connection, and what waits
+/// for it, for as long as it likes.
+#[derive(Debug)]
+pub(crate) struct WriteTimeout<S> {
+    stream: S,
+    timeout: Duration,
+    /// What the peer has taken since it was found to be slow.
+    taken: usize,
+    /// Ends its time; none while it takes everything at once, as nearly all peers do.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> WriteTimeout<S> {
+    pub(crate) fn new(stream: S, timeout: Duration) -> Self {
+        Self {
+            stream,
+            timeout,
+            taken: 0,
+            end: None,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> WriteTimeout<S> {
+    /// Judges by how much was written of what was offered.
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        offered: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            let written = written?;
+            self.taken += written;
+            if written == offered || self.taken >= LEAST {
+                self.taken = 0;
+                self.end = None;
+            }
+            return Poll::Ready(Ok(written));
+        }
+        let end = self.end.get_or_insert_with(|| {
+            self.taken = 0;
+            Box::pin(sleep(self.timeout))
+        });
+        ready!(end.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, bytes.len(), written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        let offered = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.judge(cx, offered, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Of a TCP stream there is nothing to wait for, here or below.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::Instant,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Takes so many bytes at a time, with a pause before each time, until there is no more.
+    async fn take(mut peer: DuplexStream, bytes: usize, pause: Duration) {
+        let mut taken = vec![0; bytes];
+        loop {
+            sleep(pause).await;
+            if peer.read_exact(&mut taken).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sends messages of this length to a peer that has room for 64 bytes and takes what it is sent like
+    /// this. How many were taken, and when the first that was not failed.
+    async fn send(
+        count: usize,
+        length: usize,
+        (bytes, pause): (usize, u64),
+    ) -> (usize, Option<Duration>) {
+        let (stream, peer) = duplex(64);
+        let taking = tokio::spawn(take(peer, bytes, Duration::from_secs(pause)));
+        let mut stream = WriteTimeout::new(stream, PATIENCE);
+        let message = vec![0; length];
+        for sent in 0..count {
+            let began = Instant::now();
+            if let Err(error) = stream.write_all(&message).await {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                return (sent, Some(began.elapsed()));
+            }
+        }
+        drop(stream);
+        taking.await.unwrap();
+        (count, None)
+    }
+
+    #[rstest]
+    #[case::takes_nothing(1_000, (64, 100_000))]
+    #[case::trickles(1_000, (8, 20))]
+    #[case::trickles_all_the_time(1_000, (1, 1))]
+    #[case::would_take_weeks(100_000_000, (1_024, 1))]
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_too_little_is_given_up_in_time(
+        #[case] length: usize,
+        #[case] takes: (usize, u64),
+    ) {
+        assert_eq!(send(1, length, takes).await, (0, Some(PATIENCE)));
+    }
+
+    #[rstest]
+    #[case::short_messages_slowly(100, 64, (64, 29))]
+    #[case::short_messages_in_pieces(100, 80, (8, 2))]
+    #[case::a_long_one_steadily(1, 3_000_000, (64, 0))]
+    #[case::a_long_one_slowly_and_steadily(1, 300_000, (1_200, 1))]
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_enough_gets_everything(
+        #[case] count: usize,
+        #[case] length: usize,
+        #[case] takes: (usize, u64),
+    ) {
+        assert_eq!(send(count, length, takes).await, (count, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_has_caught_up_has_all_its_time_again() {
+        let (stream, mut peer) = duplex(64);
+        let mut stream = WriteTimeout::new(stream, PATIENCE);
+        let mut taken = [0; 64];
+        for _ in 0..3 {
+            stream.write_all(&taken).await.unwrap();
+            let (sent, ()) = tokio::join!(stream.write_all(&taken), async {
+                sleep(PATIENCE.mul_f64(0.9)).await;
+                peer.read_exact(&mut [0; 64]).await.unwrap();
+            });
+            sent.unwrap();
+            peer.read_exact(&mut taken).await.unwrap();
+            sleep(2 * PATIENCE).await;
+        }
+    }
+}

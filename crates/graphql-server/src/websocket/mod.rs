@@ -1,0 +1,64 @@
+//! GraphQL over WebSocket: the `graphql-transport-ws` protocol.
+
+mod close;
+mod handshake;
+mod message;
+mod outgoing;
+mod session;
+mod timers;
+
+use std::sync::Arc;
+
+use axum::{http::HeaderMap, response::Response};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use trace_context::TraceContext;
+use tracing::info_span;
+
+pub(crate) use self::handshake::Handshake;
+use self::{close::Close, session::Session};
+use crate::{
+    execute::service::GraphqlService,
+    hooks::Hooks,
+    http::{media::Media, page::Page, response::error_response},
+    request::RequestInfo,
+};
+
+/// Bytes read ahead. Clients send little, and every socket holds this much.
+const READ_BUFFER: usize = 1024;
+
+/// Completes the handshake and leaves the socket to its session.
+pub(crate) fn open<H: Hooks>(
+    service: Arc<GraphqlService<H>>,
+    handshake: Handshake,
+    headers: &HeaderMap,
+    info: RequestInfo,
+) -> Response {
+    let options = &service.options;
+    let page = Page::new(headers, info.behind_tls, &options.allowed_origins);
+    let token = match service.hooks.credentials(page) {
+        Ok(token) => token,
+        Err(foreign) => return error_response(&foreign.into(), Media::Json),
+    };
+    let limit = Some(options.socket_message_limit);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    let is_ours = handshake.is_ours();
+    let span = info_span!(parent: None, "socket", request_id = %info.id);
+    let request_id = info.id.shared();
+    let task = service.tasks.token();
+    handshake.complete(config, move |socket| {
+        // Made here, so that its task has room for it once.
+        let mut session = Session::new(socket, service, info, token, task);
+        let running = async move {
+            if is_ours {
+                session.run().await;
+            } else {
+                Box::pin(session.end(Close::Subprotocol.into())).await;
+            }
+        };
+        TraceContext::new(span, Some(request_id)).follow(running)
+    })
+}

@@ -1,0 +1,100 @@
+//! What goes out over a socket: a message or, where it is long, its fragments.
+//!
+//! The library copies each frame that it sends, and keeps the room for the next. Of a message in one frame, that
+//! would be all of it, for each socket whose peer is slow.
+
+use std::{iter, mem};
+
+use tokio_tungstenite::tungstenite::{
+    Message, Utf8Bytes,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use written_json::Text;
+
+/// Bytes of one frame.
+const FRAGMENT: usize = 32 * 1024;
+
+/// Something to send.
+pub(super) enum Outgoing {
+    /// A message in one frame.
+    Message(Message),
+    /// A message in several.
+    Long(Long),
+}
+
+/// A text of more bytes than one frame has.
+pub(super) struct Long(Text);
+
+impl From<Text> for Outgoing {
+    fn from(text: Text) -> Self {
+        if text.len() > FRAGMENT {
+            return Self::Long(Long(text));
+        }
+        // It is UTF-8, all of which was checked or written.
+        let text = Utf8Bytes::try_from(text.into_bytes());
+        Self::Message(Message::Text(text.unwrap_or_default()))
+    }
+}
+
+impl Long {
+    /// The frames of the message. A letter may begin in one and end in the next.
+    pub(super) fn into_fragments(self) -> impl Iterator<Item = Message> {
+        let mut slices = self.0.into_slices(FRAGMENT).peekable();
+        let mut kind = Data::Text;
+        iter::from_fn(move || {
+            let slice = slices.next()?;
+            let kind = OpCode::Data(mem::replace(&mut kind, Data::Continue));
+            let is_last = slices.peek().is_none();
+            Some(Message::Frame(Frame::message(slice.bytes, kind, is_last)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn outgoing(bytes: usize) -> Outgoing {
+        let mut text = Text::default();
+        text.push_written(&Bytes::from(vec![b'1'; bytes]));
+        text.into()
+    }
+
+    #[test]
+    fn what_fits_into_one_frame_is_one_message() {
+        for bytes in [0, 1, FRAGMENT] {
+            let Outgoing::Message(Message::Text(text)) = outgoing(bytes) else {
+                panic!("{bytes} bytes are no message");
+            };
+            assert_eq!(text.len(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_does_not_is_sent_in_fragments() {
+        let Outgoing::Long(long) = outgoing(2 * FRAGMENT + 1) else {
+            panic!("it is one message");
+        };
+        let frames: Vec<_> = long.into_fragments().collect();
+        let told = frames.iter().map(|message| match message {
+            Message::Frame(frame) => {
+                let header = frame.header();
+                (frame.payload().len(), header.opcode, header.is_final)
+            }
+            other => panic!("no frame: {other:?}"),
+        });
+        let (first, next) = (OpCode::Data(Data::Text), OpCode::Data(Data::Continue));
+        let expected = [
+            (FRAGMENT, first, false),
+            (FRAGMENT, next, false),
+            (1, next, true),
+        ];
+        assert!(told.eq(expected));
+    }
+}

@@ -1,0 +1,386 @@
+//! One socket: a single task that reads, runs the operations and writes.
+//!
+//! Nothing is queued here: while an answer is being written no operation is asked for another, so a
+//! reader that is slow slows down its own operations only, and one that stops is closed by the
+//! connection's write timeout.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, SinkExt, StreamExt,
+    future::{self, BoxFuture},
+    stream::BoxStream,
+};
+use secrecy::SecretString;
+use tokio_stream::{StreamMap, StreamNotifyClose};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::debug;
+use written_json::Text;
+
+use super::{
+    close::{self, Close},
+    handshake::Socket,
+    message::{self, ClientMessage, Credentials, ServerMessage},
+    outgoing::Outgoing,
+    timers::{TimerEvent, Timers},
+};
+use crate::{
+    execute::{
+        ExecutionResult,
+        service::{GraphqlService, Sender, StreamPermit},
+    },
+    hooks::{Hooks, Lifetime},
+    metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
+    request::{RequestInfo, error::RequestError, parameters::Parameters},
+};
+
+/// Why a session is over.
+pub(super) enum End {
+    /// The service closes it.
+    Close(Close),
+    /// The peer closes it.
+    Closed,
+    /// The peer is gone.
+    Gone,
+}
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
+
+impl End {
+    /// What is counted: why the subscriptions end, and why the socket does.
+    fn told(&self) -> (StreamEnd, &'static str) {
+        match self {
+            Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
+            Self::Close(close) => (StreamEnd::Closed, close.name()),
+            Self::Closed => (StreamEnd::Client, "client"),
+            Self::Gone => (StreamEnd::Client, "lost"),
+        }
+    }
+}
+
+type Flow = Result<(), End>;
+
+/// How far the socket has got.
+enum Phase<S> {
+    /// Waiting for `connection_init`, until the first pause is over.
+    Silent,
+    /// Looking up whose token it is; none when it is nobody's.
+    Checking(BoxFuture<'static, Result<Option<S>, Close>>),
+    /// Operations may run.
+    Open {
+        session: Option<S>,
+        _permit: StreamPermit,
+    },
+}
+
+/// What the session reacts to.
+enum Event<S> {
+    Received(Option<Result<Message, SocketError>>),
+    Produced(Arc<str>, Option<ExecutionResult>),
+    Checked(Result<Option<S>, Close>),
+    Timer(TimerEvent),
+}
+
+pub(super) struct Session<H: Hooks> {
+    socket: Socket,
+    service: Arc<GraphqlService<H>>,
+    info: RequestInfo,
+    /// From the handshake, for a `connection_init` that has none.
+    token: Option<SecretString>,
+    phase: Phase<H::Session>,
+    operations: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, ExecutionResult>>>,
+    timers: Timers,
+    /// Whether anything has come since the last sign of life was asked for.
+    alive: bool,
+    watch: StreamWatch,
+    metrics: OpenSocket,
+    /// The last to go: who waits for it finds nothing of the session left.
+    _task: TaskTrackerToken,
+}
+
+impl<H: Hooks> Session<H> {
+    pub(super) fn new(
+        socket: Socket,
+        service: Arc<GraphqlService<H>>,
+        info: RequestInfo,
+        token: Option<SecretString>,
+        task: TaskTrackerToken,
+    ) -> Self {
+        let silence = service.options.socket_init_timeout;
+        let drain = service.drain.join();
+        Self {
+            socket,
+            info,
+            token,
+            phase: Phase::Silent,
+            operations: StreamMap::new(),
+            timers: Timers::new(drain, silence),
+            alive: true,
+            watch: StreamWatch::new(Transport::WebSocket),
+            metrics: service.metrics.socket(),
+            service,
+            _task: task,
+        }
+    }
+
+    /// Runs the session to its end. What happens rarely is boxed: ten thousand of these may wait at once.
+    pub(super) async fn run(&mut self) {
+        loop {
+            let flow = match self.next_event().await {
+                Event::Received(message) => Box::pin(self.read(message)).await,
+                Event::Timer(TimerEvent::Pause) => Box::pin(self.pause()).await,
+                Event::Timer(TimerEvent::End(close)) => Err(close.into()),
+                Event::Checked(checked) => match self.open(checked) {
+                    Ok(outgoing) => self.send(outgoing).await,
+                    Err(end) => Err(end),
+                },
+                Event::Produced(id, answer) => match self.produced(&id, answer) {
+                    Ok(outgoing) => self.send(outgoing).await,
+                    Err(end) => Err(end),
+                },
+            };
+            if let Err(end) = flow {
+                return Box::pin(self.end(end)).await;
+            }
+        }
+    }
+
+    /// Counts the end, and says goodbye.
+    pub(super) async fn end(&mut self, end: End) {
+        let (streams, reason) = end.told();
+        self.watch.ends(streams);
+        self.metrics.ends(reason);
+        self.operations.clear();
+        match end {
+            End::Close(close) => {
+                debug!(code = close.code(), "closing a socket");
+                close.say(&mut self.socket).await;
+            }
+            End::Closed => close::answer(&mut self.socket).await,
+            End::Gone => {}
+        }
+    }
+
+    async fn next_event(&mut self) -> Event<H::Session> {
+        tokio::select! {
+            event = self.timers.next() => Event::Timer(event),
+            checked = self.phase.checked() => Event::Checked(checked),
+            message = self.socket.next() => {
+                self.alive = true;
+                Event::Received(message)
+            }
+            Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
+        }
+    }
+
+    /// The first pause ends the wait for `connection_init`; each later one asks for a sign of life.
+    async fn pause(&mut self) -> Flow {
+        if matches!(self.phase, Phase::Silent) {
+            return Err(Close::InitTimeout.into());
+        }
+        if self.alive {
+            self.alive = false;
+            return self.write(Message::Ping(Bytes::new())).await;
+        }
+        // Writing may have taken so long that the sign of life is there, unread.
+        let message = self.socket.next().now_or_never().ok_or(End::Gone)?;
+        self.alive = true;
+        self.read(message).await
+    }
+
+    async fn read(&mut self, message: Option<Result<Message, SocketError>>) -> Flow {
+        match message
+            .ok_or(End::Gone)?
+            .map_err(|error| read_error(&error))?
+        {
+            Message::Text(text) => self.receive(text.as_str()).await,
+            Message::Binary(_) => Err(Close::Invalid.into()),
+            // Frames by themselves are not read.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
+            Message::Close(_) => Err(End::Closed),
+        }
+    }
+
+    async fn receive(&mut self, text: &str) -> Flow {
+        let limit = self.service.options.value_limit;
+        match ClientMessage::parse(text, limit).ok_or(Close::Invalid)? {
+            ClientMessage::Init(credentials) => self.init(credentials),
+            ClientMessage::Ping(payload) => {
+                let pong = rendered(&ServerMessage::Pong { payload })?;
+                self.send(pong).await
+            }
+            ClientMessage::Pong => Ok(()),
+            ClientMessage::Subscribe { id, parameters } => match self.subscribe(id, parameters)? {
+                Some(refused) => self.send(refused).await,
+                None => Ok(()),
+            },
+            ClientMessage::Complete { id } => {
+                self.operations.remove(id.as_str());
+                Ok(())
+            }
+        }
+    }
+
+    fn init(&mut self, credentials: Credentials) -> Flow {
+        if !matches!(self.phase, Phase::Silent) {
+            return Err(Close::SecondInit.into());
+        }
+        let from_handshake = self.token.take();
+        let token = match credentials {
+            Credentials::Absent => from_handshake,
+            Credentials::Token(token) => Some(token),
+            Credentials::Malformed => return Err(Close::Forbidden.into()),
+        };
+        let service = Arc::clone(&self.service);
+        let info = self.info.clone();
+        self.timers.pause_for(service.options.keep_alive);
+        self.phase = Phase::Checking(Box::pin(async move {
+            let has_token = token.is_some();
+            match service
+                .authenticate(token, &info, Lifetime::Connection)
+                .await
+            {
+                Ok(None) if has_token => Err(Close::Forbidden),
+                Ok(session) => Ok(session),
+                Err(_) => Err(Close::TryAgain),
+            }
+        }));
+        Ok(())
+    }
+
+    /// The acknowledgement.
+    fn open(&mut self, checked: Result<Option<H::Session>, Close>) -> Result<Outgoing, End> {
+        let session = checked?;
+        let permit = self.service.stream_permit(session.as_ref());
+        let permit = permit.ok_or(Close::TooManySockets)?;
+        if let Some(session) = &session {
+            let session_ended = self.service.hooks.session_ended(session);
+            self.timers.watch_session(session_ended);
+        }
+        self.phase = Phase::Open {
+            session,
+            _permit: permit,
+        };
+        rendered(&ServerMessage::ConnectionAck)
+    }
+
+    /// Begins an operation; its error, if it does not begin.
+    fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<Option<Outgoing>, End> {
+        let Phase::Open { session, .. } = &self.phase else {
+            return Err(Close::Unauthorized.into());
+        };
+        if self.operations.contains_key(id.as_str()) {
+            return Err(Close::Subscriber(id).into());
+        }
+        let prepared = if self.operations.len() >= self.service.options.operations_per_socket {
+            Err(RequestError::TooManyOperations)
+        } else {
+            let sender = Sender {
+                session: session.as_ref(),
+                request: &self.info,
+                page: None,
+            };
+            let prepared = self.service.prepare(parameters, &sender);
+            prepared.map_err(RequestError::from)
+        };
+        match prepared {
+            Ok(operation) => {
+                let answers = StreamNotifyClose::new(self.service.stream(operation, &self.watch));
+                self.operations.insert(id.into(), answers);
+                Ok(None)
+            }
+            Err(error) => {
+                let error = self.service.refused(error);
+                self.answer(&id, &ExecutionResult::from(&error)).map(Some)
+            }
+        }
+    }
+
+    fn produced(&mut self, id: &str, result: Option<ExecutionResult>) -> Result<Outgoing, End> {
+        if let Some(result) = result {
+            return self.answer(id, &result);
+        }
+        self.operations.remove(id);
+        rendered(&ServerMessage::Complete { id })
+    }
+
+    /// An operation that was not executed ends with `error`, and no `complete` follows.
+    fn answer(&mut self, id: &str, result: &ExecutionResult) -> Result<Outgoing, End> {
+        if result.is_request_error() {
+            self.operations.remove(id);
+            let payload = &result.errors;
+            rendered(&ServerMessage::Error { id, payload })
+        } else {
+            text(message::next(id, result))
+        }
+    }
+
+    async fn send(&mut self, outgoing: Outgoing) -> Flow {
+        match outgoing {
+            Outgoing::Message(message) => self.write(message).await,
+            Outgoing::Long(text) => {
+                // One after the other: little of what is long is copied at a time.
+                let fragments = async {
+                    for fragment in text.into_fragments() {
+                        self.write(fragment).await?;
+                    }
+                    Ok(())
+                };
+                Box::pin(fragments).await
+            }
+        }
+    }
+
+    /// Waits for the peer to take the message, unless the session ends in the meantime.
+    async fn write(&mut self, message: Message) -> Flow {
+        let mut sending = SinkExt::send(&mut self.socket, message);
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut sending => return written.map_err(|_| End::Gone),
+                event = self.timers.next() => match event {
+                    TimerEvent::End(close) => return Err(close.into()),
+                    TimerEvent::Pause if matches!(self.phase, Phase::Silent) => {
+                        return Err(Close::InitTimeout.into());
+                    }
+                    // Whether the peer takes something is what tells now.
+                    TimerEvent::Pause => {}
+                },
+            }
+        }
+    }
+}
+
+fn rendered(message: &ServerMessage<'_>) -> Result<Outgoing, End> {
+    text(message.to_text())
+}
+
+fn text(text: serde_json::Result<Text>) -> Result<Outgoing, End> {
+    let outgoing = text.map(Outgoing::from);
+    outgoing.map_err(|_| End::Gone)
+}
+
+impl<S> Phase<S> {
+    async fn checked(&mut self) -> Result<Option<S>, Close> {
+        match self {
+            Self::Checking(check) => check.await,
+            Self::Silent | Self::Open { .. } => future::pending().await,
+        }
+    }
+}
+
+/// What the peer is told when what it sent could not be read.
+fn read_error(error: &SocketError) -> End {
+    match error {
+        SocketError::Capacity(_) => Close::TooBig.into(),
+        SocketError::Utf8(_) => Close::Encoding.into(),
+        SocketError::Protocol(_) => Close::Protocol.into(),
+        _ => End::Gone,
+    }
+}

@@ -1,0 +1,92 @@
+//! The timers of a socket: pauses, the server's stop, the end of the session.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    future::{self, BoxFuture},
+    stream::SelectAll,
+};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::close::Close;
+
+/// Something that interrupts a socket, and seldom.
+pub(super) enum TimerEvent {
+    /// The pause is over; the next one begins.
+    Pause,
+    /// The server stops, or the session has ended.
+    End(Close),
+}
+
+/// Looked at only when one of them has woken the task: an event to ten thousand sockets costs mostly what
+/// each of them has to fetch from memory for it.
+pub(super) struct Timers(SelectAll<Source>);
+
+enum Source {
+    Server {
+        drain: Pin<Box<WaitForCancellationFutureOwned>>,
+        pause: Pin<Box<Sleep>>,
+        period: Duration,
+    },
+    Session(BoxFuture<'static, ()>),
+}
+
+impl Timers {
+    pub(super) fn new(drain: WaitForCancellationFutureOwned, period: Duration) -> Self {
+        Self(SelectAll::from_iter([Source::Server {
+            drain: Box::pin(drain),
+            pause: Box::pin(sleep(period)),
+            period,
+        }]))
+    }
+
+    /// Has pauses take this long, from now on.
+    pub(super) fn pause_for(&mut self, pause_period: Duration) {
+        for source in &mut self.0 {
+            if let Source::Server { pause, period, .. } = source {
+                *period = pause_period;
+                pause.as_mut().reset(Instant::now() + pause_period);
+            }
+        }
+    }
+
+    /// From now on the end of the user's session interrupts, too.
+    pub(super) fn watch_session(&mut self, ended: BoxFuture<'static, ()>) {
+        self.0.push(Source::Session(ended));
+    }
+
+    pub(super) async fn next(&mut self) -> TimerEvent {
+        match self.0.next().await {
+            Some(event) => event,
+            None => future::pending().await,
+        }
+    }
+}
+
+impl Stream for Source {
+    type Item = TimerEvent;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TimerEvent>> {
+        let close = match self.get_mut() {
+            Self::Session(ended) => ended.poll_unpin(cx).map(|()| Close::Forbidden),
+            Self::Server {
+                drain,
+                pause,
+                period,
+            } => {
+                if pause.poll_unpin(cx).is_ready() {
+                    pause.as_mut().reset(Instant::now() + *period);
+                    return Poll::Ready(Some(TimerEvent::Pause));
+                }
+                drain.poll_unpin(cx).map(|()| Close::Restart)
+            }
+        };
+        close.map(|close| Some(TimerEvent::End(close)))
+    }
+}

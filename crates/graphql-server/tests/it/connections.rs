@@ -1,0 +1,250 @@
+//! Connections: slow and silent peers, bodies without end, and the end of the server.
+
+use std::time::Duration;
+
+use graphql_server::{Server, ServerOptions};
+use rstest::rstest;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
+
+use crate::toy::{Toy, soon, until};
+
+const SHORT: Duration = Duration::from_millis(100);
+
+async fn connect(toy: &Toy, sent: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+    soon(stream.write_all(sent.as_bytes())).await.expect("sent");
+    stream
+}
+
+/// All that comes until the server closes the connection.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    soon(stream.read_to_end(&mut bytes))
+        .await
+        .expect("closed, not reset");
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn silence_after_connecting_is_cut_off() {
+    let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
+    let mut stream = connect(&toy, "").await;
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off() {
+    let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
+    let stream = connect(&toy, "POST /graphql HTTP/1.1\r\nHost: x\r\n").await;
+    let (mut reading, mut writing) = stream.into_split();
+    let dripping = tokio::spawn(async move {
+        while writing.write_all(b"X-Drip: drop\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut bytes = Vec::new();
+    // The connection may be reset: the peer is still writing.
+    let _ = soon(reading.read_to_end(&mut bytes)).await;
+    assert!(!String::from_utf8_lossy(&bytes).contains(" 200 "));
+    soon(dripping).await.expect("cut off");
+}
+
+#[tokio::test]
+async fn silence_after_an_answer_is_cut_off() {
+    let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
+    let mut stream = connect(&toy, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_slow_body_is_408() {
+    let toy = Toy::with(|settings| settings.body_timeout = SHORT).await;
+    let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let mut stream = connect(&toy, head).await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("REQUEST_TIMEOUT"));
+}
+
+#[tokio::test]
+async fn a_declared_body_over_the_limit_is_413_at_once() {
+    let toy = Toy::start().await;
+    let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048577\r\n\r\n";
+    let mut stream = connect(&toy, head).await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("PAYLOAD_TOO_LARGE"));
+}
+
+#[tokio::test]
+async fn a_chunked_body_over_the_limit_is_413_and_not_read_on() {
+    let toy = Toy::start().await;
+    let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let stream = connect(&toy, head).await;
+    let (mut reading, mut writing) = stream.into_split();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let flooding =
+        tokio::spawn(async move { while writing.write_all(chunk.as_bytes()).await.is_ok() {} });
+    let mut answer = [0; 12];
+    soon(reading.read_exact(&mut answer))
+        .await
+        .expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    soon(flooding).await.expect("the rest is cut off");
+}
+
+#[tokio::test]
+async fn a_body_within_the_limit_is_read() {
+    let toy = Toy::start().await;
+    let text = "x".repeat(1024 * 1024 - 100);
+    let body =
+        json!({ "query": "query($t: String!) { length(text: $t) }", "variables": { "t": text } });
+    let response = soon(toy.post(&body).send()).await.expect("an answer");
+    let answer = soon(response.text()).await.expect("a body");
+    assert_eq!(answer, format!(r#"{{"data":{{"length":{}}}}}"#, text.len()));
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_an_answer_is_cut_off() {
+    let toy = Toy::with(|settings| settings.write_timeout = SHORT).await;
+    let query = "query=%7Btext(length:20000000)%7D";
+    let request = format!("GET /graphql?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut stream = connect(&toy, &request).await;
+    let mut first = [0; 1];
+    soon(stream.read_exact(&mut first))
+        .await
+        .expect("an answer");
+    // Nothing is read until the server has given up; then the answer is found to be cut.
+    toy.shutdown.cancel();
+    soon(toy.running).await.expect("the server ends");
+    let mut bytes = Vec::new();
+    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    assert!(bytes.len() < 20_000_000);
+}
+
+/// Connects with room for so much on this side.
+async fn connect_narrowly(toy: &Toy, sent: &str, room: u32) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(room).expect("set");
+    let mut stream = socket.connect(toy.address).await.expect("connected");
+    soon(stream.write_all(sent.as_bytes())).await.expect("sent");
+    stream
+}
+
+/// Takes a little at a time until the connection ends; how much that was.
+async fn take(stream: &mut TcpStream, bytes: usize, pause: Duration) -> usize {
+    let mut taken = 0;
+    let mut buffer = vec![0; bytes];
+    while let Ok(1..) = stream.read(&mut buffer).await.inspect(|read| taken += read) {
+        tokio::time::sleep(pause).await;
+    }
+    taken
+}
+
+#[rstest]
+#[case::an_answer("text(length:1000000)", "*/*")]
+#[case::an_event_stream("flood", "text/event-stream")]
+#[tokio::test]
+async fn a_reader_that_trickles_is_cut_off(#[case] field: &str, #[case] accept: &str) {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let kind = if field == "flood" {
+        "subscription"
+    } else {
+        "query"
+    };
+    let request = format!(
+        "GET /graphql?query={kind}%7B{field}%7D HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
+    );
+    let mut stream = connect_narrowly(&toy, &request, 4096).await;
+    // Often enough, but far too little.
+    let taken = soon(take(&mut stream, 256, Duration::from_millis(10))).await;
+    assert!((1..1_000_000).contains(&taken), "{taken}");
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_but_steady_reader_gets_all_of_a_long_answer() {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_secs(1)).await;
+    let length = 3_000_000;
+    let request = format!(
+        "GET /graphql?query=%7Btext(length:{length})%7D HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    );
+    let began = Instant::now();
+    let mut stream = connect_narrowly(&toy, &request, 64 * 1024).await;
+    let taken = soon(take(&mut stream, 20_000, Duration::from_millis(10))).await;
+    assert!(taken > length, "{taken}");
+    assert!(
+        began.elapsed() > Duration::from_secs(1),
+        "it was no slow reader"
+    );
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn shutdown_lets_requests_end() {
+    let toy = Toy::with(|settings| settings.query_timeout = SHORT).await;
+    let answer = tokio::spawn(toy.post(&json!({ "query": "{ wait }" })).send());
+    let idle = connect(&toy, "").await;
+    until(|| toy.count() == 1).await;
+    toy.stop().await;
+    let answer = soon(answer).await.expect("joined").expect("an answer");
+    assert_eq!(answer.status().as_u16(), 504);
+    drop(idle);
+}
+
+#[tokio::test]
+async fn shutdown_drops_what_does_not_end_in_time() {
+    let toy = Toy::with(|settings| settings.shutdown_timeout = SHORT).await;
+    let request = "GET /graphql?query=%7Bwait%7D HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut stream = connect(&toy, request).await;
+    until(|| toy.count() == 1).await;
+    let address = toy.address;
+    toy.stop().await;
+    assert_eq!(rest(&mut stream).await, "");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_turned_away() {
+    let toy = Toy::with(|settings| settings.connections = 1).await;
+    let mut first = connect(&toy, "").await;
+    let mut second = TcpStream::connect(toy.address).await.expect("connected");
+    let answer = rest(&mut second).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let request = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    soon(first.write_all(request.as_bytes()))
+        .await
+        .expect("sent");
+    assert!(rest(&mut first).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_431() {
+    let toy = Toy::start().await;
+    let stream = connect(&toy, "GET /graphql HTTP/1.1\r\nHost: x\r\n").await;
+    let (mut reading, mut writing) = stream.into_split();
+    let header = format!("X-Long: {}\r\n", "x".repeat(1000));
+    let flooding =
+        tokio::spawn(async move { while writing.write_all(header.as_bytes()).await.is_ok() {} });
+    let mut answer = [0; 12];
+    soon(reading.read_exact(&mut answer))
+        .await
+        .expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 431");
+    soon(flooding).await.expect("the rest is cut off");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error() {
+    let toy = Toy::start().await;
+    assert!(
+        Server::bind(toy.address, ServerOptions::default())
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,222 @@
+//! Hosts: which one a request is for, and whether the server answers for it.
+
+use graphql_server::net::{AllowedHost, AllowedHosts};
+use rstest::rstest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    log::Log,
+    toy::{Toy, soon},
+};
+
+/// All that is answered to the bytes until the connection ends.
+async fn exchange(toy: &Toy, request: &str) -> String {
+    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+    soon(stream.write_all(request.as_bytes()))
+        .await
+        .expect("sent");
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer))
+        .await
+        .expect("read");
+    answer
+}
+
+async fn status(toy: &Toy, request: &str) -> u16 {
+    let answer = exchange(toy, request).await;
+    let status = answer.get(9..12).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("{request:?}: {answer:?}"))
+}
+
+const QUERY: &str = "/graphql?query=%7Bme%7D";
+
+/// The request for a query, with these lines for a head.
+fn get(target: &str, version: &str, hosts: &[&str]) -> String {
+    let hosts: Vec<_> = hosts
+        .iter()
+        .map(|host| format!("Host: {host}\r\n"))
+        .collect();
+    let hosts = hosts.concat();
+    format!("GET {target} HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n")
+}
+
+#[rstest]
+#[case::a_name(&["gateway.example"])]
+#[case::a_port(&["gateway.example:8443"])]
+#[case::an_address(&["10.0.0.7:8080"])]
+#[case::an_ipv6_address(&["[2001:db8::7]:8080"])]
+#[case::a_name_of_docker(&["my_gateway"])]
+#[tokio::test]
+async fn a_request_for_one_host_is_answered(#[case] hosts: &[&str]) {
+    let toy = Toy::start().await;
+    assert_eq!(status(&toy, &get(QUERY, "1.1", hosts)).await, 200);
+    let absolute = format!("http://{}{QUERY}", hosts[0].to_uppercase());
+    assert_eq!(status(&toy, &get(&absolute, "1.1", hosts)).await, 200);
+}
+
+#[rstest]
+#[case::none("/", &[])]
+#[case::an_empty_one("/", &[""])]
+#[case::two("/", &["a.example", "b.example"])]
+#[case::the_same_twice("/", &["a.example", "a.example"])]
+#[case::two_in_a_line("/", &["a.example, b.example"])]
+#[case::user_information("/", &["user@a.example"])]
+#[case::a_password("/", &["user:password@a.example"])]
+#[case::a_space("/", &["a example"])]
+#[case::a_path("/", &["a.example/graphql"])]
+#[case::a_port_that_is_none("/", &["a.example:http"])]
+#[case::a_port_beyond_all("/", &["a.example:65536"])]
+#[case::a_port_with_a_sign("/", &["a.example:+80"])]
+#[case::no_port_after_a_colon("/", &["a.example:"])]
+#[case::another_host_in_the_target("http://evil.example/graphql", &["a.example"])]
+#[case::another_port_in_the_target("http://a.example:81/graphql", &["a.example"])]
+#[case::user_information_in_the_target("http://user@a.example/graphql", &["a.example"])]
+#[case::another_scheme_in_the_target("ftp://a.example/graphql", &["a.example"])]
+#[case::a_target_alone("http://a.example/graphql", &[])]
+#[tokio::test]
+async fn a_request_that_names_no_one_host_is_refused(#[case] target: &str, #[case] hosts: &[&str]) {
+    let toy = Toy::start().await;
+    for path in ["/graphql", "/health/live", "/"] {
+        let target = if target == "/" { path } else { target };
+        assert_eq!(
+            status(&toy, &get(target, "1.1", hosts)).await,
+            400,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn before_http_1_1_no_host_need_be_named() {
+    let toy = Toy::start().await;
+    assert_eq!(status(&toy, &get(QUERY, "1.0", &[])).await, 200);
+    assert_eq!(status(&toy, &get(QUERY, "1.0", &["a b"])).await, 400);
+}
+
+#[rstest]
+#[case::a_length("Content-Length: 5\r\n\r\nhello")]
+#[case::chunks("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")]
+#[case::no_chunks("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
+#[case::a_request_within("Content-Length: 30\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")]
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused(#[case] rest: &str) {
+    let toy = Toy::start().await;
+    let answer = exchange(&toy, &format!("{HANDSHAKE}{rest}")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("BAD_REQUEST"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+}
+
+#[tokio::test]
+async fn a_handshake_with_an_empty_body_is_one() {
+    let toy = Toy::start().await;
+    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+    let handshake = format!("{HANDSHAKE}Content-Length: 0\r\n\r\n");
+    soon(stream.write_all(handshake.as_bytes()))
+        .await
+        .expect("sent");
+    let mut head = [0; 12];
+    soon(stream.read_exact(&mut head)).await.expect("read");
+    assert_eq!(&head, b"HTTP/1.1 101");
+}
+
+const HANDSHAKE: &str = "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Protocol: graphql-transport-ws\r\n";
+
+async fn of_two_hosts() -> Toy {
+    Toy::with(|settings| {
+        let hosts = ["gateway.example", "*.apps.example:8443"];
+        settings.allowed_hosts =
+            AllowedHosts(hosts.map(|host| AllowedHost::parse(host).unwrap()).into());
+    })
+    .await
+}
+
+#[rstest]
+#[case("gateway.example", 200)]
+#[case("GATEWAY.example:8080", 200)]
+#[case("gateway.example.", 200)]
+#[case("gateway.example.:8080", 200)]
+#[case("a.apps.example.:8443", 200)]
+#[case("evil.example.", 421)]
+#[case("a.apps.example:8443", 200)]
+#[case("a.apps.example", 421)]
+#[case("apps.example:8443", 421)]
+#[case("evil.example", 421)]
+#[case("gateway.example.evil.example", 421)]
+#[case("127.0.0.1", 421)]
+#[case("gateway.example@evil.example", 400)]
+#[tokio::test]
+async fn the_gateway_answers_for_the_hosts_that_it_has(#[case] host: &str, #[case] expected: u16) {
+    let toy = of_two_hosts().await;
+    for path in [QUERY, "/graphql", "/extra", "/nowhere"] {
+        let status = status(&toy, &get(path, "1.1", &[host])).await;
+        match expected {
+            200 => assert!(
+                ![400, 421].contains(&status) || path == "/graphql",
+                "{path}: {status}"
+            ),
+            expected => assert_eq!(status, expected, "{path}"),
+        }
+    }
+    let absolute = format!("http://{host}{QUERY}");
+    assert_eq!(
+        status(&toy, &get(&absolute, "1.1", &[host])).await,
+        expected
+    );
+    let handshake = HANDSHAKE.replace("Host: x", &format!("Host: {host}"));
+    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+    let sent = soon(stream.write_all(format!("{handshake}\r\n").as_bytes())).await;
+    sent.expect("sent");
+    let mut head = [0; 12];
+    soon(stream.read_exact(&mut head)).await.expect("read");
+    let expected = if expected == 200 { 101 } else { expected };
+    assert_eq!(
+        String::from_utf8_lossy(&head),
+        format!("HTTP/1.1 {expected}")
+    );
+}
+
+#[tokio::test]
+async fn probes_come_by_any_host_or_none() {
+    let toy = of_two_hosts().await;
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(
+            status(&toy, &get(path, "1.1", &["10.1.2.3:8080"])).await,
+            200
+        );
+        assert_eq!(status(&toy, &get(path, "1.0", &[])).await, 200);
+    }
+    assert_eq!(status(&toy, &get(QUERY, "1.0", &[])).await, 421);
+    assert_eq!(
+        status(&toy, &get("/health/other", "1.1", &["10.1.2.3"])).await,
+        421
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_answered_for_is_told_once_with_what_to_set() {
+    let log = Log::new();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let toy = of_two_hosts().await;
+    for _ in 0..3 {
+        let answer = exchange(&toy, &get(QUERY, "1.1", &["new.example"])).await;
+        assert!(answer.contains("MISDIRECTED_REQUEST"), "{answer}");
+        exchange(&toy, &get("/health/live", "1.1", &["10.1.2.3"])).await;
+    }
+    let text = log.text();
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("ALLOWED_HOSTS"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("new.example"), "{told:#?}");
+}

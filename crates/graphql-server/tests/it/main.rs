@@ -1,0 +1,25 @@
+//! The integration tests: one binary, a module for each thing that is tested, on a schema of their own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails on the spot"
+)]
+
+mod batches;
+mod completion;
+mod connections;
+mod hosts;
+mod log;
+mod logs;
+mod multipart;
+mod origins;
+mod persisted;
+mod request_ids;
+mod requests;
+mod streams;
+mod toy;
+mod websocket_client;
+mod websocket_limits;
+mod websocket_protocol;

@@ -1,0 +1,151 @@
+//! Documents that are named by their hash or id: automatic persisted queries, and trusted documents.
+
+use reqwest::{
+    Client as Http, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    toy::{ALICE, Toy, soon},
+    websocket_client::Client,
+};
+
+const LENGTH: &str = "query Length($text: String!) { length(text: $text) }";
+const GRAPHQL: &str = "application/graphql-response+json";
+
+fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+fn extensions(text: &str) -> Value {
+    json!({ "persistedQuery": { "version": 1, "sha256Hash": hash(text) } })
+}
+
+fn code(answer: &Value) -> &str {
+    let error = answer["errors"].get(0).unwrap_or(&answer["payload"][0]);
+    error["extensions"]["code"].as_str().expect("a code")
+}
+
+async fn post(toy: &Toy, body: &Value, accept: &str) -> (StatusCode, Value) {
+    let response = soon(toy.post(body).header(ACCEPT, accept).send()).await;
+    let response = response.expect("an answer");
+    let status = response.status();
+    (status, soon(response.json()).await.expect("JSON"))
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_hash_is_asked_for_its_text_once(#[values("application/json", GRAPHQL)] accept: &str) {
+    let toy = Toy::start().await;
+    let by_hash = json!({ "extensions": extensions(LENGTH), "variables": { "text": "four" } });
+    let (status, answer) = post(&toy, &by_hash, accept).await;
+    // Clients know the message, or the code, and look at nothing but a 200.
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["errors"][0]["message"], "PersistedQueryNotFound");
+    assert_eq!(code(&answer), "PERSISTED_QUERY_NOT_FOUND");
+
+    let mut with_text = by_hash.clone();
+    with_text["query"] = LENGTH.into();
+    for body in [with_text, by_hash] {
+        let (status, answer) = post(&toy, &body, accept).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(answer, json!({ "data": { "length": 4 } }));
+    }
+}
+
+#[tokio::test]
+async fn a_hash_goes_by_get_and_no_answer_is_cached() {
+    let toy = Toy::start().await;
+    let extensions = extensions(LENGTH).to_string();
+    let get = || {
+        Http::new().get(toy.get_url(&[
+            ("operationName", "Length"),
+            ("variables", r#"{"text":"four"}"#),
+            ("extensions", &extensions),
+        ]))
+    };
+    for found in [false, true] {
+        let response = soon(get().send()).await.expect("an answer");
+        // Answers belong to a caller, and what was not found may be found next time.
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        let answer: Value = soon(response.json()).await.expect("JSON");
+        assert_eq!(answer["data"]["length"] == 4, found, "{answer}");
+        let text = json!({ "query": LENGTH, "extensions": serde_json::from_str::<Value>(&extensions).expect("JSON"), "variables": { "text": "" } });
+        post(&toy, &text, GRAPHQL).await;
+    }
+    let id = format!("sha256:{}", hash(LENGTH));
+    let url = toy.get_url(&[("documentId", &id), ("variables", r#"{"text":"four"}"#)]);
+    let response = soon(Http::new().get(url).send()).await.expect("an answer");
+    let answer: Value = soon(response.json()).await.expect("JSON");
+    assert_eq!(answer, json!({ "data": { "length": 4 } }));
+}
+
+#[tokio::test]
+async fn a_mutation_by_get_is_405_also_by_its_hash() {
+    let toy = Toy::start().await;
+    let text = "mutation { increment }";
+    let body = json!({ "query": text, "extensions": extensions(text) });
+    let (_, answer) = post(&toy, &body, GRAPHQL).await;
+    assert_eq!(answer, json!({ "data": { "increment": 1 } }));
+    let url = toy.get_url(&[("extensions", &extensions(text).to_string())]);
+    let response = soon(Http::new().get(url).send()).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(toy.count(), 1);
+}
+
+#[rstest]
+#[case(json!({ "query": "{ me }", "extensions": extensions(LENGTH) }), StatusCode::BAD_REQUEST, "PERSISTED_QUERY_HASH_MISMATCH")]
+#[case(json!({ "query": "{ me }", "documentId": "custom" }), StatusCode::BAD_REQUEST, "PERSISTED_QUERY_HASH_MISMATCH")]
+#[case(json!({ "documentId": "custom" }), StatusCode::OK, "PERSISTED_QUERY_NOT_FOUND")]
+#[case(json!({ "extensions": { "persistedQuery": { "version": 2 } } }), StatusCode::OK, "PERSISTED_QUERY_NOT_SUPPORTED")]
+#[case(json!({ "extensions": { "persistedQuery": { "version": 1 } } }), StatusCode::BAD_REQUEST, "BAD_REQUEST")]
+#[case(json!({ "extensions": { "persistedQuery": { "version": 1, "sha256Hash": 7 } } }), StatusCode::BAD_REQUEST, "BAD_REQUEST")]
+#[case(json!({ "extensions": { "persistedQuery": "hash" } }), StatusCode::BAD_REQUEST, "BAD_REQUEST")]
+#[case(json!({ "documentId": 7 }), StatusCode::BAD_REQUEST, "BAD_REQUEST")]
+#[tokio::test]
+async fn what_cannot_be_found_is_refused(
+    #[case] body: Value,
+    #[case] status: StatusCode,
+    #[case] expected: &str,
+) {
+    let toy = Toy::start().await;
+    let (answered, answer) = post(&toy, &body, GRAPHQL).await;
+    assert_eq!((answered, code(&answer)), (status, expected), "{answer}");
+}
+
+#[tokio::test]
+async fn a_hash_goes_by_event_stream_and_by_socket() {
+    let toy = Toy::start().await;
+    let text = "subscription Count($to: Int!) { count(to: $to) }";
+    let by_hash = json!({ "extensions": extensions(text), "variables": { "to": 1 } });
+    let (_, answer) = post(&toy, &by_hash, "text/event-stream").await;
+    assert_eq!(code(&answer), "PERSISTED_QUERY_NOT_FOUND");
+
+    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let mut ask = json!({ "type": "subscribe", "id": "1", "payload": by_hash });
+    client.send(ask.clone()).await;
+    let error = client.next().await;
+    assert_eq!(error["type"], "error");
+    assert_eq!(code(&error), "PERSISTED_QUERY_NOT_FOUND");
+    ask["payload"]["query"] = text.into();
+    for _ in 0..2 {
+        client.send(ask.clone()).await;
+        assert_eq!(client.next().await["payload"]["data"]["count"], 1);
+        assert_eq!(client.next().await["type"], "complete");
+        ask["payload"]
+            .as_object_mut()
+            .expect("an object")
+            .remove("query");
+    }
+    let post = toy.post(&by_hash).header(ACCEPT, "text/event-stream");
+    let events = soon(post.send()).await.expect("an answer").text();
+    assert!(
+        soon(events)
+            .await
+            .expect("a body")
+            .contains(r#"{"count":1}"#)
+    );
+}

@@ -1,0 +1,95 @@
+//! What requests are called: by the server, or by a proxy that it trusts.
+
+use serde_json::{Value, json};
+
+use crate::{
+    log::Log,
+    toy::{Toy, soon},
+    websocket_client::Client,
+};
+
+const THEIRS: &str = "their-id.1_2";
+
+async fn behind_a_proxy() -> Toy {
+    Toy::with(|settings| {
+        settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await
+}
+
+/// What the request is called in the answer's header, and in the answer.
+async fn named(toy: &Toy, query: &str, id: &[u8]) -> (String, Value) {
+    let request = toy.post(&json!({ "query": query }));
+    let response = soon(request.header("x-request-id", id).send()).await;
+    let response = response.expect("an answer");
+    let header = response.headers()["x-request-id"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    (header, soon(response.json()).await.expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_strangers_id_is_not_taken_and_stands_in_the_log_by_itself() {
+    let log = Log::new();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let toy = Toy::start().await;
+    let (header, answer) = named(&toy, "{ requestId }", THEIRS.as_bytes()).await;
+    assert_eq!(header.len(), 36);
+    assert_eq!(answer["data"]["requestId"], header);
+    let (header, answer) = named(&toy, "{ panic }", THEIRS.as_bytes()).await;
+    let message = answer["errors"][0]["message"].as_str().expect("a message");
+    assert!(
+        message.contains(&header) && !message.contains(THEIRS),
+        "{message}"
+    );
+    let text = log.text();
+    let ours = format!("request_id={header} client_request_id=\"{THEIRS}\"");
+    assert!(text.contains(&ours), "{text}");
+    assert!(!text.contains(&format!("request_id={THEIRS}")), "{text}");
+    let words = "y".repeat(4000);
+    named(&toy, "{ me }", words.as_bytes()).await;
+    assert!(log.text().contains(&words[..100]) && !log.text().contains(&words[..101]));
+}
+
+#[tokio::test]
+async fn a_trusted_proxys_id_is_taken_where_it_is_fit_for_it() {
+    let toy = behind_a_proxy().await;
+    for fit in [THEIRS, &"x".repeat(64)] {
+        let (header, answer) = named(&toy, "{ requestId }", fit.as_bytes()).await;
+        assert_eq!(header, fit);
+        assert_eq!(answer["data"]["requestId"], fit);
+    }
+    for unfit in ["", "a b", "\u{e9}", &"x".repeat(65), "a\"b", "<script>"] {
+        let (header, answer) = named(&toy, "{ requestId }", unfit.as_bytes()).await;
+        assert_eq!(header.len(), 36, "{unfit:?}");
+        assert_eq!(answer["data"]["requestId"], header);
+    }
+}
+
+/// What operations on a socket whose handshake has this id are called.
+async fn named_on_a_socket(toy: &Toy) -> String {
+    let headers = [
+        ("sec-websocket-protocol", "graphql-transport-ws"),
+        ("x-request-id", THEIRS),
+    ];
+    let mut socket = Client::handshake(toy, &headers).await.expect("a socket");
+    socket.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.next().await["type"], "connection_ack");
+    socket.subscribe("1", "{ requestId }").await;
+    let next = socket.next().await;
+    next["payload"]["data"]["requestId"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
+}
+
+#[tokio::test]
+async fn on_a_socket_it_is_the_same() {
+    assert_eq!(named_on_a_socket(&Toy::start().await).await.len(), 36);
+    assert_eq!(named_on_a_socket(&behind_a_proxy().await).await, THEIRS);
+}

@@ -1,0 +1,141 @@
+//! A client of the graphql-transport-ws protocol that sees every message as it is.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest,
+        http::{HeaderName, HeaderValue, StatusCode},
+        protocol::Role,
+    },
+};
+
+use crate::toy::{Toy, soon};
+
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Client {
+    /// Connects with these headers; answers the status where the handshake is refused.
+    pub(crate) async fn handshake(
+        toy: &Toy,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, StatusCode> {
+        let url = format!("ws://{}/graphql", toy.address);
+        let mut request = url.into_client_request().expect("a request");
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).expect("a header");
+            request
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
+        }
+        match soon(connect_async(request)).await {
+            Ok((socket, _)) => Ok(Self { socket }),
+            Err(Error::Http(response)) => Err(response.status()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Connects with our subprotocol.
+    pub(crate) async fn connect(toy: &Toy) -> Self {
+        let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+        Self::handshake(toy, &[protocol]).await.expect("a socket")
+    }
+
+    /// Connects and says hello with this payload.
+    pub(crate) async fn init(toy: &Toy, payload: Value) -> Self {
+        let mut client = Self::connect(toy).await;
+        client
+            .send(json!({ "type": "connection_init", "payload": payload }))
+            .await;
+        assert_eq!(client.next().await, json!({ "type": "connection_ack" }));
+        client
+    }
+
+    /// Connects without this library's check of the subprotocol that was selected.
+    pub(crate) async fn raw(toy: &Toy, headers: &[(&'static str, &str)]) -> Self {
+        let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+        let headers: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let request = format!(
+            "GET /graphql HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n",
+            toy.address,
+            headers.concat()
+        );
+        soon(stream.write_all(request.as_bytes()))
+            .await
+            .expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(stream.read_u8()).await.expect("a head"));
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        let stream = MaybeTlsStream::Plain(stream);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        Self { socket }
+    }
+
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.send_text(message.to_string()).await;
+    }
+
+    pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
+        self.send_message(Message::text(text.into())).await;
+    }
+
+    pub(crate) async fn send_message(&mut self, message: Message) {
+        soon(self.socket.send(message)).await.expect("sent");
+    }
+
+    pub(crate) async fn subscribe(&mut self, id: &str, query: &str) {
+        self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": query } }))
+            .await;
+    }
+
+    async fn receive(&mut self) -> Message {
+        loop {
+            match soon(self.socket.next())
+                .await
+                .expect("a message")
+                .expect("readable")
+            {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// The next message, which must be one of the protocol's.
+    pub(crate) async fn next(&mut self) -> Value {
+        match self.receive().await {
+            Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
+            message => panic!("unexpected {message:?}"),
+        }
+    }
+
+    /// The close code and the reason; nothing may come before.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        match self.receive().await {
+            Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
+            message => panic!("unexpected {message:?}"),
+        }
+    }
+
+    /// That nothing has been sent which was not looked at: a ping is answered next.
+    pub(crate) async fn is_quiet(&mut self) {
+        self.send(json!({ "type": "ping", "payload": { "quiet": true } }))
+            .await;
+        let pong = json!({ "type": "pong", "payload": { "quiet": true } });
+        assert_eq!(self.next().await, pong);
+    }
+}

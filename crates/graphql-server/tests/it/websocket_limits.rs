@@ -1,0 +1,296 @@
+//! What a socket may take up, and what ends it.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use rstest::rstest;
+use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, time::Instant};
+use tokio_tungstenite::tungstenite::{Message, http::StatusCode};
+
+use crate::{
+    toy::{ALICE, BOB, SESSION_COOKIE, Toy, soon, until},
+    websocket_client::Client,
+};
+
+fn close(code: u16, reason: &str) -> (u16, String) {
+    (code, reason.to_owned())
+}
+
+#[rstest]
+#[case(64 * 1024 + 1)]
+#[case(10 * 1024 * 1024)]
+#[tokio::test]
+async fn a_message_over_64_kib_is_1009(#[case] length: usize) {
+    let toy = Toy::start().await;
+    let client = Client::init(&toy, json!({})).await;
+    // The gateway does not wait for all of it, so sending may fail.
+    let (mut sink, stream) = client.socket.split();
+    let sending = tokio::spawn(async move {
+        let _ = sink.send(Message::text("x".repeat(length))).await;
+        sink
+    });
+    let closing = stream.filter_map(async |message| match message {
+        Ok(Message::Close(frame)) => frame,
+        _ => None,
+    });
+    let frame = soon(std::pin::pin!(closing).next())
+        .await
+        .expect("a close frame");
+    assert_eq!(u16::from(frame.code), 1009);
+    assert_eq!(frame.reason.as_str(), "Message too big");
+    sending.abort();
+}
+
+#[tokio::test]
+async fn a_message_of_64_kib_is_read() {
+    let toy = Toy::start().await;
+    let mut client = Client::init(&toy, json!({})).await;
+    let mut message = json!({ "type": "ping", "payload": { "x": "" } });
+    let room = 64 * 1024 - message.to_string().len();
+    message["payload"]["x"] = "x".repeat(room).into();
+    client.send(message.clone()).await;
+    assert_eq!(client.next().await["payload"], message["payload"]);
+}
+
+#[tokio::test]
+async fn more_than_32_operations_on_a_socket_are_refused() {
+    let toy = Toy::start().await;
+    let mut client = Client::init(&toy, json!({})).await;
+    for id in 0..32 {
+        client
+            .subscribe(&id.to_string(), "subscription { never }")
+            .await;
+    }
+    client.subscribe("one more", "{ me }").await;
+    let error = client.next().await;
+    assert_eq!(error["type"], "error");
+    assert_eq!(error["id"], "one more");
+    assert_eq!(
+        error["payload"][0]["extensions"]["code"],
+        "TOO_MANY_OPERATIONS"
+    );
+    client.send(json!({ "type": "complete", "id": "0" })).await;
+    client.subscribe("one more", "{ me }").await;
+    assert_eq!(client.next().await["type"], "next");
+}
+
+#[tokio::test]
+async fn more_sockets_than_a_user_may_have_are_refused() {
+    let toy = Toy::with(|settings| settings.streams_per_user = 2).await;
+    let alice = json!({ "authorization": ALICE });
+    let first = Client::init(&toy, alice.clone()).await;
+    let _second = Client::init(&toy, alice.clone()).await;
+
+    let mut third = Client::connect(&toy).await;
+    third
+        .send(json!({ "type": "connection_init", "payload": alice }))
+        .await;
+    assert_eq!(third.closed().await, close(4429, "Too many connections"));
+    Client::init(&toy, json!({ "authorization": BOB })).await;
+    Client::init(&toy, json!({})).await;
+
+    drop(first);
+    until(|| toy.accounts.watchers() == 1).await;
+    Client::init(&toy, alice).await;
+}
+
+#[tokio::test]
+async fn sockets_and_streams_of_nobody_are_limited_together() {
+    let toy = Toy::with(|settings| settings.anonymous_streams = 1).await;
+    let first = Client::init(&toy, json!({})).await;
+    let mut second = Client::connect(&toy).await;
+    second.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(second.closed().await, close(4429, "Too many connections"));
+    let post = toy.post(&json!({ "query": "subscription { never }" }));
+    let events = soon(post.header("accept", "text/event-stream").send());
+    assert_eq!(events.await.expect("an answer").status().as_u16(), 429);
+    Client::init(&toy, json!({ "authorization": ALICE })).await;
+    drop(first);
+    retry_init(&toy).await;
+}
+
+/// The gateway notices a moment later that a socket is gone.
+async fn retry_init(toy: &Toy) {
+    loop {
+        let mut client = Client::connect(toy).await;
+        client.send(json!({ "type": "connection_init" })).await;
+        match soon(client.socket.next()).await {
+            Some(Ok(Message::Text(text))) => {
+                return assert_eq!(text.as_str(), r#"{"type":"connection_ack"}"#);
+            }
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn busy_operations_of_a_socket_get_equal_shares() {
+    let toy = Toy::start().await;
+    let mut client = Client::init(&toy, json!({})).await;
+    for id in ["a", "b", "c"] {
+        client
+            .subscribe(id, "subscription { count(to: 1000000) }")
+            .await;
+    }
+    let mut shares = std::collections::HashMap::<String, usize>::new();
+    // Until all of them run, who came first is ahead.
+    while shares.len() < 3 {
+        let message = client.next().await;
+        shares.insert(message["id"].to_string(), 0);
+    }
+    for _ in 0..900 {
+        let message = client.next().await;
+        *shares.entry(message["id"].to_string()).or_default() += 1;
+    }
+    assert!(shares.values().all(|share| *share > 200), "{shares:?}");
+}
+
+#[tokio::test]
+async fn the_end_of_the_session_is_4403() {
+    let toy = Toy::start().await;
+    let mut anonymous = Client::init(&toy, json!({})).await;
+    let mut idle = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let mut busy = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    busy.subscribe("1", "subscription { once }").await;
+    assert_eq!(busy.next().await["type"], "next");
+    toy.accounts.end_sessions();
+    assert_eq!(idle.closed().await, close(4403, "Forbidden"));
+    assert_eq!(busy.closed().await, close(4403, "Forbidden"));
+    anonymous.is_quiet().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_session_is_noticed_while_the_reader_is_slow() {
+    let toy = Toy::start().await;
+    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    client.subscribe("1", "subscription { flood }").await;
+    stalled(&toy).await;
+    toy.accounts.end_sessions();
+    until(|| toy.accounts.watchers() == 0).await;
+}
+
+#[tokio::test]
+async fn shutdown_is_1012_and_the_server_ends() {
+    let toy = Toy::start().await;
+    let mut waiting = Client::connect(&toy).await;
+    let mut open = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    open.subscribe("1", "subscription { once }").await;
+    assert_eq!(open.next().await["type"], "next");
+    toy.shutdown.cancel();
+    assert_eq!(waiting.closed().await, close(1012, "Service restart"));
+    assert_eq!(open.closed().await, close(1012, "Service restart"));
+    // The client's library answers the goodbye when it is asked for more.
+    assert!(soon(waiting.socket.next()).await.is_none());
+    assert!(soon(open.socket.next()).await.is_none());
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(300)).await;
+    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    client.subscribe("1", "subscription { flood }").await;
+    stalled(&toy).await;
+    until(|| toy.accounts.watchers() == 0).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_before_it_is_open_is_closed_in_time() {
+    let silence = Duration::from_millis(300);
+    let toy = Toy::with(|settings| settings.socket_init_timeout = silence).await;
+    let begun = Instant::now();
+    let mut client = Client::connect(&toy).await;
+    let ping = json!({ "type": "ping", "payload": { "text": "x".repeat(10_000) } }).to_string();
+    let pinging = async {
+        while client
+            .socket
+            .send(Message::text(ping.clone()))
+            .await
+            .is_ok()
+        {}
+    };
+    soon(pinging).await;
+    assert!(begun.elapsed() >= silence, "closed for another reason");
+}
+
+#[tokio::test]
+async fn a_reader_that_trickles_is_closed() {
+    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    client.subscribe("1", "subscription { flood }").await;
+    stalled(&toy).await;
+    let trickling = async {
+        // Below the protocol: of a message that is never had whole.
+        while let Ok(1..) = client.socket.get_mut().read(&mut [0; 64]).await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let closed = until(|| toy.accounts.watchers() == 0);
+    tokio::select! {
+        () = closed => {}
+        // It sees the end first when the server's goes before what it has taken in.
+        () = trickling => until(|| toy.accounts.watchers() == 0).await,
+    }
+}
+
+/// Waits until the flood stands still: what is made is as much as the kernel's buffers hold.
+async fn stalled(toy: &Toy) {
+    let mut last = usize::MAX;
+    while toy.count() != last {
+        last = toy.count();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!((1..1_000).contains(&last), "{last} texts were made");
+}
+
+#[tokio::test]
+async fn quiet_sockets_are_pinged_and_dead_ones_closed() {
+    let toy = Toy::with(|settings| settings.keep_alive = Duration::from_millis(50)).await;
+    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    for _ in 0..3 {
+        let message = soon(client.socket.next()).await.expect("a message");
+        assert!(matches!(message, Ok(Message::Ping(_))), "{message:?}");
+    }
+    assert_eq!(toy.accounts.watchers(), 1);
+    // From here on nobody reads, so nobody answers the pings.
+    until(|| toy.accounts.watchers() == 0).await;
+}
+
+#[rstest]
+#[case(Some("https://evil.example"), true, false)]
+#[case(Some("https://evil.example"), false, true)]
+#[case(Some("https://app.example.com"), true, true)]
+#[case(Some("null"), true, false)]
+#[case(Some("own"), true, true)]
+#[case(None, true, true)]
+#[tokio::test]
+async fn a_foreign_origin_with_a_cookie_is_403_at_the_handshake(
+    #[case] origin: Option<&str>,
+    #[case] cookie: bool,
+    #[case] welcome: bool,
+) {
+    let toy = Toy::with(|settings| {
+        settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
+    })
+    .await;
+    let own = format!("http://{}", toy.address);
+    let mut headers = vec![("sec-websocket-protocol", "graphql-transport-ws")];
+    headers.extend(origin.map(|origin| ("origin", if origin == "own" { &own } else { origin })));
+    headers.extend(cookie.then_some(("cookie", SESSION_COOKIE)));
+    let shaken = Client::handshake(&toy, &headers).await;
+    assert_eq!(shaken.err(), (!welcome).then_some(StatusCode::FORBIDDEN));
+}
+
+#[tokio::test]
+async fn a_handshake_of_another_kind_is_400() {
+    let toy = Toy::start().await;
+    let request = reqwest::Client::new()
+        .get(toy.url("/graphql"))
+        .header("connection", "upgrade")
+        .header("upgrade", "h2c");
+    let response = soon(request.send()).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let body: Value = soon(response.json()).await.expect("JSON");
+    assert_eq!(body["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+}

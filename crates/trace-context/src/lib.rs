@@ -1,0 +1,163 @@
+//! The request that something is done for: its span and its id, carried from the request's head through
+//! tasks that outlive it to the calls of other services.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskCx, Poll},
+};
+
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::{
+    Context,
+    propagation::TextMapPropagator,
+    trace::{SpanContext, TraceContextExt, TraceState},
+};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// Names a request, to us and by us.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// <https://www.w3.org/TR/trace-context/>
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+tokio::task_local! {
+    static CURRENT_REQUEST: Option<Arc<str>>;
+}
+
+/// The request that something is done for, and the span that it is done in.
+#[derive(Clone, Debug)]
+pub struct TraceContext {
+    span: Span,
+    request_id: Option<Arc<str>>,
+}
+
+impl TraceContext {
+    /// Done in `span`, for the request of this id if it is known.
+    pub fn new(span: Span, request_id: Option<Arc<str>>) -> Self {
+        Self { span, request_id }
+    }
+
+    /// What is being done just now.
+    pub fn current() -> Self {
+        Self {
+            span: Span::current(),
+            request_id: CURRENT_REQUEST.try_with(Clone::clone).ok().flatten(),
+        }
+    }
+
+    /// The request's id, where it is known.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Goes on in `span`, which may outlive the span of the request and belongs to its trace.
+    #[must_use]
+    pub fn branch(&self, span: Span) -> Self {
+        let context = self.span.context();
+        let parent = context.span().span_context().clone();
+        if parent.is_valid() {
+            let parent = Context::new().with_remote_span_context(parent);
+            // Without an export there is no trace to belong to.
+            let _ = span.set_parent(parent);
+        }
+        Self {
+            span,
+            request_id: self.request_id.clone(),
+        }
+    }
+
+    /// Does `work` on this trace, wherever it is polled.
+    pub fn follow<F: Future>(self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT_REQUEST.scope(self.request_id, work.instrument(self.span))
+    }
+
+    /// Has `stream` polled on this trace.
+    pub fn follow_stream<S: Stream + Unpin>(self, stream: S) -> Followed<S> {
+        Followed {
+            trace: self,
+            stream,
+        }
+    }
+}
+
+/// A stream that is polled on a trace.
+#[derive(Debug)]
+pub struct Followed<S> {
+    trace: TraceContext,
+    stream: S,
+}
+
+impl<S: Stream + Unpin> Stream for Followed<S> {
+    type Item = S::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskCx<'_>) -> Poll<Option<S::Item>> {
+        let Self { trace, stream } = self.get_mut();
+        CURRENT_REQUEST.sync_scope(trace.request_id.clone(), || {
+            trace.span.in_scope(|| stream.poll_next_unpin(cx))
+        })
+    }
+}
+
+/// Spawns a task that goes on with what is being done just now.
+pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    tokio::spawn(TraceContext::current().follow(work))
+}
+
+/// Makes `span` part of the trace that the sender of `headers` names, if it names one.
+pub fn adopt(span: &Span, headers: &HeaderMap) {
+    if let Some(parent) = parent(headers) {
+        // Without an export there is no trace to take part in.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// Notes which trace the sender of `headers` names, and begins another: who joins a trace has a say in
+/// whether it is kept, and what else is in it.
+pub fn link(span: &Span, headers: &HeaderMap) {
+    let Some(parent) = parent(headers) else {
+        return;
+    };
+    let parent = parent.span().span_context().clone();
+    // Without its state, which is a text of the sender's own.
+    span.add_link(SpanContext::new(
+        parent.trace_id(),
+        parent.span_id(),
+        parent.trace_flags(),
+        true,
+        TraceState::default(),
+    ));
+}
+
+/// What the sender of the headers does, if it says so, and of which trace it is.
+fn parent(headers: &HeaderMap) -> Option<Context> {
+    if !headers.contains_key(TRACE_PARENT) {
+        return None;
+    }
+    let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    let is_valid = parent.span().span_context().is_valid();
+    is_valid.then_some(parent)
+}
+
+/// The headers that tell the other side of a call which request it is for, and of which trace.
+pub fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let trace = TraceContext::current();
+    if let Some(Ok(id)) = trace.request_id().map(HeaderValue::from_str) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let context = trace.span.context();
+    if context.span().span_context().is_valid() {
+        TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(&mut headers));
+    }
+    headers
+}

@@ -1,0 +1,176 @@
+//! JSON that is passed on as the text that it came as: every digit, whatever its size and its depth.
+//!
+//! A tree of values would change what it holds. `12345678901234567890123`, `1.10` and `-0.0` have no number
+//! that prints like them, `1e400` has none at all, and a tree that is nested deeply overflows the stack. It
+//! takes many times the room of its text, too, once for each alias that shows it.
+
+mod members;
+mod surrogates;
+mod text;
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+pub use members::{lenient, read};
+pub use text::{Piece, Text};
+
+/// The mark that some put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The text of one JSON value. Clones share it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrittenJson(Bytes);
+
+/// Why bytes are no JSON, in words that repeat nothing of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotJson {
+    /// Text of JSON is UTF-8.
+    #[error("no UTF-8 from byte {0} on")]
+    Encoding(usize),
+    /// What is wrong, and where.
+    #[error("{0}")]
+    Syntax(String),
+}
+
+impl WrittenJson {
+    /// JSON of somebody else's, checked. Halves of surrogate pairs, which JavaScript writes where it cut a
+    /// text, become U+FFFD: they are no characters, and strict readers refuse all that is around them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(mut text: Vec<u8>) -> Result<Self, NotJson> {
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
+        }
+        let checked = str::from_utf8(&text);
+        checked.map_err(|error| NotJson::Encoding(error.valid_up_to()))?;
+        surrogates::mend(&mut text);
+        // A value that is passed over has neither a depth nor a size.
+        let passed = serde_json::from_slice::<IgnoredAny>(&text);
+        passed.map_err(|error| NotJson::Syntax(error.to_string()))?;
+        Ok(Self(text.into()))
+    }
+
+    /// JSON that the program itself has written: nothing is checked.
+    pub fn written(json: impl Into<Bytes>) -> Self {
+        Self(json.into())
+    }
+
+    /// The value null.
+    pub fn null() -> Self {
+        Self(Bytes::from_static(b"null"))
+    }
+
+    /// A part of what was read, apart from the rest: it does not keep that in memory.
+    pub fn apart(part: &RawValue) -> Self {
+        Self(Bytes::copy_from_slice(part.get().as_bytes()))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        // It is UTF-8, which was checked or written.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Its bytes, shared; they are UTF-8.
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
+    /// The same, without itself.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// Bytes of its text.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Never: no JSON is without text.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads it as JavaScript would: of members of one name the last counts. No tree is built of what is
+    /// passed over, nor of what is read as a `&RawValue`.
+    ///
+    /// # Errors
+    /// It has another shape.
+    pub fn read<'t, T: Deserialize<'t>>(&'t self) -> serde_json::Result<T> {
+        read(self.as_str())
+    }
+}
+
+/// Its length alone: what is passed on is for nobody's log.
+impl fmt::Debug for WrittenJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WrittenJson({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn check(text: impl AsRef<[u8]>) -> Result<WrittenJson, NotJson> {
+        WrittenJson::check(text.as_ref().to_vec())
+    }
+
+    #[rstest]
+    #[case("12345678901234567890123")]
+    #[case("-0.0")]
+    #[case("1e400")]
+    #[case("[1.10, 1E+2,\r\n\t{ \"a\" : null, \"a\" : 1 }]")]
+    #[case(r#"{"resul\u0074":"\u0000\\ud83d"}"#)]
+    #[case(r#"{"$serde_json::private::RawValue":"[","$serde_json::private::Number":"x"}"#)]
+    fn text_stays_as_it_came(#[case] text: &str) {
+        assert_eq!(check(text).unwrap().as_str(), text);
+    }
+
+    #[test]
+    fn depth_is_no_matter() {
+        for depth in [128, 5_000, 1_000_000] {
+            let list = "[".repeat(depth) + &"]".repeat(depth);
+            assert_eq!(check(&list).unwrap().as_str(), list);
+            let object = r#"{"a":"#.repeat(depth) + "1" + &"}".repeat(depth);
+            assert_eq!(check(&object).unwrap().as_str(), object);
+        }
+    }
+
+    #[rstest]
+    #[case::nothing(b"", "EOF while parsing a value at line 1 column 0")]
+    #[case::a_page(b"<html>secret", "expected value at line 1 column 1")]
+    #[case::cut_off(b"{\"a\":\n[\"secret\"", "EOF while parsing a list at line 2 column 9")]
+    #[case::more(b"[1] secret", "trailing characters at line 1 column 5")]
+    #[case::bad_bytes(b"\"sec\xffret\"", "no UTF-8 from byte 4 on")]
+    #[case::a_character_cut_off(b"\"\xf0\x9f\x98", "no UTF-8 from byte 1 on")]
+    #[case::a_surrogate_in_bytes(b"\"\xed\xa0\xbd\"", "no UTF-8 from byte 1 on")]
+    #[case::zeros(b"[012]", "invalid number at line 1 column 3")]
+    #[case::a_bare_key(b"{secret:1}", "key must be a string at line 1 column 2")]
+    #[case::a_line_in_a_text(
+        b"\"a\nb\"",
+        "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 2"
+    )]
+    #[case::an_escape(b"\"\\x20\"", "invalid escape at line 1 column 3")]
+    #[case::not_a_number(b"NaN", "expected value at line 1 column 1")]
+    fn what_is_no_json_is_told_without_its_text(#[case] bytes: &[u8], #[case] cause: &str) {
+        assert_eq!(check(bytes).unwrap_err().to_string(), cause);
+    }
+
+    #[test]
+    fn the_mark_before_the_text_is_passed_over() {
+        assert_eq!(check("\u{feff}[1]").unwrap().as_str(), "[1]");
+    }
+
+    #[test]
+    fn it_is_printed_by_its_length() {
+        let json = check(r#"["secret"]"#).unwrap();
+        assert_eq!(format!("{json:?}"), "WrittenJson(10 bytes)");
+    }
+}
