@@ -24,7 +24,7 @@ mod table;
 
 use std::time::Duration;
 
-use intuned_gateway::ambient::{Clock, SystemClock};
+use ambient::{Clock, SystemClock};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use sqlx::postgres::{PgListener, PgPool};

@@ -20,6 +20,7 @@ mod support;
 
 use std::{hint::black_box, net::Ipv4Addr, time::Duration};
 
+use ambient::{Clock, SystemClock};
 use async_graphql::{Executor, Name, Request, Response, Value, Variables};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::StreamExt;
@@ -28,12 +29,11 @@ use graphql_server::{
     document::{DocumentLimits, DocumentSource, Documents},
     execute::written,
 };
+use intuned_client::CreateResult;
 use intuned_gateway::{
     accounts::Caller,
-    ambient::{Clock, SystemClock},
     api::{self, GatewayHooks, RequestContext},
     app::App,
-    intuned::CreateResult,
     operations::state::{Observation, State, Watch, observe},
 };
 use sea_orm::{ConnectionTrait, Database, EntityTrait};

@@ -4,11 +4,10 @@
 //! prompt where one comes, and reads claims. Intuned does the browser work and offers polling only;
 //! the gateway turns that into a durable operation and a push stream.
 //!
-//! Dependencies point one way: [`http`] → [`graphql`] → [`accounts`], [`connections`],
-//! [`operations`] → [`audit`], [`webhooks`], [`intuned`], `entity`. [`app`] builds every part and hands it what it needs.
+//! Dependencies point one way: [`app`] → [`settings`], [`api`] → [`operations`], [`connections`], [`accounts`],
+//! [`audit`]. [`app`] builds every part and hands it what it needs.
 
 pub mod accounts;
-pub mod ambient;
 pub mod api;
 pub mod app;
 pub mod attempts;
@@ -20,13 +19,10 @@ pub mod departure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod gather;
-pub mod intuned;
 pub mod metrics;
 pub mod operations;
-pub mod outbound;
 pub mod settings;
 mod shell;
-pub mod simulator;
 mod single_flight;
 pub mod telemetry;
 pub mod webhooks;

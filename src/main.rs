@@ -6,8 +6,8 @@ use std::{
     process::{self, ExitCode},
 };
 
+use ambient::Random;
 use intuned_gateway::{
-    ambient::Random,
     app, database,
     settings::{
         self, MigrateSettings, ReassignSettings, Settings, SettingsError, SimulateSettings, Task,

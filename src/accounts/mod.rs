@@ -39,11 +39,11 @@ use self::{
     watch::SessionWatch,
 };
 use crate::{
-    ambient::{Clock, Random},
     audit::{self, Origin, Trail},
     database::{self, Database},
     gather::{Gather, padded},
 };
+use ambient::{Clock, Random};
 
 pub use self::{
     config::AccountsConfig,

@@ -13,11 +13,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    ambient::{Clock, Random},
-    database::Database,
-    gather::padded,
-};
+use crate::{database::Database, gather::padded};
+use ambient::{Clock, Random};
 
 /// With its jitter and the query, less than the five seconds that sockets are promised.
 const LOOK_INTERVAL: Duration = Duration::from_secs(4);

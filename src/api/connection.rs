@@ -10,7 +10,8 @@ use super::{
     loaders::{self, UserConnections},
     scalars::{Json, Timestamp},
 };
-use crate::{connections::Connections, intuned::AuthSessionStatus};
+use crate::connections::Connections;
+use intuned_client::AuthSessionStatus;
 
 /// A user's connection to OrangeHRM.
 pub(super) struct Connection(connection::Model);

@@ -12,9 +12,9 @@ use crate::{
     connections::ReadError,
     database,
     departure::DepartureError,
-    intuned::IntunedError,
     operations::{OperationError, StoreError},
 };
+use intuned_client::IntunedError;
 
 /// The extension that says, in seconds, when to come back.
 const RETRY_AFTER: &str = "retryAfterSeconds";

@@ -2,7 +2,7 @@
 
 use async_graphql::{ID, Interface, SimpleObject};
 
-use crate::intuned::{self, Question};
+use intuned_client::{self, Question};
 
 /// What the sign-in asks the user for.
 #[derive(Interface)]
@@ -39,8 +39,8 @@ pub(super) struct ChoiceRequest {
     choices: Vec<String>,
 }
 
-impl From<intuned::InfoRequest> for InfoRequest {
-    fn from(request: intuned::InfoRequest) -> Self {
+impl From<intuned_client::InfoRequest> for InfoRequest {
+    fn from(request: intuned_client::InfoRequest) -> Self {
         let (id, message) = (request.id.into(), request.message);
         match request.question {
             Question::Otp => Self::Otp(OtpRequest { id, message }),

@@ -1,7 +1,7 @@
 //! What clients are told of runs that brought no result.
 
 use super::error::{ApiError, ErrorCode, IntoApiError, upstream};
-use crate::intuned::{IntunedError, RunError, RunFailure, RunFailureKind};
+use intuned_client::{IntunedError, RunError, RunFailure, RunFailureKind};
 
 /// The extension that says whether the same, asked again, may work.
 const RETRYABLE: &str = "retryable";

@@ -11,17 +11,17 @@ use url::Url;
 use super::{Ambient, App, AppConfig, ConsoleFacts, DemoAccountFacts, pages};
 use crate::{
     accounts::{AccountsConfig, Budget},
-    ambient::{Random, SystemClock},
     api::{self, authentication::SESSION_HEADER},
     connections::{ConnectionsConfig, StatusKeeping},
     database::Workspace,
-    intuned::IntunedConfig,
     operations::{OperationsConfig, Pace, ProxyPolicy},
     settings::{
         DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream, WatchedFile,
     },
-    simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig},
 };
+use ambient::{Random, SystemClock};
+use intuned_client::IntunedConfig;
+use intuned_simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig};
 
 /// The names of the gateway and its settings in the server's texts.
 const WORDING: Wording = Wording {
@@ -102,7 +102,11 @@ pub async fn simulate(settings: SimulateSettings, shutdown: CancellationToken) -
     };
     let simulator = Simulator::new(config, Arc::new(SystemClock), Random::from_system());
     let listener = TcpListener::bind(settings.listen).await?;
-    let base_url = format!("http://{}{}", listener.local_addr()?, simulator::BASE_PATH);
+    let base_url = format!(
+        "http://{}{}",
+        listener.local_addr()?,
+        intuned_simulator::BASE_PATH
+    );
     tracing::info!(%base_url, "simulating Intuned");
     tell_demo_accounts();
     simulator
@@ -131,7 +135,7 @@ async fn start_demo(
     let simulator = Simulator::new(config, ambient.clock.clone(), ambient.random.clone());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    let base_url = Url::parse(&format!("http://{address}{}", simulator::BASE_PATH))?;
+    let base_url = Url::parse(&format!("http://{address}{}", intuned_simulator::BASE_PATH))?;
     tokio::spawn(serve_demo(
         simulator,
         listener,
@@ -152,7 +156,7 @@ async fn serve_demo(
 
 fn console_facts(settings: &Settings) -> ConsoleFacts {
     let demo_accounts: &[_] = if settings.is_demo() {
-        simulator::accounts()
+        intuned_simulator::accounts()
     } else {
         &[]
     };
@@ -173,7 +177,7 @@ fn tell_how_to_try(address: SocketAddr) {
 }
 
 fn tell_demo_accounts() {
-    for account in simulator::accounts() {
+    for account in intuned_simulator::accounts() {
         tracing::info!(
             username = account.username,
             demo_password = account.password,

@@ -31,16 +31,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Accounts, AccountsConfig},
-    ambient::{Clock, Random},
     api::{self, GatewayHooks, GatewaySchemaBuilder, Services},
     audit::{Trail, TrailConfig},
     connections::{Connections, ConnectionsConfig, Sources},
     database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
-    intuned::{IntunedClient, IntunedConfig},
     metrics::{Metrics, Registry, WebhookMetrics},
     operations::{Operations, OperationsConfig, ReplicaError, Started},
     webhooks::{self, Outbox, WebhooksConfig},
 };
+use ambient::{Clock, Random};
+use intuned_client::{IntunedClient, IntunedConfig};
 
 pub use commands::{schema, serve, simulate};
 pub use pages::{ConsoleFacts, DemoAccountFacts, pages};

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::AppError;
 use crate::{
-    ambient::Clock,
     database::{self, Database},
     metrics::{self, DatabaseMetrics, Registry},
     operations::Operations,
 };
+use ambient::Clock;
 
 /// A database that takes longer counts as one that does not answer.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(3);

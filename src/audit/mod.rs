@@ -23,11 +23,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{
-    ambient::{Clock, Random, first_uuid_at},
-    database::Database,
-    metrics::AuditMetrics,
-};
+use crate::{database::Database, metrics::AuditMetrics};
+use ambient::{Clock, Random, first_uuid_at};
 use notes::Notes;
 
 pub use entity::{audit_event::Kind, operation::FailureCode};

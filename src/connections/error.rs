@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 
-use crate::{
-    accounts::AccountError,
-    intuned::{IntunedError, RunError},
-};
+use crate::accounts::AccountError;
+use intuned_client::{IntunedError, RunError};
 
 /// Why a status or claims could not be read. All who asked together are told the same.
 #[derive(Clone, Debug, thiserror::Error)]

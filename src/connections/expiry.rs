@@ -6,11 +6,10 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::Connections;
 use crate::{
-    audit, database,
-    intuned::AuthSessionStatus,
-    operations,
+    audit, database, operations,
     webhooks::{self, ConnectionEvent},
 };
+use intuned_client::AuthSessionStatus;
 
 impl Connections {
     /// Takes note of what Intuned said of the connection as it was read. It writes only when it is news that

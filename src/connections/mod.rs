@@ -16,14 +16,14 @@ use written_json::WrittenJson;
 
 use crate::{
     accounts::{Accounts, Read},
-    ambient::Clock,
     audit::{self, Origin, Trail},
     database::Database,
     gather::padded,
-    intuned::{AuthSessionStatus, IntunedClient, IntunedError, RunError},
     single_flight::SingleFlight,
     webhooks::Outbox,
 };
+use ambient::Clock;
+use intuned_client::{AuthSessionStatus, IntunedClient, IntunedError, RunError};
 use statuses::KeptStatuses;
 
 pub use error::ReadError;

@@ -12,11 +12,9 @@ use moka::sync::Cache;
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, sea_query::OnConflict};
 
 use super::Version;
-use crate::{
-    ambient::Clock,
-    database::{self, Database},
-    intuned::AuthSessionStatus,
-};
+use crate::database::{self, Database};
+use ambient::Clock;
+use intuned_client::AuthSessionStatus;
 
 /// How many are kept in memory.
 const IN_MEMORY: u64 = 100_000;
@@ -78,7 +76,7 @@ impl KeptStatuses {
         let version = Version::of(connection).to_string();
         let found = found.filter(|kept| kept.version == version);
         Ok(found.map(|kept| KeptStatus {
-            status: kept.status.into(),
+            status: loaded(kept.status),
             // Of a time to come it is when the clock was set back: it says as little as one of long ago.
             age: (self.clock.now() - kept.told_at.0).abs(),
             keeping: self.keeping,
@@ -91,7 +89,7 @@ impl KeptStatuses {
         let row = kept_status::ActiveModel {
             connection_id: Set(connection.id),
             version: Set(version.to_string()),
-            status: Set(status.into()),
+            status: Set(stored(status)),
             told_at: Set(Millis(self.clock.now())),
         };
         self.in_memory.insert(version, status);
@@ -141,22 +139,20 @@ impl KeptStatus {
     }
 }
 
-impl From<AuthSessionStatus> for Told {
-    fn from(status: AuthSessionStatus) -> Self {
-        match status {
-            AuthSessionStatus::Pending => Self::Pending,
-            AuthSessionStatus::Ready => Self::Ready,
-            AuthSessionStatus::Expired => Self::Expired,
-        }
+/// The status as the table has it.
+fn stored(status: AuthSessionStatus) -> Told {
+    match status {
+        AuthSessionStatus::Pending => Told::Pending,
+        AuthSessionStatus::Ready => Told::Ready,
+        AuthSessionStatus::Expired => Told::Expired,
     }
 }
 
-impl From<Told> for AuthSessionStatus {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Pending => Self::Pending,
-            Told::Ready => Self::Ready,
-            Told::Expired => Self::Expired,
-        }
+/// The status that the table has.
+fn loaded(told: Told) -> AuthSessionStatus {
+    match told {
+        Told::Pending => AuthSessionStatus::Pending,
+        Told::Ready => AuthSessionStatus::Ready,
+        Told::Expired => AuthSessionStatus::Expired,
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Database;
-use crate::ambient::{Clock, Random};
+use ambient::{Clock, Random};
 
 /// How often it is looked at, give or take a fifth.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -170,7 +170,8 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::{ambient::SystemClock, database};
+    use crate::database;
+    use ambient::SystemClock;
 
     /// The machine's clock, which shows what it is told to.
     #[derive(Debug)]

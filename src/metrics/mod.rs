@@ -11,13 +11,13 @@
 mod accounts;
 mod audit;
 mod database;
-mod intuned;
 mod operations;
 mod process;
 mod webhooks;
 
 use async_graphql::parser::types::OperationType;
 use graphql_server::metrics::ServerMetrics;
+use intuned_client::IntunedMetrics;
 use prometheus_client::metrics::{family::Family, histogram::Histogram};
 
 pub use prometheus_client::registry::Registry;
@@ -25,7 +25,6 @@ pub use prometheus_client::registry::Registry;
 pub use accounts::{PasswordMetrics, PendingPassword, TryMetrics};
 pub use audit::{AuditMetrics, DropReason};
 pub use database::{DatabaseMetrics, watch_pool};
-pub use intuned::IntunedMetrics;
 pub use operations::OperationMetrics;
 pub use process::register_process;
 pub use webhooks::WebhookMetrics;

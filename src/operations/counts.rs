@@ -4,10 +4,8 @@ use super::{
     model::Operation,
     state::{FailureCode, Kind, State, Status},
 };
-use crate::{
-    intuned::{CreateResult, IntunedError},
-    metrics::OperationMetrics,
-};
+use crate::metrics::OperationMetrics;
+use intuned_client::{CreateResult, IntunedError};
 
 /// Statuses of operations in flight.
 pub(super) const IN_FLIGHT: [Status; 4] = [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::store::StoreError;
-use crate::intuned::IntunedError;
+use intuned_client::IntunedError;
 
 /// Why a command or a question about an operation was refused.
 #[derive(Debug, thiserror::Error)]

@@ -14,10 +14,8 @@ use super::{
     note::Note,
     proxy::ProxyPolicy,
 };
-use crate::{
-    fuzzing::assert_no_canary,
-    intuned::{InfoRequest, Question},
-};
+use crate::fuzzing::assert_no_canary;
+use intuned_client::{InfoRequest, Question};
 
 /// An answer to an info request, credentials, a proxy or a note between replicas, as the first byte
 /// chooses. Lines are separate values.

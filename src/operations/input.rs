@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{error::OperationError, model::Credentials};
-use crate::intuned::{InfoRequest, Question};
+use intuned_client::{InfoRequest, Question};
 
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 const MAX_CREDENTIAL: usize = 1024;

@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::intuned::IntunedError;
+use intuned_client::IntunedError;
 
 /// The shortest pause.
 const SHORTEST: Duration = Duration::from_secs(1);

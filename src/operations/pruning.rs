@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
-use crate::ambient::first_uuid_at;
+use ambient::first_uuid_at;
 
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 const PRUNE_AT_ONCE: u64 = 500;

@@ -23,10 +23,10 @@ use crate::{
     audit,
     crash::{self, Point},
     database,
-    intuned::{Backoff, IntunedClient, IntunedError},
     single_flight::SingleFlight,
     webhooks::{self, ConnectionEvent},
 };
+use intuned_client::{Backoff, IntunedClient, IntunedError};
 
 /// Looks for removals that are due at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -10,10 +10,8 @@ use super::{
     state::{Failure, FailureCode, Kind, State, Status, Watch},
     store::Guard,
 };
-use crate::{
-    audit,
-    intuned::{InfoRequest, Question},
-};
+use crate::audit;
+use intuned_client::{InfoRequest, Question};
 
 /// A row whose columns contradict each other.
 #[derive(Debug, thiserror::Error)]

@@ -40,15 +40,15 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    ambient::{Clock, Random},
     audit::{Origin, Trail},
     crash::{self, Point},
     database::{Database, Workspace, WorkspaceError},
-    intuned::IntunedClient,
     metrics::OperationMetrics,
     single_flight::SingleFlight,
     webhooks::Outbox,
 };
+use ambient::{Clock, Random};
+use intuned_client::IntunedClient;
 
 const COMMANDS: usize = 1024;
 /// How often a user's command is tried against an operation that keeps changing.

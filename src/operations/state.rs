@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::verdict;
-use crate::intuned::{AuthSessionStatus, CreateResult, InfoRequest};
+use intuned_client::{AuthSessionStatus, CreateResult, InfoRequest};
 
 /// What an operation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

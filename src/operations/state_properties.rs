@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::intuned::{Question, UpstreamFailure};
+use intuned_client::{Question, UpstreamFailure};
 
 /// Stands for what the user typed, or for any other of Intuned's own words.
 const CANARY: &str = "canary-words";

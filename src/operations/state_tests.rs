@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::intuned::{Question, UpstreamFailure};
+use intuned_client::{Question, UpstreamFailure};
 
 fn watch(answered: Option<&str>) -> Watch {
     Watch {

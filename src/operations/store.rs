@@ -31,7 +31,6 @@ use super::{
     state::{Kind, State},
 };
 use crate::{
-    ambient::{Clock, Random},
     audit::{Origin, Trail},
     crash::{self, Point},
     database::{self, Database, Transaction, Write},
@@ -39,6 +38,7 @@ use crate::{
     metrics::OperationMetrics,
     webhooks::Outbox,
 };
+use ambient::{Clock, Random};
 
 /// A repeat with the same idempotency key counts as one for this long.
 pub(super) const IDEMPOTENCY_WINDOW: TimeDelta = TimeDelta::days(1);

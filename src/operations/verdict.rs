@@ -2,7 +2,7 @@
 //! what the user typed.
 
 use super::state::{Failure, FailureCode};
-use crate::intuned::UpstreamFailure;
+use intuned_client::UpstreamFailure;
 
 const SIGN_IN_CODES: [&str; 7] = [
     "all-attempts-failed",

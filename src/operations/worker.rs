@@ -20,10 +20,8 @@ use super::{
     state::{Failure, Observation, State, observe},
     store::{Guard, Store, StoreError},
 };
-use crate::{
-    crash::{self, Point},
-    intuned::{Backoff, CreateResult, IntunedClient, IntunedError},
-};
+use crate::crash::{self, Point};
+use intuned_client::{Backoff, CreateResult, IntunedClient, IntunedError};
 
 const JITTER: f64 = 0.1;
 

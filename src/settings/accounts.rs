@@ -11,10 +11,8 @@ use super::{
     reader::Reader,
     upstream::{is_loopback, web_url},
 };
-use crate::{
-    accounts::{Budget, ConnectLimits, ProviderConfig, ReadBudgets, TryLimits},
-    outbound::Outbound,
-};
+use crate::accounts::{Budget, ConnectLimits, ProviderConfig, ReadBudgets, TryLimits};
+use outbound::Outbound;
 
 /// Tokens count in whole seconds.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);

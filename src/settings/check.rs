@@ -30,12 +30,10 @@ use super::{
     records::records,
     upstream::{delay_scale, upstream, web_url, workspace_id},
 };
-use crate::{
-    ambient::Random,
-    database::{self, Workspace},
-    outbound::Outbound,
-    simulator::SimulatedGeneration,
-};
+use crate::database::{self, Workspace};
+use ambient::Random;
+use intuned_simulator::SimulatedGeneration;
+use outbound::Outbound;
 
 /// Replicas give signs of life four times in a lease; a slow query must not look like death.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);

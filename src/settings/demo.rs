@@ -10,7 +10,8 @@ use std::{
 use sea_orm::DbBackend;
 use secrecy::SecretString;
 
-use crate::{ambient::Random, database};
+use crate::database;
+use ambient::Random;
 
 /// Where the secret is kept for a database that has no file.
 const FILE: &str = "data/demo.secret";

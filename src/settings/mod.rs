@@ -31,12 +31,12 @@ use graphql_server::{
 
 use crate::{
     accounts::{ConnectLimits, ProviderConfig, ReadBudgets, TryLimits},
-    ambient::Random,
     database::Workspace,
-    intuned::{ApiGeneration, IntunedConfig},
-    outbound::Outbound,
-    simulator::SimulatedGeneration,
 };
+use ::outbound::Outbound;
+use ambient::Random;
+use intuned_client::{ApiGeneration, IntunedConfig};
+use intuned_simulator::SimulatedGeneration;
 
 pub use dot_env::read_dot_env;
 pub use files::{Access, WatchedFile};

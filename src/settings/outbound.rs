@@ -4,13 +4,16 @@
 
 use std::{ffi::OsString, fs, path::Path};
 
+use ::outbound::Outbound;
 use clap::Args;
 use reqwest::{Certificate, Client, NoProxy, Proxy};
 use rustls_native_certs::{CertificateResult, load_certs_from_paths};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{args::variable, reader::Reader, upstream::web_url};
-use crate::outbound::Outbound;
+
+/// The name under which the gateway calls others.
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 pub(super) const PROXY: &str = "a proxy's address, http://USER:PASSWORD@HOST:PORT";
 /// What other programs read, and the gateway does not.
@@ -51,7 +54,7 @@ pub(super) fn outbound(
     notes: &mut Vec<String>,
 ) -> Outbound {
     let proxy = proxy(reader, args, notes);
-    Outbound::new(proxy, authorities(reader, args))
+    Outbound::new(USER_AGENT, proxy, authorities(reader, args))
 }
 
 fn proxy(reader: &mut Reader<'_>, args: &OutboundArgs, notes: &mut Vec<String>) -> Option<Proxy> {

@@ -12,10 +12,8 @@ use super::{
     reader::Reader,
     upstream::{is_loopback, web_url},
 };
-use crate::{
-    outbound::Outbound,
-    webhooks::{SigningKey, WebhooksConfig, has_public_host},
-};
+use crate::webhooks::{SigningKey, WebhooksConfig, has_public_host};
+use outbound::Outbound;
 
 /// A trail that is shorter helps nobody.
 const SHORTEST_RETENTION: Duration = Duration::from_hours(24);

@@ -10,10 +10,8 @@ use super::{
     mode::Mode,
     reader::{Reader, SHORTEST},
 };
-use crate::{
-    intuned::{ApiGeneration, IntunedConfig},
-    outbound::Outbound,
-};
+use intuned_client::{ApiGeneration, IntunedConfig};
+use outbound::Outbound;
 
 pub(super) fn upstream(
     reader: &mut Reader<'_>,

@@ -1,7 +1,6 @@
 //! The log: lines on stderr, for people or for machines, that hold neither secrets nor anything that
 //! could pass for another line.
 
-mod causes;
 mod export;
 
 use std::{borrow::Cow, io, io::IsTerminal, panic, time::Duration};
@@ -19,12 +18,15 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-pub use causes::{Seldom, innermost};
-
 use crate::settings::{LogFormat, LogSettings, TraceSettings};
 
 /// The crates whose logs and spans are the gateway's own.
-const OURS: [&str; 2] = [env!("CARGO_CRATE_NAME"), "graphql_server"];
+const OURS: [&str; 4] = [
+    env!("CARGO_CRATE_NAME"),
+    "graphql_server",
+    "intuned_client",
+    "intuned_simulator",
+];
 
 /// How long what has been traced may take to be sent when the process ends.
 const LAST_EXPORT: Duration = Duration::from_millis(800);

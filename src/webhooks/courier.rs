@@ -18,11 +18,11 @@ use super::{
     sender::{SendError, Sender, type_of},
 };
 use crate::{
-    ambient::{Clock, Random},
     crash::{self, Point},
     database,
     metrics::WebhookMetrics,
 };
+use ambient::{Clock, Random};
 
 /// How many deliveries may be under way at once from each replica.
 const AT_ONCE: usize = 16;

@@ -22,12 +22,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use self::{courier::Courier, queue::Queue, sender::Sender};
-use crate::{
-    ambient::{Clock, Random},
-    database::Database,
-    metrics::WebhookMetrics,
-    outbound::Outbound,
-};
+use crate::{database::Database, metrics::WebhookMetrics};
+use ambient::{Clock, Random};
+use outbound::Outbound;
 
 pub use address::{has_public_host, is_public};
 pub use entity::webhook_delivery::Kind;

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Kind;
-use crate::{ambient::Random, database::Transaction};
+use crate::database::Transaction;
+use ambient::Random;
 
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

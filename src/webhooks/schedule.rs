@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::ambient::Random;
+use ambient::Random;
 
 const FIRST: Duration = Duration::from_secs(5);
 const FACTOR: f64 = 3.0;

@@ -16,7 +16,7 @@ use super::{
     address::{PublicResolver, has_public_host},
     signature::signatures,
 };
-use crate::{ambient::Clock, telemetry};
+use ambient::Clock;
 
 /// Why a delivery was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ impl SendError {
 
 impl From<reqwest::Error> for SendError {
     fn from(error: reqwest::Error) -> Self {
-        Self::Unreachable(telemetry::innermost(error))
+        Self::Unreachable(outbound::innermost(error))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use intuned_gateway::simulator::PASSCODE;
+use intuned_simulator::PASSCODE;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::{

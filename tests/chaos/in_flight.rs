@@ -17,7 +17,7 @@ use entity::{
     operation::{self, Kind, Status},
     user,
 };
-use intuned_gateway::simulator::BASE_PATH;
+use intuned_simulator::BASE_PATH;
 use sea_orm::{DatabaseConnection, EntityTrait, Set};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};

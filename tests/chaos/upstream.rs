@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ambient::{Random, SystemClock};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
@@ -17,9 +18,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use intuned_gateway::{
-    ambient::{Random, SystemClock},
-    simulator::{BASE_PATH, SimulatedGeneration, SimulatedSession, Simulator, SimulatorConfig},
+use intuned_simulator::{
+    BASE_PATH, SimulatedGeneration, SimulatedSession, Simulator, SimulatorConfig,
 };
 use rand::{RngExt, rngs::StdRng};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Deaths on the way from "request accepted" to "the follower knows".
 
 use entity::operation::{FailureCode, Status};
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 
 use crate::{database::Backend, stage::Stage};

@@ -1,7 +1,7 @@
 //! Deaths while the user's answer is passed on.
 
 use entity::operation::Status;
-use intuned_gateway::simulator::{Call, Fault, PASSCODE};
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Deaths while a connection is removed.
 
-use intuned_gateway::simulator::Call;
+use intuned_simulator::Call;
 use rstest::rstest;
 use serde_json::json;
 

@@ -2,12 +2,10 @@
 
 use std::{os::unix::process::ExitStatusExt, sync::Arc, time::Duration};
 
+use ambient::{Random, SystemClock};
 use entity::{connection, operation, operation_event, session_removal};
-use intuned_gateway::{
-    ambient::{Random, SystemClock},
-    simulator::{
-        BASE_PATH, PASSCODE, SessionStatus, SimulatedGeneration, Simulator, SimulatorConfig,
-    },
+use intuned_simulator::{
+    BASE_PATH, PASSCODE, SessionStatus, SimulatedGeneration, Simulator, SimulatorConfig,
 };
 use rustix::process::Signal;
 use sea_orm::{Database, DatabaseConnection, EntityTrait, QueryOrder};
@@ -230,7 +228,7 @@ impl Stage {
 
     fn ready_sessions(&self) -> Vec<String> {
         let sessions = self.intuned.sessions();
-        let all_ready = |session: &intuned_gateway::simulator::SimulatedSession| {
+        let all_ready = |session: &intuned_simulator::SimulatedSession| {
             if session.status == SessionStatus::Ready {
                 session.id.clone()
             } else {

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
+use ambient::{Clock, Random};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, known_client, tries};
 use futures_util::future::join_all;
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, PasswordParams, SignedIn, TryLimits},
-    ambient::{Clock, Random},
     database::{self, Database},
 };
 use rstest::rstest;

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
+use ambient::{Clock, Random};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{session, user};
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller, PasswordParams, SignedIn},
-    ambient::{Clock, Random},
     audit::Origin,
     database::{self, Database},
 };

@@ -1,6 +1,6 @@
 //! What answers look like, to the letter: what failed, what was left out, and in which order.
 
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -1,10 +1,8 @@
 //! Answers of Intuned's that are about something else than what it was asked for: they count for nothing.
 
 use entity::{connection, operation};
-use intuned_gateway::{
-    database::{self, Database},
-    simulator::{Call, Fault},
-};
+use intuned_gateway::database::{self, Database};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
@@ -170,7 +168,7 @@ async fn a_start_that_is_answered_with_the_id_of_another_sign_in_follows_its_own
     let is_asked = |event: &Value| event["status"] == "REQUESTED_MORE_INFO";
     assert!(!events.iter().any(is_asked), "{events:#?}");
     assert_eq!(events.last().unwrap()["status"], "DONE", "{events:#?}");
-    let passcode = intuned_gateway::simulator::PASSCODE;
+    let passcode = intuned_simulator::PASSCODE;
     user.resume(&asked.id, &asked.request, passcode).await;
     assert_eq!(
         asked.socket.events().await.last().unwrap()["status"],
@@ -208,7 +206,7 @@ async fn a_session_that_somebody_elses_connection_has_is_no_success(
         .exec(&database)
         .await
         .unwrap();
-    let passcode = intuned_gateway::simulator::PASSCODE;
+    let passcode = intuned_simulator::PASSCODE;
     user.resume(&asked.id, &asked.request, passcode).await;
     let mut socket = asked.socket;
     let last = socket.events().await.pop().unwrap();

@@ -1,9 +1,7 @@
 //! Claims are answered as Intuned sent them, whatever asks for them and however.
 
-use intuned_gateway::{
-    app::AppConfig,
-    simulator::{Call, Fault},
-};
+use intuned_gateway::app::AppConfig;
+use intuned_simulator::{Call, Fault};
 use reqwest::{Method, header::ACCEPT};
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
+use ambient::{Clock, SystemClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{operation, replica, session};
-use intuned_gateway::{
-    ambient::{Clock, SystemClock},
-    simulator::PASSCODE,
-};
+use intuned_simulator::PASSCODE;
 use rstest::rstest;
 use sea_orm::{Database, EntityTrait, ExprTrait, PaginatorTrait, sea_query::Expr};
 use secrecy::ExposeSecret;

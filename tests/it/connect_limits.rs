@@ -1,7 +1,7 @@
 //! Limits on attempts to connect, on both databases and across replicas.
 
 use futures_util::future::join_all;
-use intuned_gateway::simulator::Call;
+use intuned_simulator::Call;
 use rstest::rstest;
 use serde_json::{Value, json};
 

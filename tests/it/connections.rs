@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use serde_json::{Value, json};
 

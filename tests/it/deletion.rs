@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use entity::{connection, operation, operation_event, session, session_removal, user};
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{Database, DatabaseConnection, EntityTrait, PaginatorTrait};
 use secrecy::ExposeSecret;

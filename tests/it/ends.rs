@@ -1,10 +1,8 @@
 //! Ends that Intuned gives runs and sign-ins, and what clients are told of them.
 
 use entity::connection;
-use intuned_gateway::{
-    database,
-    simulator::{Call, Fault},
-};
+use intuned_gateway::database;
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};

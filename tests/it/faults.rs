@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use entity::{operation, session_removal};
-use intuned_gateway::{
-    database,
-    simulator::{Call, Fault, PASSCODE},
-};
+use intuned_gateway::database;
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use sea_orm::{Database, EntityTrait, PaginatorTrait, QuerySelect};
 use secrecy::ExposeSecret;

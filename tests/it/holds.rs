@@ -8,13 +8,9 @@ use std::{
     time::Duration,
 };
 
-use intuned_gateway::{
-    accounts::ReadBudgets,
-    app::AppConfig,
-    connections::StatusKeeping,
-    intuned::ApiGeneration,
-    simulator::{Call, Fault, PASSCODE, RateLimit},
-};
+use intuned_client::ApiGeneration;
+use intuned_gateway::{accounts::ReadBudgets, app::AppConfig, connections::StatusKeeping};
+use intuned_simulator::{Call, Fault, PASSCODE, RateLimit};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};

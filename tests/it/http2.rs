@@ -9,7 +9,7 @@ use std::{
 use axum::http::{Request, Response, header::CONTENT_LENGTH};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, server::SendResponse};
-use intuned_gateway::simulator::{Call, PASSCODE};
+use intuned_simulator::{Call, PASSCODE};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;

@@ -2,10 +2,8 @@
 
 use entity::operation;
 use futures_util::future::join_all;
-use intuned_gateway::{
-    database,
-    simulator::{Call, Fault},
-};
+use intuned_gateway::database;
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{EntityTrait, sea_query::Expr};
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ambient::{Random, SystemClock};
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller},
-    ambient::{Random, SystemClock},
     audit::Origin,
     database,
 };

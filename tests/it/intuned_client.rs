@@ -1,6 +1,6 @@
 //! The calls of the Intuned client, and the answers of both generations to them.
 
-use intuned_gateway::intuned::{
+use intuned_client::{
     ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, InfoRequest, IntunedConfig,
     IntunedError, Question, UpstreamFailure,
 };
@@ -374,10 +374,10 @@ fn a_key_that_is_no_header_is_an_error_that_does_not_show_it() {
         api_key: "canary\nkey".into(),
         ..config("http://127.0.0.1:1", ApiGeneration::Auto)
     };
-    let error = intuned_gateway::intuned::IntunedClient::new(
+    let error = intuned_client::IntunedClient::new(
         config,
         std::sync::Arc::new(crate::intuned_support::Noon),
-        intuned_gateway::ambient::Random::from_seed(1),
+        ambient::Random::from_seed(1),
     )
     .unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use intuned_gateway::intuned::IntunedError;
+use intuned_client::IntunedError;
 use rstest::rstest;
 use serde_json::json;
 use tokio::time::Instant;

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use intuned_gateway::intuned::{
-    ApiGeneration, IntunedClient, IntunedConfig, IntunedError, RunError,
-};
+use intuned_client::{ApiGeneration, IntunedClient, IntunedConfig, IntunedError, RunError};
 use rstest::rstest;
 use serde_json::json;
 use wiremock::{MockServer, ResponseTemplate};

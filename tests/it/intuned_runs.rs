@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use intuned_gateway::intuned::{
+use intuned_client::{
     ApiGeneration, IntunedClient, IntunedError, RunError, RunFailure, RunFailureKind,
 };
 use rstest::rstest;

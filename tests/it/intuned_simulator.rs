@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use intuned_gateway::{
-    intuned::{
-        ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, InfoRequest,
-        IntunedClient, IntunedConfig, IntunedError, Question, RunError,
-    },
-    simulator::{
-        Call, Fault, PASSCODE,
-        SimulatedGeneration::{self, One, Two},
-        accounts,
-    },
+use intuned_client::{
+    ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, InfoRequest, IntunedClient,
+    IntunedConfig, IntunedError, Question, RunError,
+};
+use intuned_simulator::{
+    Call, Fault, PASSCODE,
+    SimulatedGeneration::{self, One, Two},
+    accounts,
 };
 use rstest::rstest;
 use serde_json::{Value, json};

@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ambient::{Clock, Random};
 use chrono::{DateTime, Utc};
-use intuned_gateway::{
-    ambient::{Clock, Random},
-    intuned::{ApiGeneration, CreateAuthSession, IntunedClient, IntunedConfig},
-    outbound::Outbound,
-    simulator::{SimulatedGeneration, Simulator, SimulatorConfig},
-};
+use intuned_client::{ApiGeneration, CreateAuthSession, IntunedClient, IntunedConfig};
+use intuned_simulator::{SimulatedGeneration, Simulator, SimulatorConfig};
+use outbound::Outbound;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use entity::operation;
-use intuned_gateway::{
-    database,
-    simulator::{Call, Fault, PASSCODE},
-};
+use intuned_gateway::database;
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::Expr,

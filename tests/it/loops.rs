@@ -1,7 +1,7 @@
 //! Users who ask for the same again and again: what it costs Intuned, the others, and the audit trail.
 
 use futures_util::future::join_all;
-use intuned_gateway::simulator::{Call, Fault, PASSCODE};
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -7,10 +7,8 @@ use std::{
 };
 
 use entity::{Millis, webhook_delivery};
-use intuned_gateway::{
-    app::AppError,
-    simulator::{Call, Fault, PASSCODE},
-};
+use intuned_gateway::app::AppError;
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use sea_orm::{ColumnTrait, Database, EntityTrait, QueryFilter, sea_query::Expr};
 use secrecy::ExposeSecret;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use intuned_gateway::simulator::Call;
+use intuned_simulator::Call;
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgListener;
 use tokio::time::{Instant, timeout};

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::operation;
-use intuned_gateway::simulator::{Call, Fault, SimulatedGeneration};
+use intuned_simulator::{Call, Fault, SimulatedGeneration};
 use rstest::rstest;
 use sea_orm::{ColumnTrait, Database, EntityTrait, QueryFilter, sea_query::Expr};
 use secrecy::ExposeSecret;

@@ -2,11 +2,9 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
-use intuned_gateway::{
-    ambient::Random,
-    intuned::IntunedClient,
-    settings::{Settings, Upstream},
-};
+use ambient::Random;
+use intuned_client::IntunedClient;
+use intuned_gateway::settings::{Settings, Upstream};
 use rstest::rstest;
 use serde_json::json;
 use tempfile::TempDir;

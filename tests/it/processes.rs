@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use entity::{audit_event, operation, operation_event, user};
-use intuned_gateway::simulator::{Call, Fault, PASSCODE};
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use rustix::process::Signal;
 use sea_orm::{

@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use entity::audit_event;
 use futures_util::future::join_all;
-use intuned_gateway::{
-    accounts::Budget,
-    app::AppConfig,
-    connections::StatusKeeping,
-    simulator::{Call, Fault},
-};
+use intuned_gateway::{accounts::Budget, app::AppConfig, connections::StatusKeeping};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{ColumnTrait, Database, EntityTrait, PaginatorTrait, QueryFilter};
 use secrecy::ExposeSecret;

@@ -1,10 +1,8 @@
 //! Whether an attempt makes an auth session or renews one, decided while others write.
 
 use entity::{Millis, connection, operation, session_removal};
-use intuned_gateway::{
-    database::{self, Database},
-    simulator::{Call, Fault},
-};
+use intuned_gateway::database::{self, Database};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, sea_query::Expr,

@@ -9,12 +9,10 @@ use std::{
     time::Duration,
 };
 
+use ambient::{Clock, SystemClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{operation, replica};
-use intuned_gateway::{
-    ambient::{Clock, SystemClock},
-    simulator::{Call, Fault, PASSCODE},
-};
+use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,

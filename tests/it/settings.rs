@@ -14,15 +14,13 @@ use std::{
     time::Duration,
 };
 
+use ambient::Random;
 use graphql_server::{
     ServerOptions,
     net::{AllowedHost, AllowedHosts},
 };
-use intuned_gateway::{
-    ambient::Random,
-    intuned::ApiGeneration,
-    settings::{self, LogFormat, Settings, SettingsError, Task, Upstream},
-};
+use intuned_client::ApiGeneration;
+use intuned_gateway::settings::{self, LogFormat, Settings, SettingsError, Task, Upstream};
 use rstest::rstest;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;

@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use entity::operation;
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_simulator::{Call, Fault};
 use rustix::process::Signal;
 use sea_orm::{Database, DatabaseConnection, EntityTrait};
 use secrecy::ExposeSecret;

@@ -9,8 +9,8 @@ use intuned_gateway::{
     accounts::{Budget, ReadBudgets},
     app::AppConfig,
     connections::StatusKeeping,
-    simulator::{Call, Fault},
 };
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{
     Database, DatabaseConnection, EntityTrait,

@@ -9,10 +9,8 @@ use entity::{
 };
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
-use intuned_gateway::{
-    simulator::{Call, Fault},
-    webhooks::{SigningKey, WebhooksConfig},
-};
+use intuned_gateway::webhooks::{SigningKey, WebhooksConfig};
+use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{Database, DatabaseConnection, EntityTrait, PaginatorTrait, sea_query::Expr};
 use secrecy::ExposeSecret;

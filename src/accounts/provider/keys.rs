@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{outbound::Outbound, telemetry};
+use outbound::Outbound;
 
 /// Keys as old as this are fetched again.
 const FRESH: Duration = Duration::from_mins(10);
@@ -74,7 +74,7 @@ enum FetchError {
 
 impl From<reqwest::Error> for FetchError {
     fn from(error: reqwest::Error) -> Self {
-        Self::Http(telemetry::innermost(error))
+        Self::Http(outbound::innermost(error))
     }
 }
 

@@ -30,11 +30,11 @@ use uuid::Uuid;
 use self::{keys::Keys, token::Identity};
 use super::{AccountError, Accounts, Caller, cap::SessionCap, keyed};
 use crate::{
-    ambient::Random,
     audit::{self, Origin, Trail},
     database::{self, Database},
-    outbound::Outbound,
 };
+use ambient::Random;
+use outbound::Outbound;
 
 /// How often a first sight is tried that collides with another.
 const TRIES: usize = 4;

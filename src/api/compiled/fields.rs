@@ -14,9 +14,9 @@ use crate::{
         },
         scalars::Timestamp,
     },
-    intuned::{InfoRequest, Question},
     operations::state,
 };
+use intuned_client::{InfoRequest, Question};
 
 pub(super) struct EventType;
 struct OperationType;

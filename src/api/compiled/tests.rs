@@ -21,12 +21,12 @@ use super::{CompiledEvents, Shown};
 use crate::{
     api::{loaders::UserConnections, operation::OperationEvent},
     gather::Gather,
-    intuned::{InfoRequest, Question},
     operations::{
         Event, EventKind, Lease, Operation, Update,
         state::{Failure, FailureCode, Kind, State, Watch},
     },
 };
+use intuned_client::{InfoRequest, Question};
 
 /// Answers with the event as async-graphql resolves it.
 struct Query(Update);

@@ -8,7 +8,6 @@ use super::Operations;
 use crate::{
     audit::{self, Origin},
     crash::{self, Point},
-    intuned::{InfoRequest, IntunedError},
     operations::{
         error::OperationError,
         input,
@@ -17,6 +16,7 @@ use crate::{
         store::{StoreError, retry},
     },
 };
+use intuned_client::{InfoRequest, IntunedError};
 
 /// What a user answers to what a sign-in asks for.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::{
     },
     Next, Tracked, Worker,
 };
-use crate::intuned::{AuthSessionStatus, CreateResult};
+use intuned_client::{AuthSessionStatus, CreateResult};
 
 /// Whether the answer is that a session was made that nobody asked for: an answer to somebody else's question,
 /// perhaps. It says nothing of this operation.

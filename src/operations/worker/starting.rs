@@ -18,8 +18,8 @@ use super::{
 use crate::{
     audit::Origin,
     crash::{self, Point},
-    intuned::{CreateAuthSession, IntunedError},
 };
+use intuned_client::{CreateAuthSession, IntunedError};
 
 /// For this long a start that Intuned certainly has not acted on is tried again: as long as the
 /// credentials may stay in memory.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use intuned_gateway::simulator::{Call, Fault};
+use intuned_simulator::{Call, Fault};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 

@@ -2,20 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use ambient::{Clock, Random, SystemClock};
 use axum::Router;
 use graphql_server::ServerOptions;
+use intuned_client::{ApiGeneration, IntunedConfig};
 use intuned_gateway::{
     accounts::{AccountsConfig, Budget, ConnectLimits, PasswordParams, ReadBudgets, TryLimits},
-    ambient::{Clock, Random, SystemClock},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
     database::Workspace,
-    intuned::{ApiGeneration, IntunedConfig},
     operations::{OperationsConfig, Pace, ProxyPolicy},
-    outbound::Outbound,
-    simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig},
     webhooks::WebhooksConfig,
 };
+use intuned_simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig};
+use outbound::Outbound;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{

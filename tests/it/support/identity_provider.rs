@@ -12,8 +12,9 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
 use chrono::Utc;
-use intuned_gateway::{accounts::ProviderConfig, outbound::Outbound};
+use intuned_gateway::accounts::ProviderConfig;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+use outbound::Outbound;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::path};
 

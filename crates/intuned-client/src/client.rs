@@ -12,10 +12,8 @@ use super::{
     watches::Watches,
     wire::{self, CreateBody, Credentials, Exposed, ResumeBody},
 };
-use crate::{
-    ambient::{Clock, Random},
-    metrics::IntunedMetrics,
-};
+use crate::metrics::IntunedMetrics;
+use ambient::{Clock, Random};
 
 /// Speaks to one project of one workspace at Intuned. Clones share connections and rate limits.
 ///

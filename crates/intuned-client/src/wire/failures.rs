@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use written_json::{lenient, read};
 
-use crate::intuned::UpstreamFailure;
+use crate::UpstreamFailure;
 
 /// The longest correlation id that is passed on, in bytes.
 const MAX_REFERENCE: usize = 128;

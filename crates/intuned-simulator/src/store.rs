@@ -11,7 +11,7 @@ use super::{
     accounts::{self, Conduct},
     task::{Cause, Kind, NotAsked, Step, Task},
 };
-use crate::ambient::Random;
+use ambient::Random;
 
 /// Where a session stands, as it is written on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -4,65 +4,65 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use serde::{Serialize, Serializer};
 
-use crate::intuned::IntunedError;
+use crate::IntunedError;
 
 /// The body of `create.start`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::intuned) struct CreateBody<'a> {
-    pub(in crate::intuned) id: &'a str,
-    pub(in crate::intuned) parameters: Credentials<'a>,
+pub(crate) struct CreateBody<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) parameters: Credentials<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::intuned) proxy: Option<Exposed<'a>>,
+    pub(crate) proxy: Option<Exposed<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::intuned) save_trace: Option<bool>,
+    pub(crate) save_trace: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::intuned) create_attempts: Option<u32>,
+    pub(crate) create_attempts: Option<u32>,
 }
 
 /// What the project's sign-in takes.
 #[derive(Serialize)]
-pub(in crate::intuned) struct Credentials<'a> {
-    pub(in crate::intuned) username: Exposed<'a>,
-    pub(in crate::intuned) password: Exposed<'a>,
+pub(crate) struct Credentials<'a> {
+    pub(crate) username: Exposed<'a>,
+    pub(crate) password: Exposed<'a>,
 }
 
 /// The body of `create.resume`: the one call whose field is in snake case.
 #[derive(Serialize)]
-pub(in crate::intuned) struct ResumeBody<'a> {
-    pub(in crate::intuned) input: Exposed<'a>,
-    pub(in crate::intuned) info_request_id: &'a str,
+pub(crate) struct ResumeBody<'a> {
+    pub(crate) input: Exposed<'a>,
+    pub(crate) info_request_id: &'a str,
 }
 
 /// The body of `run.sync` and `run.start`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::intuned) struct RunBody<'a> {
-    pub(in crate::intuned) api: &'a str,
-    pub(in crate::intuned) parameters: NoParameters,
-    pub(in crate::intuned) retry: Retry,
-    pub(in crate::intuned) auth_session: SessionRef<'a>,
+pub(crate) struct RunBody<'a> {
+    pub(crate) api: &'a str,
+    pub(crate) parameters: NoParameters,
+    pub(crate) retry: Retry,
+    pub(crate) auth_session: SessionRef<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::intuned) save_trace: Option<bool>,
+    pub(crate) save_trace: Option<bool>,
 }
 
 /// `{}`
 #[derive(Serialize)]
-pub(in crate::intuned) struct NoParameters {}
+pub(crate) struct NoParameters {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::intuned) struct Retry {
-    pub(in crate::intuned) maximum_attempts: u32,
+pub(crate) struct Retry {
+    pub(crate) maximum_attempts: u32,
 }
 
 #[derive(Serialize)]
-pub(in crate::intuned) struct SessionRef<'a> {
-    pub(in crate::intuned) id: &'a str,
+pub(crate) struct SessionRef<'a> {
+    pub(crate) id: &'a str,
 }
 
 /// A secret on its way into a body: the one place where secrets are serialized.
-pub(in crate::intuned) struct Exposed<'a>(pub(in crate::intuned) &'a SecretString);
+pub(crate) struct Exposed<'a>(pub(crate) &'a SecretString);
 
 impl Serialize for Exposed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -72,7 +72,7 @@ impl Serialize for Exposed<'_> {
 
 /// Writes a body into memory that is wiped once it has been sent. The length is counted first, for a
 /// buffer that grew would leave its earlier halves behind.
-pub(in crate::intuned) fn sealed(body: &impl Serialize) -> Result<Bytes, IntunedError> {
+pub(crate) fn sealed(body: &impl Serialize) -> Result<Bytes, IntunedError> {
     let write = || {
         let mut length = Length(0);
         serde_json::to_writer(&mut length, body)?;

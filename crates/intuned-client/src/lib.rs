@@ -6,7 +6,8 @@ mod client;
 mod ends;
 mod error;
 #[cfg(feature = "fuzzing")]
-pub(crate) mod fuzz;
+pub mod fuzz;
+mod metrics;
 mod model;
 mod outcome;
 mod runs;
@@ -19,6 +20,7 @@ mod wire;
 pub use backoff::Backoff;
 pub use client::IntunedClient;
 pub use error::{IntunedError, RunError, RunFailure, RunFailureKind};
+pub use metrics::IntunedMetrics;
 pub use model::{
     ApiGeneration, AuthSessionStatus, CreateAuthSession, CreateResult, InfoRequest, IntunedConfig,
     Question, UpstreamFailure,

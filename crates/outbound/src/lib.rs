@@ -1,12 +1,18 @@
-//! The gateway's own way out: which proxy its connections go through, and which certificates it trusts.
+//! A program's own way out: which proxy its connections go through, and which certificates it trusts.
+
+mod causes;
 
 use std::{fmt, sync::Arc};
 
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 
+pub use causes::{Seldom, innermost};
+
 /// How connections leave. Clients that are built with it name themselves and follow no redirects.
 #[derive(Clone, Default)]
 pub struct Outbound {
+    /// The name of the program, as it tells it; none for nothing.
+    user_agent: Option<&'static str>,
     /// For https addresses; none for straight there.
     proxy: Option<Arc<Proxy>>,
     /// The only certificate authorities to trust; none for those of the system.
@@ -14,9 +20,14 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Through `proxy` (setting `HTTPS_PROXY`), trusting `authorities` (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
-    pub fn new(proxy: Option<Proxy>, authorities: Option<Vec<Certificate>>) -> Self {
+    /// As `user_agent` through `proxy`, trusting `authorities`.
+    pub fn new(
+        user_agent: &'static str,
+        proxy: Option<Proxy>,
+        authorities: Option<Vec<Certificate>>,
+    ) -> Self {
         Self {
+            user_agent: Some(user_agent),
             proxy: proxy.map(Arc::new),
             authorities: authorities.map(Arc::from),
         }
@@ -33,13 +44,12 @@ impl Outbound {
     /// Begins a client that goes through no proxy: it chooses itself which of a name's addresses may be used.
     pub fn direct_client(&self) -> ClientBuilder {
         let client = Client::builder()
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
             .redirect(redirect::Policy::none())
             .no_proxy();
+        let client = match self.user_agent {
+            Some(name) => client.user_agent(name),
+            None => client,
+        };
         match &self.authorities {
             Some(authorities) => client.tls_certs_only(authorities.to_vec()),
             None => client,

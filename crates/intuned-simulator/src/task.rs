@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::accounts::{CHOICES, Conduct, PASSCODE};
-use crate::ambient::Random;
+use ambient::Random;
 
 /// How long a sign-in waits for the user before it gives up.
 const PATIENCE: Duration = Duration::from_mins(10);

@@ -35,7 +35,7 @@ pub use accounts::{DemoAccount, PASSCODE, accounts};
 pub use fault::{Call, Fault, RateLimit};
 pub use store::{SessionStatus, SimulatedSession};
 
-use crate::ambient::{Clock, Random};
+use ambient::{Clock, Random};
 use fault::Script;
 use store::Store;
 

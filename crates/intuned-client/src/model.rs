@@ -6,20 +6,21 @@ use std::{fmt, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::outbound::Outbound;
+use outbound::Outbound;
 
 /// Which generation of the API to speak (setting `INTUNED_API`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum ApiGeneration {
     /// What both take; every answer of either is read.
     #[default]
-    #[value(name = "auto")]
+    #[cfg_attr(feature = "clap", value(name = "auto"))]
     Auto,
     /// `@intuned/client` 0.3: runs go through `run.sync`, fields of later generations are left out.
-    #[value(name = "0.3")]
+    #[cfg_attr(feature = "clap", value(name = "0.3"))]
     V0_3,
     /// The 1.x clients.
-    #[value(name = "1")]
+    #[cfg_attr(feature = "clap", value(name = "1"))]
     V1,
 }
 

@@ -1,16 +1,17 @@
-//! Calls to Intuned.
+//! Metrics of the calls to Intuned.
 
 use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use super::{Durations, wide};
+/// Histograms of durations in seconds, one for each set of labels.
+type Durations<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
 
-/// Calls to Intuned.
+/// Counts and measures calls to Intuned. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct IntunedMetrics {
     calls: Durations<CallLabels>,
@@ -29,6 +30,14 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+/// A histogram for what takes from half a millisecond to minutes.
+fn wide() -> Histogram {
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0, 180.0,
+    ])
+}
+
 impl Default for IntunedMetrics {
     fn default() -> Self {
         Self {
@@ -39,7 +48,8 @@ impl Default for IntunedMetrics {
 }
 
 impl IntunedMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    /// Registers them in `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register_with_unit(
             "upstream_call_duration",

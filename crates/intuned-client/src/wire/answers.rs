@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use written_json::{WrittenJson, lenient};
 
 use super::failures::Failure;
-use crate::intuned::{
+use crate::{
     AuthSessionStatus, CreateResult, InfoRequest, IntunedError, Question, UpstreamFailure,
 };
 
@@ -92,7 +92,7 @@ struct Completed<'a> {
 
 /// How a run ended.
 #[derive(Debug, PartialEq)]
-pub(in crate::intuned) enum RunEnd {
+pub(crate) enum RunEnd {
     Completed(WrittenJson),
     /// Larger than a result may be.
     TooLarge,
@@ -105,19 +105,19 @@ pub(in crate::intuned) enum RunEnd {
 }
 
 /// Reads the answer of `create.start`.
-pub(in crate::intuned) fn read_create_started(body: &WrittenJson) -> Result<String, IntunedError> {
+pub(crate) fn read_create_started(body: &WrittenJson) -> Result<String, IntunedError> {
     let answer: CreateStarted = fields(body, "no operation id")?;
     usable_id(answer.operation_id, "no operation id")
 }
 
 /// Reads the answer of `run.start`.
-pub(in crate::intuned) fn read_run_started(body: &WrittenJson) -> Result<String, IntunedError> {
+pub(crate) fn read_run_started(body: &WrittenJson) -> Result<String, IntunedError> {
     let answer: RunStarted = fields(body, "no run id")?;
     usable_id(answer.run_id, "no run id")
 }
 
 /// Reads the answer of `one` about the session of this id.
-pub(in crate::intuned) fn read_session(
+pub(crate) fn read_session(
     body: &WrittenJson,
     id: &str,
 ) -> Result<AuthSessionStatus, IntunedError> {
@@ -133,9 +133,7 @@ pub(in crate::intuned) fn read_session(
 }
 
 /// Reads the answer of `create.result`.
-pub(in crate::intuned) fn read_create_result(
-    body: &WrittenJson,
-) -> Result<CreateResult, IntunedError> {
+pub(crate) fn read_create_result(body: &WrittenJson) -> Result<CreateResult, IntunedError> {
     let status = status_word(body)?;
     Ok(
         known_result(&status, body).unwrap_or(CreateResult::Unknown {
@@ -216,7 +214,7 @@ fn shown(message: &str) -> String {
 }
 
 /// Reads the answer of `run.sync`, or of `run.result` about the run of this id; none while the run goes on.
-pub(in crate::intuned) fn read_run(
+pub(crate) fn read_run(
     body: &WrittenJson,
     id: Option<&str>,
 ) -> Result<Option<RunEnd>, IntunedError> {
@@ -287,6 +285,6 @@ fn usable_id(id: String, missing: &'static str) -> Result<String, IntunedError> 
 
 /// Whether an id can be stored and be a segment of a path. `.` and `..` would lead elsewhere, and
 /// so would they with control characters in between, which URLs drop.
-pub(in crate::intuned) fn is_usable_id(id: &str) -> bool {
+pub(crate) fn is_usable_id(id: &str) -> bool {
     !matches!(id, "" | "." | "..") && id.len() <= 255 && !id.chars().any(char::is_control)
 }

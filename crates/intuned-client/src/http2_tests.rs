@@ -19,11 +19,9 @@ use super::{
     transport::{Transport, http_client},
     watches::Watches,
 };
-use crate::{
-    ambient::{Random, SystemClock},
-    metrics::IntunedMetrics,
-    outbound::Outbound,
-};
+use crate::metrics::IntunedMetrics;
+use ambient::{Random, SystemClock};
+use outbound::Outbound;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;

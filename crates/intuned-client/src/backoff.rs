@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ambient::Random;
+use ambient::Random;
 
 /// No wait is longer, whoever asks for it.
 pub(super) const MAX_DELAY: Duration = Duration::from_mins(1);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
+use outbound::Seldom;
 use written_json::WrittenJson;
 
 use super::{
@@ -23,11 +24,8 @@ use super::{
     timely::TimelyBody,
     wire::is_usable_id,
 };
-use crate::{
-    ambient::Clock,
-    metrics::IntunedMetrics,
-    telemetry::{self, Seldom},
-};
+use crate::IntunedMetrics;
+use ambient::Clock;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -237,7 +235,7 @@ impl Transport {
     /// Tells the operator why Intuned does not answer: what would be told of every poll, once a minute.
     fn complain(&self, call: &'static str, error: &IntunedError, cause: reqwest::Error) {
         if self.complaints.is_due(error.name()) {
-            let cause = telemetry::innermost(cause);
+            let cause = outbound::innermost(cause);
             tracing::warn!(call, %error, cause, "Intuned did not answer; the same is told again in a minute at the earliest");
         }
     }
