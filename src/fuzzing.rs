@@ -4,9 +4,11 @@
 //! Only built with the feature `fuzzing`. `fuzz/` has a target for each function and its seeds;
 //! `tests/fuzz` replays the seeds without a fuzzer.
 
-pub use crate::{accounts::fuzz::token, operations::fuzz::answer};
+pub use crate::{
+    accounts::fuzz::token,
+    operations::fuzz::{answer, upstream},
+};
 pub use graphql_server::fuzz::{CANARY, document, request, socket};
-pub use intuned_client::fuzz::upstream;
 
 pub(crate) use graphql_server::fuzz::assert_no_canary;
 

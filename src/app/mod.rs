@@ -205,16 +205,12 @@ impl App {
         let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
         let accounts = Accounts::with_config(
             database.clone(),
-            &AccountsConfig {
-                password_metrics: metrics.passwords.clone(),
-                try_metrics: metrics.tries.clone(),
-                ..config.accounts
-            },
+            &measured(config.accounts, &metrics),
             clock.clone(),
             random.clone(),
-        )
-        .map_err(AppError::Provider)?
-        .with_trail(trail.clone());
+        );
+        let accounts = accounts.map_err(AppError::Provider)?;
+        let accounts = accounts.with_trail(trail.clone());
         let sources = Sources {
             database: database.clone(),
             intuned: intuned.clone(),
@@ -352,6 +348,15 @@ async fn share_clock(
     let keeping = clock.clone();
     tasks.spawn(keeping.keep(database.clone(), random.clone(), shutdown.clone()));
     Ok(Ambient { clock, random })
+}
+
+/// The same, counted and measured.
+fn measured(config: AccountsConfig, metrics: &Metrics) -> AccountsConfig {
+    AccountsConfig {
+        password_metrics: metrics.passwords.clone(),
+        try_metrics: metrics.tries.clone(),
+        ..config
+    }
 }
 
 async fn trusted_documents(

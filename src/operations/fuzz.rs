@@ -1,6 +1,7 @@
-//! What users type into a sign-in, and what replicas tell each other.
+//! What users type into a sign-in, what replicas tell each other, and what Intuned answers.
 
 #![expect(
+    clippy::panic,
     clippy::missing_panics_doc,
     reason = "a fuzz target tells what is wrong by a panic"
 )]
@@ -13,6 +14,7 @@ use super::{
     model::Credentials,
     note::Note,
     proxy::ProxyPolicy,
+    state::{Observation, State, Watch, observe},
 };
 use crate::fuzzing::assert_no_canary;
 use intuned_client::{InfoRequest, Question};
@@ -97,4 +99,38 @@ fn refused_in_silence<T>(outcome: Result<T, OperationError>) {
     if let Err(error) = outcome {
         assert_no_canary(&format!("{error} {error:?}"));
     }
+}
+
+/// A body of Intuned's: whatever it is, an operation that polls it goes on or ends in words of the gateway's own.
+pub fn upstream(data: &[u8]) {
+    let Some(result) = intuned_client::fuzz::read_everything(data, assert_no_canary) else {
+        return;
+    };
+    for state in under_way() {
+        let observation = Observation::Polled(result.clone());
+        let next = observe(&state, observation);
+        let Ok(next) = next else {
+            panic!("a poll's answer makes no sense while {state:?}");
+        };
+        if let Some(next) = next {
+            assert_ne!(next, state);
+            assert_no_canary(&next.message());
+            if let State::Failed(failure) | State::Canceled(failure) = &next {
+                assert_no_canary(&format!("{:?} {}", failure.code, failure.message));
+            }
+        }
+    }
+}
+
+/// States in which Intuned is polled.
+fn under_way() -> [State; 3] {
+    let watch = |answered: Option<&str>| Watch {
+        upstream_id: Some("up".into()),
+        answered: answered.map(str::to_owned),
+    };
+    [
+        State::Pending(watch(None)),
+        State::InProgress(watch(None)),
+        State::InProgress(watch(Some("q1"))),
+    ]
 }

@@ -61,6 +61,7 @@ impl Outbound {
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound")
+            .field("user_agent", &self.user_agent)
             .field("proxy", &self.proxy.is_some())
             .field(
                 "authorities",
