@@ -143,7 +143,7 @@ fn assert_errors(errors: &Json) {
 }
 
 /// What is sent on a socket: an even first byte is followed by messages, one in each line, an odd one
-/// by raw frames. Whatever it is, the gateway says nothing but messages of the protocol, and closes
+/// by raw frames. Whatever it is, the server says nothing but messages of the protocol, and closes
 /// with a code and a reason that clients know.
 pub fn socket(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else {
@@ -202,7 +202,7 @@ fn frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.extend(payload);
 }
 
-/// What the gateway has said on a socket.
+/// What the server has said on a socket.
 #[derive(Default)]
 struct Said {
     acknowledged: bool,
@@ -368,7 +368,7 @@ async fn talk(client: DuplexStream, input: Vec<u8>) -> Vec<u8> {
     let (mut from, mut to) = tokio::io::split(client);
     let mut output = Vec::new();
     let write = async {
-        // The gateway may hang up in the middle.
+        // The server may hang up in the middle.
         let _ = to.write_all(&input).await;
     };
     let ((), read) = tokio::join!(write, from.read_to_end(&mut output));

@@ -1,4 +1,4 @@
-//! Where a request's body ends: of what was coded in another way than chunks, the gateway would take the
+//! Where a request's body ends: of what was coded in another way than chunks, the server would take the
 //! code for the body, and a proxy in front perhaps not (RFC 9112, section 6.1).
 
 use axum::http::{HeaderMap, header};

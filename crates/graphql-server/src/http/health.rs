@@ -16,10 +16,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// For so long all who ask share one look: anybody may ask, and each look asks the database.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Looks at what the gateway needs; answers what is wrong, nothing when it is ready to serve.
+/// Looks at what the server needs; answers what is wrong, nothing when it is ready to serve.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<Problem>> + Send + Sync>;
 
-/// Why the gateway cannot serve. Anybody may read it: fixed words, and nothing of what is inside.
+/// The reason why the server cannot serve. Anybody may read it: fixed words, and nothing of what is inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The part that does not work.
@@ -37,7 +37,7 @@ const SLOW: Problem = Problem {
     problem: "Looking took too long.",
 };
 
-/// When the gateway was looked at, and what was found.
+/// When the server was looked at, and what was found.
 type Look = (Instant, Vec<Problem>);
 
 #[derive(Clone)]

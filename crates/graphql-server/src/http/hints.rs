@@ -90,7 +90,7 @@ impl Hints {
         }
     }
 
-    /// Tells of a request for a host that is not the gateway's.
+    /// Tells of a request for a host that is not the server's.
     pub(super) fn unknown_host(&self, host: &str) {
         if self.hosts.is_news(host) {
             warn!(

@@ -3,7 +3,10 @@
 //! Whoever sets that name writes into records that others read. So a name of the sender's counts only where
 //! the sender is a proxy that is trusted.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::http::{HeaderMap, HeaderValue};
 use trace_context::REQUEST_ID;
@@ -16,6 +19,12 @@ const LONGEST: usize = 64;
 
 /// Makes a new name for a request: at most 64 letters, digits, dots, hyphens and underscores.
 pub type NewRequestId = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Makes names by counting, which differ for as long as the process runs.
+pub(crate) fn numbered() -> NewRequestId {
+    let number = AtomicU64::new(1);
+    Arc::new(move || format!("{:016x}", number.fetch_add(1, Ordering::Relaxed)))
+}
 
 /// A request's name.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use async_graphql::{ObjectType, SchemaBuilder, SubscriptionType};
 use axum::{Router, body::Body, http::Request};
+use futures_util::{FutureExt, future};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
@@ -20,11 +22,18 @@ use super::{
     limiter::ConcurrencyLimiter,
 };
 use crate::{
-    document::{DocumentReader, Documents, trusted::TrustedDocuments},
+    document::{
+        DocumentLimits, DocumentReader, Documents, FieldPolicy, SchemaTypes,
+        trusted::TrustedDocuments,
+    },
     execute::{SchemaExecutor, introspection::IntrospectionTurn, service::GraphqlService},
-    hooks::Hooks,
+    hooks::{Anonymous, Hooks},
     http::{
-        body::BodyReader, health::Readiness, hints::Hints, request_id::NewRequestId, router,
+        body::BodyReader,
+        health::Readiness,
+        hints::Hints,
+        request_id::{NewRequestId, numbered},
+        router,
         scope::RequestScope,
     },
     metrics::ServerMetrics,
@@ -59,6 +68,31 @@ pub struct Endpoint<H> {
     /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
     /// headers that they set themselves stay.
     pub routes: Router,
+}
+
+impl Endpoint<Anonymous> {
+    /// The schema that `build` makes, for anybody, with nothing else: resolvers find a
+    /// [`RequestInfo`](crate::RequestInfo) in their context.
+    pub fn of<Query, Mutation, Subscription>(
+        build: impl Fn() -> SchemaBuilder<Query, Mutation, Subscription>,
+    ) -> Self
+    where
+        Query: ObjectType + 'static,
+        Mutation: ObjectType + 'static,
+        Subscription: SubscriptionType + 'static,
+    {
+        let types = SchemaTypes::of::<Query, Mutation, Subscription>(&FieldPolicy::default());
+        Self {
+            executor: SchemaExecutor::new(build, types.clone()),
+            reader: DocumentReader::new(DocumentLimits::default(), types),
+            trusted: None,
+            hooks: Arc::new(Anonymous),
+            readiness: Arc::new(|| future::ready(Vec::new()).boxed()),
+            new_request_id: numbered(),
+            metrics: ServerMetrics::default(),
+            routes: Router::new(),
+        }
+    }
 }
 
 impl<H: Hooks> Endpoint<H> {

@@ -1,4 +1,4 @@
-//! Why a socket is closed by the gateway.
+//! The reasons why the server closes a socket.
 
 use std::time::Duration;
 
