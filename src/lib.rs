@@ -18,9 +18,9 @@ pub mod database;
 pub mod departure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod gather;
 pub mod metrics;
 pub mod operations;
+pub mod platform;
 pub mod settings;
 mod shell;
 mod single_flight;

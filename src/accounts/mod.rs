@@ -33,7 +33,7 @@ use self::{
     cap::SessionCap,
     passwords::Passwords,
     provider::Provider,
-    sessions::Standing,
+    sessions::{SessionLoader, SessionWithUserLoader},
     tokens::{Subject, Tokens},
     tries::Tries,
     watch::SessionWatch,
@@ -41,7 +41,7 @@ use self::{
 use crate::{
     audit::{self, Origin, Trail},
     database::{self, Database},
-    gather::{Gather, padded},
+    platform::batch_loader::{BatchLoader, padded},
 };
 use ambient::{Clock, Random};
 
@@ -89,8 +89,8 @@ pub struct Accounts {
     passwords: Passwords,
     tries: Arc<Tries>,
     tokens: Arc<Tokens>,
-    sessions: Gather<Uuid, sessions::Alone>,
-    visits: Gather<Uuid, Standing>,
+    sessions: BatchLoader<Uuid, SessionLoader>,
+    visits: BatchLoader<Uuid, SessionWithUserLoader>,
     allow_sign_up: bool,
     provider: Option<Arc<Provider>>,
     watch: Arc<SessionWatch>,
@@ -158,8 +158,8 @@ impl Accounts {
             ),
             tries: Arc::new(Tries::new(database.clone(), config)),
             tokens: Arc::new(Tokens::new(&config.secret)),
-            sessions: sessions::alone(database.clone()),
-            visits: sessions::with_users(database.clone()),
+            sessions: BatchLoader::new(SessionLoader::new(database.clone())),
+            visits: BatchLoader::new(SessionWithUserLoader::new(database.clone())),
             allow_sign_up: config.allow_sign_up,
             provider: None,
             cap: SessionCap::new(config.max_user_sessions, watch.clone()),
@@ -273,7 +273,7 @@ impl Accounts {
         let Some(subject) = self.tokens.verify(token, now) else {
             return self.known_elsewhere(token, now, &origin).await;
         };
-        let session = self.sessions.one(subject.session_id).await?;
+        let session = self.sessions.load_one(subject.session_id).await?;
         let session = session.map(|session| (session.user_id, session.expires_at));
         caller(subject, session, now)
     }
@@ -287,7 +287,7 @@ impl Accounts {
         let Some(subject) = self.tokens.verify(token, now) else {
             return Ok((self.known_elsewhere(token, now, &origin).await?, None));
         };
-        let standing = self.visits.one(subject.session_id).await?;
+        let standing = self.visits.load_one(subject.session_id).await?;
         let session = standing.as_ref();
         let session = session.map(|session| (session.profile.user_id, session.expires_at));
         let caller = caller(subject, session, now)?;

@@ -7,18 +7,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use async_graphql::dataloader::Loader;
 use entity::{Millis, connection, connection::Service, session, user};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, JoinType, QueryFilter,
-    QuerySelect, QueryTrait, Select, Statement, Values,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, JoinType,
+    QueryFilter, QuerySelect, QueryTrait, Select, Statement, Values,
     sea_query::{Expr, ExprTrait, IntoCondition},
 };
 use uuid::Uuid;
 
-use crate::{
-    database::Database,
-    gather::{Gather, padded},
-};
+use crate::{database::Database, platform::batch_loader::padded};
 
 /// A user, as of the moment at which their session was checked.
 #[derive(Clone, Debug)]
@@ -33,14 +31,14 @@ pub struct Profile {
 
 /// A session that stands.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
+pub(super) struct SessionWithUser {
     pub(super) expires_at: Millis,
     pub(super) profile: Arc<Profile>,
 }
 
 /// What is known of a session without its user.
 #[derive(Clone, Debug, FromQueryResult)]
-pub(super) struct Alone {
+pub(super) struct SessionRow {
     id: Uuid,
     pub(super) user_id: Uuid,
     pub(super) expires_at: Millis,
@@ -61,29 +59,63 @@ struct Row {
     removing_session_id: Option<String>,
 }
 
-/// Reads sessions by id.
-pub(super) fn alone(database: Database) -> Gather<Uuid, Alone> {
-    reader(database, find, |session: Alone| (session.id, session))
+/// Loads sessions by id.
+pub(super) struct SessionLoader(Rows);
+
+/// Loads sessions by id, with their users and the users' connections.
+pub(super) struct SessionWithUserLoader(Rows);
+
+impl SessionLoader {
+    pub(super) fn new(database: Database) -> Self {
+        Self(Rows::new(database, find))
+    }
 }
 
-/// Reads sessions by id, with their users and the users' connections.
-pub(super) fn with_users(database: Database) -> Gather<Uuid, Standing> {
-    reader(database, find_with_users, |row: Row| (row.id, row.into()))
+impl SessionWithUserLoader {
+    pub(super) fn new(database: Database) -> Self {
+        Self(Rows::new(database, find_with_users))
+    }
 }
 
-fn reader<R, V>(database: Database, find: Find, entry: fn(R) -> (Uuid, V)) -> Gather<Uuid, V>
-where
-    R: FromQueryResult + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let statements = Statements::new(database.get_database_backend(), find);
-    Gather::new(move |ids: Vec<Uuid>| {
-        let (database, statement) = (database.clone(), statements.of(&padded(&ids)));
-        async move {
-            let rows = R::find_by_statement(statement).all(&database).await?;
-            Ok(rows.into_iter().map(entry).collect())
+impl Loader<Uuid> for SessionLoader {
+    type Value = SessionRow;
+    type Error = DbErr;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, SessionRow>, DbErr> {
+        let rows: Vec<SessionRow> = self.0.read(ids).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+impl Loader<Uuid> for SessionWithUserLoader {
+    type Value = SessionWithUser;
+    type Error = DbErr;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, SessionWithUser>, DbErr> {
+        let rows: Vec<Row> = self.0.read(ids).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+    }
+}
+
+/// Reads rows by the ids of sessions.
+struct Rows {
+    database: Database,
+    statements: Statements,
+}
+
+impl Rows {
+    fn new(database: Database, find: Find) -> Self {
+        let statements = Statements::new(database.get_database_backend(), find);
+        Self {
+            database,
+            statements,
         }
-    })
+    }
+
+    async fn read<R: FromQueryResult>(&self, ids: &[Uuid]) -> Result<Vec<R>, DbErr> {
+        let statement = self.statements.of(&padded(ids));
+        R::find_by_statement(statement).all(&self.database).await
+    }
 }
 
 /// Asks for sessions; the ids are the last of the values.
@@ -163,7 +195,7 @@ fn find_with_users(ids: &[Uuid]) -> Select<session::Entity> {
         .filter(session::Column::Id.is_in(ids.iter().copied()))
 }
 
-impl From<Row> for Standing {
+impl From<Row> for SessionWithUser {
     fn from(row: Row) -> Self {
         let connection = match (
             row.connection_id,

@@ -26,7 +26,7 @@ impl Connection {
     /// The user's connection; none when not connected.
     pub(super) async fn of(context: &Context<'_>, user_id: Uuid) -> Result<Option<Self>, ApiError> {
         let connections = context.data_unchecked::<UserConnections>();
-        let found = connections.0.one(user_id).await;
+        let found = connections.load_one(user_id).await;
         Ok(found.or_fail(context)?.map(Self))
     }
 

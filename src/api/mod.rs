@@ -23,7 +23,6 @@ use graphql_server::document::{DocumentLimits, DocumentReader, SchemaTypes};
 pub use authentication::GatewayHooks;
 pub use context::RequestContext;
 pub use error::{ApiError, ErrorCode};
-use loaders::{UserConnections, Users};
 pub use mutation::Mutation;
 pub use query::Query;
 pub use subscription::Subscriptions;
@@ -57,8 +56,8 @@ pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscription
     let departures = Departures::new(services.accounts.clone(), services.operations.clone());
     let attempts = Attempts::new(services.accounts.clone(), services.operations.clone());
     bare_schema()
-        .data(Users::new(services.accounts.clone()))
-        .data(UserConnections::new(services.connections.clone()))
+        .data(loaders::users(services.accounts.clone()))
+        .data(loaders::user_connections(services.connections.clone()))
         .data(departures)
         .data(attempts)
         .data(services.accounts)

@@ -30,7 +30,7 @@ impl Query {
             return Ok(Some(Arc::clone(profile).into()));
         }
         let users = context.data_unchecked::<Users>();
-        let user = users.0.one(caller.user_id).await;
+        let user = users.load_one(caller.user_id).await;
         Ok(user.or_fail(context)?.map(User::from))
     }
 

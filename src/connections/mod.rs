@@ -18,7 +18,7 @@ use crate::{
     accounts::{Accounts, Read},
     audit::{self, Origin, Trail},
     database::Database,
-    gather::padded,
+    platform::batch_loader::padded,
     single_flight::SingleFlight,
     webhooks::Outbox,
 };

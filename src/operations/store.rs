@@ -3,6 +3,7 @@
 //! follows from it.
 
 use std::{
+    collections::HashMap,
     future::Future,
     sync::{
         Arc,
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use async_graphql::dataloader::Loader;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::TimeDelta;
 use entity::{Millis, operation, operation_event};
@@ -34,8 +36,8 @@ use crate::{
     audit::{Origin, Trail},
     crash::{self, Point},
     database::{self, Database, Transaction, Write},
-    gather::{Gather, padded},
     metrics::OperationMetrics,
+    platform::batch_loader::{BatchLoader, padded},
     webhooks::Outbox,
 };
 use ambient::{Clock, Random};
@@ -276,7 +278,7 @@ impl Store {
 
     /// One operation; none when there is none of that id.
     pub(super) async fn get(&self, id: Uuid) -> Result<Option<Operation>, StoreError> {
-        let row = self.by_id.one(id).await?.transpose()?;
+        let row = self.by_id.load_one(id).await?.transpose()?;
         Ok(row.map(Operation::try_from).transpose()?)
     }
 
@@ -336,27 +338,31 @@ impl Store {
 }
 
 /// Reads operations by id together. One row that makes no sense is an error to those alone who ask for it.
-pub(super) type ById = Gather<Uuid, Result<operation::Model, DbErr>>;
+pub(super) type ById = BatchLoader<Uuid, OperationLoader>;
 
 /// [`ById`] from this database.
 pub(super) fn by_id(database: Database) -> ById {
-    Gather::new(move |ids: Vec<Uuid>| {
-        let database = database.clone();
-        async move {
-            let found = operation::Entity::find()
-                .filter(operation::Column::Id.is_in(padded(&ids)))
-                .into_query();
-            let rows = database.query_all(&found).await?;
-            rows.iter()
-                .map(|row| {
-                    Ok((
-                        row.try_get("", "id")?,
-                        operation::Model::from_query_result(row, ""),
-                    ))
-                })
-                .collect()
-        }
-    })
+    BatchLoader::new(OperationLoader(database))
+}
+
+/// Loads the rows of operations by id; a row that makes no sense is nobody's trouble but its own.
+pub(super) struct OperationLoader(Database);
+
+impl Loader<Uuid> for OperationLoader {
+    type Value = Result<operation::Model, DbErr>;
+    type Error = DbErr;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, DbErr> {
+        let found = operation::Entity::find()
+            .filter(operation::Column::Id.is_in(padded(ids)))
+            .into_query();
+        let rows = self.0.query_all(&found).await?;
+        let rows = rows.iter().map(|row| {
+            let id = row.try_get("", "id")?;
+            Ok((id, operation::Model::from_query_result(row, "")))
+        });
+        rows.collect()
+    }
 }
 
 /// Tries again what the database could not do for a reason that passes. Whoever has waited for somebody else's

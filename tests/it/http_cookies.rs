@@ -211,7 +211,7 @@ async fn on_this_machine_the_plain_cookie_counts_unless_all_known_origins_are_ht
     #[case] counts: bool,
     #[values("localhost:8080", "a.localhost:8080", "127.0.0.1:8080", "[::1]:8080")] host: &str,
 ) {
-    let toy = Toy::with(|settings| {
+    let toy = toy(|settings| {
         let allowed = allowed.iter().map(|origin| origin.parse());
         settings.allowed_origins = allowed.collect::<Result<_, _>>().expect("headers");
     })

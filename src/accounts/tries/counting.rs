@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use async_graphql::dataloader::Loader;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Millis, tries};
 use sea_orm::{
@@ -16,7 +17,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Bucket;
-use crate::{database::Database, gather::Gather};
+use crate::{database::Database, platform::batch_loader::BatchLoader};
 
 /// How many rows one statement changes.
 const MOST_ROWS: usize = 32;
@@ -28,7 +29,7 @@ const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
 /// Counts tries, by ids of those who are counted.
 #[derive(Debug)]
 pub(super) struct Counting {
-    gather: Gather<Try, bool>,
+    batches: BatchLoader<Try, TryCounter>,
     next_number: AtomicU64,
 }
 
@@ -47,14 +48,22 @@ struct Wanted {
     tries: usize,
 }
 
+/// Counts the tries of a batch.
+struct TryCounter(Database);
+
+impl Loader<Try> for TryCounter {
+    type Value = bool;
+    type Error = DbErr;
+
+    async fn load(&self, tries: &[Try]) -> Result<HashMap<Try, bool>, DbErr> {
+        count(&self.0, tries).await
+    }
+}
+
 impl Counting {
     pub(super) fn new(database: Database) -> Self {
-        let gather = Gather::new(move |tries| {
-            let database = database.clone();
-            async move { count(&database, tries).await }
-        });
         Self {
-            gather,
+            batches: BatchLoader::new(TryCounter(database)),
             next_number: AtomicU64::new(0),
         }
     }
@@ -67,19 +76,19 @@ impl Counting {
             now,
             number,
         };
-        let taken = self.gather.one(one).await?;
+        let taken = self.batches.load_one(one).await?;
         Ok(taken.unwrap_or_default())
     }
 }
 
 /// Which of the tries the limits allow. Those with one window have a statement together.
-async fn count(database: &Database, tries: Vec<Try>) -> Result<HashMap<Try, bool>, DbErr> {
+async fn count(database: &Database, tries: &[Try]) -> Result<HashMap<Try, bool>, DbErr> {
     let mut allowed = HashMap::with_capacity(tries.len());
     let mut by_window: HashMap<TimeDelta, BTreeMap<Uuid, Vec<Try>>> = HashMap::new();
     for one in tries {
         let Bucket { id, limit } = one.bucket;
         let by_id = by_window.entry(limit.window).or_default();
-        by_id.entry(id).or_default().push(one);
+        by_id.entry(id).or_default().push(*one);
     }
     for by_id in by_window.into_values() {
         let now = by_id.values().flatten().map(|one| one.now).max();

@@ -135,7 +135,7 @@ impl Subscription {
             return Ok(None);
         };
         loop {
-            match connections.0.one(operation.user_id).await {
+            match connections.load_one(operation.user_id).await {
                 Ok(found) => {
                     return Ok(found.filter(|found| Some(found.id) == operation.connection_id));
                 }

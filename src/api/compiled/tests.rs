@@ -1,6 +1,6 @@
 //! What is compiled answers what async-graphql answers, completed.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use async_graphql::{
     EmptyMutation, EmptySubscription, Object, Request, Schema, parser::parse_query,
@@ -19,12 +19,12 @@ use uuid::Uuid;
 
 use super::{CompiledEvents, Shown};
 use crate::{
-    api::{loaders::UserConnections, operation::OperationEvent},
-    gather::Gather,
+    api::{loaders::ConnectionLoader, operation::OperationEvent},
     operations::{
         Event, EventKind, Lease, Operation, Update,
         state::{Failure, FailureCode, Kind, State, Watch},
     },
+    platform::batch_loader::BatchLoader,
 };
 use intuned_client::{InfoRequest, Question};
 
@@ -139,12 +139,9 @@ async fn both(selection: &str, fragments: &str, update: Update) -> (String, Stri
     let written = compiled.expect("compiled").write(&shown).expect("JSON");
 
     let schema = || {
-        let connections = Gather::new(|users: Vec<Uuid>| async move {
-            let connections = users.into_iter().map(|user| (user, self::connection()));
-            Ok(connections.collect::<HashMap<_, _>>())
-        });
-        Schema::build(Query(update.clone()), EmptyMutation, EmptySubscription)
-            .data(UserConnections(connections))
+        Schema::build(Query(update.clone()), EmptyMutation, EmptySubscription).data(
+            BatchLoader::new(ConnectionLoader::Fixed(self::connection())),
+        )
     };
     let policy = FieldPolicy::default();
     let types = SchemaTypes::of::<Query, EmptyMutation, EmptySubscription>(&policy);
