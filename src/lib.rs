@@ -13,16 +13,12 @@ pub mod app;
 pub mod attempts;
 pub mod audit;
 pub mod connections;
-pub mod crash;
-pub mod database;
 pub mod departure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod metrics;
 pub mod operations;
 pub mod platform;
 pub mod settings;
 mod shell;
 mod single_flight;
-pub mod telemetry;
 pub mod webhooks;

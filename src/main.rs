@@ -8,11 +8,12 @@ use std::{
 
 use ambient::Random;
 use intuned_gateway::{
-    app, database,
+    app,
+    platform::database,
+    platform::telemetry,
     settings::{
         self, MigrateSettings, ReassignSettings, Settings, SettingsError, SimulateSettings, Task,
     },
-    telemetry,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{

@@ -4,8 +4,8 @@ use std::{num::NonZero, thread, time::Duration};
 
 use secrecy::SecretString;
 
+use super::metrics::{PasswordMetrics, TryMetrics};
 use super::{ConnectLimits, PasswordParams, ProviderConfig, ReadBudgets, TryLimits};
-use crate::metrics::{PasswordMetrics, TryMetrics};
 
 /// Passwords that may wait for each one that is being hashed: some two seconds' work.
 const WAITING_FOR_EACH_THREAD: usize = 64;

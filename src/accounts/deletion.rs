@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     AccountError, Accounts, Caller, passwords::Verdict, provider, tolerate, tries::Trying,
 };
-use crate::database::{self, Transaction};
+use crate::platform::database::{self, Transaction};
 
 impl Accounts {
     /// Makes sure that it is the caller who asks: the password must be right. Tries at it count as those

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::{self, Origin},
-    database,
+    platform::database,
 };
 
 impl Accounts {

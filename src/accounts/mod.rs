@@ -12,6 +12,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 pub(crate) mod keyed;
+pub(crate) mod metrics;
 mod passwords;
 mod provider;
 mod queue;
@@ -40,8 +41,8 @@ use self::{
 };
 use crate::{
     audit::{self, Origin, Trail},
-    database::{self, Database},
     platform::batch_loader::{BatchLoader, padded},
+    platform::database::{self, Database},
 };
 use ambient::{Clock, Random};
 
@@ -53,6 +54,7 @@ pub use self::{
     tries::{Budget, ConnectLimits, Read, ReadBudgets, TryLimits},
 };
 pub use argon2::Params as PasswordParams;
+pub use metrics::{PasswordMetrics, PendingPassword, TryMetrics};
 
 const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 

@@ -11,11 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::task::spawn_blocking;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use super::metrics::PasswordMetrics;
 use super::{
     AccountError,
     queue::{Place, Queue},
 };
-use crate::metrics::PasswordMetrics;
 
 /// In characters of the normalized password, not bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;

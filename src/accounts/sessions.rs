@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{database::Database, platform::batch_loader::padded};
+use crate::{platform::batch_loader::padded, platform::database::Database};
 
 /// A user, as of the moment at which their session was checked.
 #[derive(Clone, Debug)]

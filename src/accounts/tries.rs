@@ -28,8 +28,9 @@ use sea_orm::{
 use sha2::Sha256;
 use uuid::Uuid;
 
+use super::metrics::TryMetrics;
 use super::{AccountError, AccountsConfig, keyed};
-use crate::{database::Database, metrics::TryMetrics};
+use crate::platform::database::Database;
 
 pub(super) use self::bucket::{network, site};
 use self::{

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{database::Database, platform::batch_loader::padded};
+use crate::{platform::batch_loader::padded, platform::database::Database};
 use ambient::{Clock, Random};
 
 /// With its jitter and the query, less than the five seconds that sockets are promised.

@@ -10,9 +10,9 @@ use crate::{
     accounts::AccountError,
     attempts::AttemptError,
     connections::ReadError,
-    database,
     departure::DepartureError,
     operations::{OperationError, StoreError},
+    platform::database,
 };
 use intuned_client::IntunedError;
 

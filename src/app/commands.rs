@@ -13,8 +13,8 @@ use crate::{
     accounts::{AccountsConfig, Budget},
     api::{self, authentication::SESSION_HEADER},
     connections::{ConnectionsConfig, StatusKeeping},
-    database::Workspace,
     operations::{OperationsConfig, Pace, ProxyPolicy},
+    platform::database::Workspace,
     settings::{
         DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream, WatchedFile,
     },
@@ -53,7 +53,7 @@ const STATUS_FRESH: Duration = Duration::from_secs(2);
 pub async fn serve(settings: Settings, shutdown: CancellationToken) -> Outcome {
     #[cfg(feature = "crash-points")]
     if let Some(point) = settings.crash_at {
-        crate::crash::arm(point);
+        crate::platform::crash::arm(point);
     }
     let ambient = Ambient {
         clock: Arc::new(SystemClock),

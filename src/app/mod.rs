@@ -1,6 +1,7 @@
 //! The composition root: builds every part and hands it what it needs.
 
 mod commands;
+mod metrics;
 mod pages;
 mod reassign;
 mod watch;
@@ -24,6 +25,7 @@ use graphql_server::{
     execute::SchemaExecutor,
     metrics::MetricsServer,
 };
+use prometheus_client::registry::Registry;
 use sea_orm::DbErr;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
@@ -34,13 +36,14 @@ use crate::{
     api::{self, GatewayHooks, GatewaySchemaBuilder, Services},
     audit::{Trail, TrailConfig},
     connections::{Connections, ConnectionsConfig, Sources},
-    database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
-    metrics::{Metrics, Registry, WebhookMetrics},
     operations::{Operations, OperationsConfig, ReplicaError, Started},
-    webhooks::{self, Outbox, WebhooksConfig},
+    platform::database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
+    webhooks::{self, Outbox, WebhookMetrics, WebhooksConfig},
 };
 use ambient::{Clock, Random};
 use intuned_client::{IntunedClient, IntunedConfig};
+
+use metrics::Metrics;
 
 pub use commands::{schema, serve, simulate};
 pub use pages::{ConsoleFacts, DemoAccountFacts, pages};

@@ -9,7 +9,7 @@ use sea_orm::{DbBackend, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    database::{self, DatabaseError, Left, Workspace},
+    platform::database::{self, DatabaseError, Left, Workspace},
     settings::ReassignSettings,
 };
 

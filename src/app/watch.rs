@@ -2,20 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use graphql_server::{
-    Problem, Readiness,
-    metrics::{MetricsServer, sampled},
-};
+use ambient::Clock;
+use graphql_server::{Problem, Readiness, metrics::MetricsServer};
+use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::AppError;
+use super::{AppError, metrics::PREFIX};
 use crate::{
-    database::{self, Database},
-    metrics::{self, DatabaseMetrics, Registry},
     operations::Operations,
+    platform::{
+        database::{self, Database, DatabaseMetrics},
+        metrics::{register_build, register_process, sampled},
+    },
 };
-use ambient::Clock;
 
 /// A database that takes longer counts as one that does not answer.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(3);
@@ -47,9 +47,10 @@ pub(super) fn complete(
     database: &Database,
     operations: &Operations,
 ) -> Registry {
-    metrics::register_process(&mut registry, clock.now());
-    metrics::watch_pool(&mut registry, database.clone());
-    let gateway = registry.sub_registry_with_prefix(metrics::PREFIX);
+    register_process(&mut registry, clock.now());
+    let gateway = registry.sub_registry_with_prefix(PREFIX);
+    register_build(gateway);
+    database::watch_pool(gateway, database.clone());
     let driving = operations.clone();
     gateway.register_collector(sampled(
         "operations",

@@ -4,6 +4,7 @@
 //! whoever asks no time, is noted and written a moment later. Nothing in a trail is secret or was
 //! typed by anybody.
 
+mod metrics;
 mod notes;
 mod page;
 
@@ -23,8 +24,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{database::Database, metrics::AuditMetrics};
+use crate::platform::database::Database;
+
 use ambient::{Clock, Random, first_uuid_at};
+pub use metrics::{AuditMetrics, DropReason};
 use notes::Notes;
 
 pub use entity::{audit_event::Kind, operation::FailureCode};

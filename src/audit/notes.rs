@@ -11,10 +11,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    database::{self, Database},
-    metrics::{AuditMetrics, DropReason},
-};
+use super::metrics::{AuditMetrics, DropReason};
+use crate::platform::database::{self, Database};
 
 /// How many noted events may wait to be written.
 const MOST: usize = 8192;

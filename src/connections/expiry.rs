@@ -6,7 +6,8 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::Connections;
 use crate::{
-    audit, database, operations,
+    audit, operations,
+    platform::database,
     webhooks::{self, ConnectionEvent},
 };
 use intuned_client::AuthSessionStatus;

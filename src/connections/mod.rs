@@ -17,8 +17,8 @@ use written_json::WrittenJson;
 use crate::{
     accounts::{Accounts, Read},
     audit::{self, Origin, Trail},
-    database::Database,
     platform::batch_loader::padded,
+    platform::database::Database,
     single_flight::SingleFlight,
     webhooks::Outbox,
 };

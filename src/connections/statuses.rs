@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, sea_query::OnConflict};
 
 use super::Version;
-use crate::database::{self, Database};
+use crate::platform::database::{self, Database};
 use ambient::Clock;
 use intuned_client::AuthSessionStatus;
 

@@ -14,7 +14,7 @@ use super::{
     store::{Store, StoreError},
 };
 use crate::{
-    database::Transaction,
+    platform::database::Transaction,
     webhooks::{self, ConnectionEvent},
 };
 

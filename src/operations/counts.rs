@@ -1,10 +1,10 @@
 //! What metrics call the things that operations count.
 
+use super::metrics::OperationMetrics;
 use super::{
     model::Operation,
     state::{FailureCode, Kind, State, Status},
 };
-use crate::metrics::OperationMetrics;
 use intuned_client::{CreateResult, IntunedError};
 
 /// Statuses of operations in flight.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     audit::{self, Origin},
-    database::{self, Write},
+    platform::database::{self, Write},
 };
 
 /// How often a new row is tried while others of the user's come and go.

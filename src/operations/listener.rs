@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::exchange::{CHANNEL, Exchange, tell};
-use crate::database;
+use crate::platform::database;
 
 /// Pause before the first try to connect anew; it grows while that does not help.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);

@@ -17,6 +17,7 @@ mod inbox;
 mod input;
 mod insertion;
 mod listener;
+mod metrics;
 mod model;
 mod note;
 mod pace;
@@ -38,6 +39,7 @@ mod worker;
 
 pub use error::OperationError;
 pub use follow::{Follower, Update};
+pub use metrics::OperationMetrics;
 pub use model::{Credentials, Event, EventKind, Lease, Operation};
 pub use pace::Pace;
 pub use proxy::ProxyPolicy;

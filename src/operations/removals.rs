@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     audit::{self, Origin},
-    database::{self, Transaction},
+    platform::database::{self, Transaction},
 };
 
 /// For this long a removal is left to the one who has taken it up.

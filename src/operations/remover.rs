@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     audit,
-    crash::{self, Point},
-    database,
+    platform::crash::{self, Point},
+    platform::database,
     single_flight::SingleFlight,
     webhooks::{self, ConnectionEvent},
 };

@@ -29,7 +29,7 @@ use super::{
     poller::Command,
     store::{Store, StoreError},
 };
-use crate::database::{self, Workspace, WorkspaceError};
+use crate::platform::database::{self, Workspace, WorkspaceError};
 
 /// How often orphaned operations are looked for.
 const ADOPT_EVERY: Duration = Duration::from_secs(1);

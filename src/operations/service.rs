@@ -17,6 +17,7 @@ use uuid::Uuid;
 pub use answering::Answer;
 use trace_context::TraceContext;
 
+use super::metrics::OperationMetrics;
 use super::{
     bus::Bus,
     counts,
@@ -41,9 +42,8 @@ use super::{
 };
 use crate::{
     audit::{Origin, Trail},
-    crash::{self, Point},
-    database::{Database, Workspace, WorkspaceError},
-    metrics::OperationMetrics,
+    platform::crash::{self, Point},
+    platform::database::{Database, Workspace, WorkspaceError},
     single_flight::SingleFlight,
     webhooks::Outbox,
 };

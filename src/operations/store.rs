@@ -24,6 +24,7 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::metrics::OperationMetrics;
 use super::{
     connecting, exchange,
     fingerprint::IdempotencyKey,
@@ -34,10 +35,9 @@ use super::{
 };
 use crate::{
     audit::{Origin, Trail},
-    crash::{self, Point},
-    database::{self, Database, Transaction, Write},
-    metrics::OperationMetrics,
     platform::batch_loader::{BatchLoader, padded},
+    platform::crash::{self, Point},
+    platform::database::{self, Database, Transaction, Write},
     webhooks::Outbox,
 };
 use ambient::{Clock, Random};

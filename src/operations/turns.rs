@@ -40,7 +40,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database;
+    use crate::platform::database;
 
     #[tokio::test(start_paused = true)]
     async fn a_user_waits_for_their_own_commands_alone_and_not_for_ever() {

@@ -20,7 +20,7 @@ use super::{
     state::{Failure, Observation, State, observe},
     store::{Guard, Store, StoreError},
 };
-use crate::crash::{self, Point};
+use crate::platform::crash::{self, Point};
 use intuned_client::{Backoff, CreateResult, IntunedClient, IntunedError};
 
 const JITTER: f64 = 0.1;

@@ -84,7 +84,7 @@ pub(super) struct ServeArgs {
     pub(super) traces: TraceArgs,
     #[cfg(feature = "crash-points")]
     #[arg(long, env, hide = true)]
-    pub(super) crash_at: Option<crate::crash::Point>,
+    pub(super) crash_at: Option<crate::platform::crash::Point>,
 }
 
 #[derive(Args)]

@@ -30,7 +30,7 @@ use super::{
     records::records,
     upstream::{delay_scale, upstream, web_url, workspace_id},
 };
-use crate::database::{self, Workspace};
+use crate::platform::database::{self, Workspace};
 use ambient::Random;
 use intuned_simulator::SimulatedGeneration;
 use outbound::Outbound;

@@ -10,7 +10,7 @@ use std::{
 use sea_orm::DbBackend;
 use secrecy::SecretString;
 
-use crate::database;
+use crate::platform::database;
 use ambient::Random;
 
 /// Where the secret is kept for a database that has no file.

@@ -31,7 +31,7 @@ use graphql_server::{
 
 use crate::{
     accounts::{ConnectLimits, ProviderConfig, ReadBudgets, TryLimits},
-    database::Workspace,
+    platform::database::Workspace,
 };
 use ::outbound::Outbound;
 use ambient::Random;
@@ -87,7 +87,7 @@ pub struct Settings {
     pub files: Vec<WatchedFile>,
     /// Where to die, in a test build.
     #[cfg(feature = "crash-points")]
-    pub crash_at: Option<crate::crash::Point>,
+    pub crash_at: Option<crate::platform::crash::Point>,
 }
 
 impl Settings {

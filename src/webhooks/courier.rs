@@ -12,15 +12,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::WebhookMetrics;
 use super::{
     queue::Queue,
     schedule::{self, GIVE_UP_AFTER},
     sender::{SendError, Sender, type_of},
 };
 use crate::{
-    crash::{self, Point},
-    database,
-    metrics::WebhookMetrics,
+    platform::crash::{self, Point},
+    platform::database,
 };
 use ambient::{Clock, Random};
 

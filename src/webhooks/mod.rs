@@ -9,6 +9,7 @@
 mod address;
 mod backlog;
 mod courier;
+mod metrics;
 mod outbox;
 mod queue;
 mod schedule;
@@ -22,8 +23,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use self::{courier::Courier, queue::Queue, sender::Sender};
-use crate::{database::Database, metrics::WebhookMetrics};
+use crate::platform::database::Database;
+
 use ambient::{Clock, Random};
+pub use metrics::WebhookMetrics;
 use outbound::Outbound;
 
 pub use address::{has_public_host, is_public};

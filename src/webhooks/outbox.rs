@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Kind;
-use crate::database::Transaction;
+use crate::platform::database::Transaction;
 use ambient::Random;
 
 /// Something that happened to a connection.

@@ -13,7 +13,7 @@ use sea_orm::{
     sea_query::{Alias, Expr, LockBehavior, LockType, Query, SelectStatement},
 };
 
-use crate::database::{self, Database};
+use crate::platform::database::{self, Database};
 
 /// How many settled deliveries are deleted at once.
 const PRUNE_AT_ONCE: u64 = 1000;

@@ -8,8 +8,8 @@ use std::{
 
 use intuned_gateway::{
     app::AppConfig,
+    platform::telemetry,
     settings::{LogFormat, LogSettings},
-    telemetry,
 };
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 use secrecy::ExposeSecret;

@@ -12,7 +12,7 @@ use entity::{Millis, known_client, tries};
 use futures_util::future::join_all;
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, PasswordParams, SignedIn, TryLimits},
-    database::{self, Database},
+    platform::database::{self, Database},
 };
 use rstest::rstest;
 use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};

@@ -14,7 +14,7 @@ use entity::{session, user};
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller, PasswordParams, SignedIn},
     audit::Origin,
-    database::{self, Database},
+    platform::database::{self, Database},
 };
 use sea_orm::{EntityTrait, PaginatorTrait};
 use secrecy::ExposeSecret;

@@ -1,7 +1,7 @@
 //! Answers of Intuned's that are about something else than what it was asked for: they count for nothing.
 
 use entity::{connection, operation};
-use intuned_gateway::database::{self, Database};
+use intuned_gateway::platform::database::{self, Database};
 use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{

@@ -214,7 +214,7 @@ async fn a_replica_does_not_take_over_from_itself(
     let app = TestApp::start(backend).await;
     let user = app.user(ADA).await;
     let asked = app.asked(&user, "passcode").await;
-    let database = intuned_gateway::database::connect(&app.database.url, 1);
+    let database = intuned_gateway::platform::database::connect(&app.database.url, 1);
     let database = database.await.unwrap();
     let beat_at = replica::Column::BeatAt;
     let until = Instant::now() + Duration::from_secs(3);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{future::join_all, poll};
-use intuned_gateway::database::{self, Database};
+use intuned_gateway::platform::database::{self, Database};
 use rstest::rstest;
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, Statement,

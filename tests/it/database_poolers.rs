@@ -1,6 +1,6 @@
 //! A pooler between the gateway and Postgres.
 
-use intuned_gateway::database::{self, DatabaseError};
+use intuned_gateway::platform::database::{self, DatabaseError};
 use rstest::rstest;
 use secrecy::ExposeSecret;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use intuned_gateway::database::{self, DatabaseError};
+use intuned_gateway::platform::database::{self, DatabaseError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tempfile::TempDir;

@@ -1,7 +1,7 @@
 //! Ends that Intuned gives runs and sign-ins, and what clients are told of them.
 
 use entity::connection;
-use intuned_gateway::database;
+use intuned_gateway::platform::database;
 use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::EntityTrait;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use entity::{operation, session_removal};
-use intuned_gateway::database;
+use intuned_gateway::platform::database;
 use intuned_simulator::{Call, Fault, PASSCODE};
 use rstest::rstest;
 use sea_orm::{Database, EntityTrait, PaginatorTrait, QuerySelect};

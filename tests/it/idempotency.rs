@@ -2,7 +2,7 @@
 
 use entity::operation;
 use futures_util::future::join_all;
-use intuned_gateway::database;
+use intuned_gateway::platform::database;
 use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{EntityTrait, sea_query::Expr};

@@ -6,7 +6,7 @@ use ambient::{Random, SystemClock};
 use intuned_gateway::{
     accounts::{AccountError, Accounts, AccountsConfig, Caller},
     audit::Origin,
-    database,
+    platform::database,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use rstest::rstest;

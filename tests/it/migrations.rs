@@ -1,7 +1,7 @@
 //! Replicas that bring an empty Postgres up to date at the same moment.
 
 use futures_util::future::join_all;
-use intuned_gateway::database;
+use intuned_gateway::platform::database;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::Database;
 use secrecy::ExposeSecret;

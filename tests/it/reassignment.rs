@@ -3,7 +3,7 @@
 use std::{fs, process::Output};
 
 use entity::{connection, session_removal};
-use intuned_gateway::database::{self, Workspace};
+use intuned_gateway::platform::database::{self, Workspace};
 use rstest::rstest;
 use rustix::process::Signal;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait};

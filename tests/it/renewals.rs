@@ -1,7 +1,7 @@
 //! Whether an attempt makes an auth session or renews one, decided while others write.
 
 use entity::{Millis, connection, operation, session_removal};
-use intuned_gateway::database::{self, Database};
+use intuned_gateway::platform::database::{self, Database};
 use intuned_simulator::{Call, Fault};
 use rstest::rstest;
 use sea_orm::{

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use entity::{operation, operation_event};
-use intuned_gateway::database;
+use intuned_gateway::platform::database;
 use rstest::rstest;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, PaginatorTrait};
 use uuid::Uuid;

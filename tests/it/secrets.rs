@@ -3,8 +3,8 @@
 use std::fs;
 
 use intuned_gateway::{
+    platform::telemetry,
     settings::{LogFormat, LogSettings},
-    telemetry,
 };
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};

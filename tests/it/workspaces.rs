@@ -5,7 +5,7 @@ use std::time::Duration;
 use entity::{replica, workspace_mark};
 use intuned_gateway::{
     app::{App, AppConfig, AppError},
-    database::{self, Workspace},
+    platform::database::{self, Workspace},
 };
 use rstest::rstest;
 use sea_orm::{

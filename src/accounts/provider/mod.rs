@@ -31,7 +31,7 @@ use self::{keys::Keys, token::Identity};
 use super::{AccountError, Accounts, Caller, cap::SessionCap, keyed};
 use crate::{
     audit::{self, Origin, Trail},
-    database::{self, Database},
+    platform::database::{self, Database},
 };
 use ambient::Random;
 use outbound::Outbound;

@@ -17,7 +17,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Bucket;
-use crate::{database::Database, platform::batch_loader::BatchLoader};
+use crate::{platform::batch_loader::BatchLoader, platform::database::Database};
 
 /// How many rows one statement changes.
 const MOST_ROWS: usize = 32;
@@ -204,7 +204,7 @@ mod tests {
     use rstest::rstest;
 
     use super::{super::bucket::Limit, *};
-    use crate::database;
+    use crate::platform::database;
 
     async fn counting() -> Counting {
         let database = database::connect(&"sqlite::memory:".into(), 1)

@@ -19,8 +19,8 @@ use tokio::time::sleep;
 use super::{CompiledEvents, Shown};
 use crate::{
     api::{GatewaySchema, error::IntoApiError, loaders::UserConnections},
-    database,
     operations::{Follower, Operation, Update},
+    platform::database,
 };
 
 /// Pause before a connection is read again when it could not be.

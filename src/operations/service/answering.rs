@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::Operations;
 use crate::{
     audit::{self, Origin},
-    crash::{self, Point},
     operations::{
         error::OperationError,
         input,
@@ -15,6 +14,7 @@ use crate::{
         state::{Observation, State},
         store::{StoreError, retry},
     },
+    platform::crash::{self, Point},
 };
 use intuned_client::{InfoRequest, IntunedError};
 

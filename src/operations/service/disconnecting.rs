@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::{Operations, TRIES};
 use crate::{
     audit::Origin,
-    crash::{self, Point},
     operations::{error::OperationError, removals, remover::RemovalError, store::StoreError},
+    platform::crash::{self, Point},
 };
 
 impl Operations {

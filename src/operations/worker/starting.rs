@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     audit::Origin,
-    crash::{self, Point},
+    platform::crash::{self, Point},
 };
 use intuned_client::{CreateAuthSession, IntunedError};
 

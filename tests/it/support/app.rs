@@ -10,8 +10,8 @@ use intuned_gateway::{
     accounts::{AccountsConfig, Budget, ConnectLimits, PasswordParams, ReadBudgets, TryLimits},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
-    database::Workspace,
     operations::{OperationsConfig, Pace, ProxyPolicy},
+    platform::database::Workspace,
     webhooks::WebhooksConfig,
 };
 use intuned_simulator::{BASE_PATH, SimulatedGeneration, Simulator, SimulatorConfig};

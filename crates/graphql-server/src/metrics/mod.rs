@@ -4,7 +4,6 @@
 
 mod graphql;
 mod http;
-mod sampled;
 mod server;
 
 use prometheus_client::metrics::{family::Family, histogram::Histogram};
@@ -12,7 +11,6 @@ use prometheus_client::metrics::{family::Family, histogram::Histogram};
 pub use graphql::{RequestSeries, Running};
 pub use http::{OpenSocket, OpenStream, ServerMetrics, StreamEnd, StreamWatch, Transport};
 pub use prometheus_client::registry::Registry;
-pub use sampled::sampled;
 pub use server::MetricsServer;
 
 /// Histograms of durations in seconds, one for each set of labels.

@@ -7,7 +7,7 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use super::wide;
+use crate::platform::metrics::wide;
 
 /// Password hashing.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl PasswordMetrics {
         }
     }
 
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
             "password_hashes_pending",
@@ -82,7 +82,7 @@ struct RefusalLabels {
 }
 
 impl TryMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
             "tries_refused",

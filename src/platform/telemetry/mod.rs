@@ -222,7 +222,7 @@ mod tests {
     fn the_filter_is_obeyed() {
         let log = logged(
             LogFormat::Text,
-            "warn,intuned_gateway::telemetry=debug",
+            "warn,intuned_gateway::platform::telemetry=debug",
             || {
                 tracing::info!(target: "sea_orm_migration", "too little");
                 tracing::trace!("too little");

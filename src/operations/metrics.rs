@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Durations, long, narrow};
+use crate::platform::metrics::{Durations, long, narrow};
 
 /// Attempts to connect. Clones share everything.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ impl Default for Inner {
 }
 
 impl OperationMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let inner = Inner::default();
         registry.register(
             "operations_started",

@@ -9,6 +9,7 @@ mod errors;
 mod file;
 mod lanes;
 mod locked;
+mod metrics;
 mod migrations;
 mod pool;
 mod postgres;
@@ -37,6 +38,7 @@ pub use self::{
         is_unique_violation,
     },
     file::lock_file,
+    metrics::{DatabaseMetrics, watch_pool},
     migrations::{Standing, is_new, migrate, standing},
     pool::{Database, PoolSize},
     postgres::listener,

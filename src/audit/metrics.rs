@@ -39,7 +39,7 @@ impl DropReason {
 }
 
 impl AuditMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
             "audit_events_dropped",

@@ -43,7 +43,7 @@ impl Default for Inner {
 }
 
 impl WebhookMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let inner = Inner::default();
         registry.register(
             "webhook_deliveries",

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     async fn database() -> Database {
-        let database = crate::database::connect(&"sqlite::memory:".into(), 1)
+        let database = crate::platform::database::connect(&"sqlite::memory:".into(), 1)
             .await
             .unwrap();
         let schema = Schema::new(DbBackend::Sqlite);
@@ -293,7 +293,7 @@ mod tests {
         let database = database().await;
         let twice = || insert(1).and_insert(row(2)).and_insert(row(2));
         assert!(twice().run(&database).await.is_err());
-        let transaction = crate::database::begin(&database).await.unwrap();
+        let transaction = crate::platform::database::begin(&database).await.unwrap();
         assert!(twice().run_in(&transaction).await.is_err());
         drop(transaction);
         assert_eq!(ids(&database).await, []);
@@ -305,7 +305,7 @@ mod tests {
     async fn a_write_may_be_a_part_of_a_transaction() {
         let database = database().await;
         for (commits, expected) in [(false, vec![]), (true, vec![3, 4, 5])] {
-            let transaction = crate::database::begin(&database).await.unwrap();
+            let transaction = crate::platform::database::begin(&database).await.unwrap();
             let first = insert(3).and_insert(row(4)).run_in(&transaction);
             assert!(first.await.unwrap());
             let second = insert_after(3, 5).run_in(&transaction);

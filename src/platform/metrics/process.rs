@@ -14,12 +14,14 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::PREFIX;
-
-/// Shows what the process uses, since when, and which build it is.
+/// Shows what the process uses, and since when.
 pub fn register_process(registry: &mut Registry, started: DateTime<Utc>) {
     registry.register_collector(Box::new(Process { started }));
-    registry.sub_registry_with_prefix(PREFIX).register(
+}
+
+/// Shows which build it is.
+pub fn register_build(registry: &mut Registry) {
+    registry.register(
         "build",
         "The build that is running",
         Info::new([("version", env!("CARGO_PKG_VERSION"))]),

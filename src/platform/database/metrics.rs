@@ -9,10 +9,8 @@ use prometheus_client::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use graphql_server::metrics::sampled;
-
-use super::{Durations, PREFIX, narrow};
-use crate::database::{Database, PoolSize};
+use super::{Database, PoolSize};
+use crate::platform::metrics::{Durations, narrow, sampled};
 
 /// How often the wait for a connection is tried out.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
@@ -42,7 +40,7 @@ impl Default for DatabaseMetrics {
 }
 
 impl DatabaseMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register_with_unit(
             "database_statement_duration",
@@ -96,7 +94,6 @@ impl DatabaseMetrics {
 
 /// Shows how many connections the pool has, of how many that it may have.
 pub fn watch_pool(registry: &mut Registry, database: Database) {
-    let registry = registry.sub_registry_with_prefix(PREFIX);
     registry.register_collector(sampled(
         "database_connections",
         "Connections to the database: idle, in use, and the most that may be open (max)",

@@ -170,7 +170,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::database;
+    use crate::platform::database;
     use ambient::SystemClock;
 
     /// The machine's clock, which shows what it is told to.
