@@ -282,7 +282,10 @@ fn a_proxy_is_no_part_of_what_is_printed() {
 
 #[test]
 fn an_entry_that_counts_for_nothing_is_noted() {
-    let settings = load_in_earnest(&["--https-proxy=proxy.test", "--no-proxy=a.test:8443,b.test"]);
+    let settings = load_in_earnest(&[
+        "--https-proxy=http://proxy.test:3128",
+        "--no-proxy=a.test:8443,b.test",
+    ]);
     let notes = settings.unwrap().notes;
     assert!(
         notes.iter().any(|note| note.contains("\"a.test:8443\"")),
