@@ -20,5 +20,4 @@ pub mod operations;
 pub mod platform;
 pub mod settings;
 mod shell;
-mod single_flight;
 pub mod webhooks;

@@ -36,9 +36,12 @@ use crate::{
     api::{self, GatewayHooks, GatewaySchemaBuilder, Services},
     audit::{Trail, TrailConfig},
     connections::{Connections, ConnectionsConfig, Sources},
-    operations::{Operations, OperationsConfig, ReplicaError, Started},
-    platform::database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
-    webhooks::{self, Outbox, WebhookMetrics, WebhooksConfig},
+    operations::{Operations, OperationsConfig, Records, ReplicaError, Started},
+    platform::{
+        Runtime,
+        database::{self, Database, DatabaseError, SharedClock, Workspace, WorkspaceError},
+    },
+    webhooks::{self, WebhooksConfig},
 };
 use ambient::{Clock, Random};
 use intuned_client::{IntunedClient, IntunedConfig};
@@ -195,85 +198,68 @@ impl App {
         let lock = database::lock_file(&config.database_url)?;
         let database = database::connect(&config.database_url, config.database_connections).await?;
         let database = prepare(database, &metrics, &config.operations.workspace).await?;
-        let tasks = TaskTracker::new();
-        let shutdown = CancellationToken::new();
+        let runtime = runtime(database, ambient).await?;
         // What has been started ends when the rest cannot be.
-        let failing = shutdown.clone().drop_guard();
-        let ambient = share_clock(ambient, &database, (&tasks, &shutdown)).await?;
-        let Ambient { clock, random } = ambient.clone();
-        let webhooks = (config.webhooks, metrics.webhooks.clone());
+        let failing = runtime.shutdown.clone().drop_guard();
         let trail = TrailConfig::new(config.audit_retention, metrics.audit.clone());
-        let records = (trail, webhooks);
-        let intuned = intuned_client(config.intuned, &ambient, &metrics)?;
-        let (trail, outbox) = keep_records(records, &database, ambient, &tasks, &shutdown)?;
-        let accounts = Accounts::with_config(
-            database.clone(),
-            &measured(config.accounts, &metrics),
-            clock.clone(),
-            random.clone(),
-        );
-        let accounts = accounts.map_err(AppError::Provider)?;
-        let accounts = accounts.with_trail(trail.clone());
-        let sources = Sources {
-            database: database.clone(),
-            intuned: intuned.clone(),
-            accounts: accounts.clone(),
-            clock: clock.clone(),
-            trail: trail.clone(),
-            outbox: outbox.clone(),
+        let outbox = webhooks::start(config.webhooks, metrics.webhooks.clone(), &runtime);
+        let records = Records {
+            trail: Trail::start(trail, &runtime),
+            outbox: outbox.map_err(AppError::Webhooks)?,
         };
-        let connections = Connections::new(config.connections, sources);
+        let intuned = intuned_client(config.intuned, &runtime, &metrics)?;
+        let accounts = accounts(config.accounts, &runtime, &metrics, records.trail.clone())?;
+        let connections = connections(config.connections, &runtime, &intuned, &accounts, &records);
         let Started {
             operations,
             replica,
         } = Operations::start(
             config.operations,
-            database.clone(),
+            &runtime,
             intuned,
-            (clock.clone(), random.clone()),
-            (trail.clone(), outbox, metrics.operations.clone()),
-            &tasks,
-            &shutdown,
+            records.clone(),
+            metrics.operations.clone(),
         )
         .await?;
-        tasks.spawn(look_after_sessions(accounts.clone(), shutdown.clone()));
-
-        let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
-        if let Some(server) = metrics_server {
-            let probe = watch::probe(metrics.database, database.clone(), shutdown.clone());
-            tasks.spawn(probe);
-            let registry = watch::complete(registry, &clock, &database, &operations);
-            tasks.spawn(server.run(registry, shutdown.clone()));
-        }
-
+        let looking_after = look_after_sessions(accounts.clone(), runtime.shutdown.clone());
+        runtime.tasks.spawn(looking_after);
         let services = Services {
-            accounts: accounts.clone(),
+            accounts,
             connections,
             operations,
-            trail,
+            trail: records.trail,
         };
+        let metrics_address = metrics_server.as_ref().map(MetricsServer::local_addr);
+        if let Some(server) = metrics_server {
+            let registry = watch::complete(registry, &runtime, &services.operations);
+            watch::show(server, registry, metrics.database, &runtime);
+        }
         let schema = || schema_over(services.clone(), introspection);
+        let random = runtime.random.clone();
         let endpoint = Endpoint {
             executor: SchemaExecutor::new(schema, types),
             reader,
             trusted,
-            hooks: Arc::new(GatewayHooks::new(accounts, schema().finish())),
-            readiness: watch::readiness(database.clone(), services.operations.clone()),
+            hooks: Arc::new(GatewayHooks::new(
+                services.accounts.clone(),
+                schema().finish(),
+            )),
+            readiness: watch::readiness(runtime.database.clone(), services.operations.clone()),
             new_request_id: Arc::new(move || random.uuid().to_string()),
             metrics: metrics.http,
             routes,
         };
         let address = server.local_addr();
-        let server = tokio::spawn(server.run(endpoint, shutdown));
+        let server = tokio::spawn(server.run(endpoint, runtime.shutdown));
         Ok(Self {
             address,
             metrics_address,
             shutdown: failing.disarm(),
             server,
             replica,
-            tasks,
+            tasks: runtime.tasks,
             services,
-            database,
+            database: runtime.database,
             _lock: lock,
         })
     }
@@ -340,17 +326,58 @@ async fn prepare(
     Ok(database)
 }
 
-/// The same, with the time of day told by the database's clock, as on all replicas.
-async fn share_clock(
+/// The runtime over the database, whose clock tells the time of day, as on all replicas.
+async fn runtime(
+    database: Database,
     Ambient { clock, random }: Ambient,
-    database: &Database,
-    (tasks, shutdown): (&TaskTracker, &CancellationToken),
-) -> Result<Ambient, DatabaseError> {
-    let clock = SharedClock::read(database, clock).await;
+) -> Result<Runtime, DatabaseError> {
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let clock = SharedClock::read(&database, clock).await;
     let clock = Arc::new(clock.map_err(DatabaseError::Connect)?);
     let keeping = clock.clone();
     tasks.spawn(keeping.keep(database.clone(), random.clone(), shutdown.clone()));
-    Ok(Ambient { clock, random })
+    Ok(Runtime {
+        database,
+        clock,
+        random,
+        tasks,
+        shutdown,
+    })
+}
+
+fn accounts(
+    config: AccountsConfig,
+    runtime: &Runtime,
+    metrics: &Metrics,
+    trail: Trail,
+) -> Result<Accounts, AppError> {
+    let config = measured(config, metrics);
+    let Runtime {
+        database,
+        clock,
+        random,
+        ..
+    } = runtime.clone();
+    let accounts = Accounts::with_config(database, &config, clock, random);
+    Ok(accounts.map_err(AppError::Provider)?.with_trail(trail))
+}
+
+fn connections(
+    config: ConnectionsConfig,
+    runtime: &Runtime,
+    intuned: &IntunedClient,
+    accounts: &Accounts,
+    records: &Records,
+) -> Connections {
+    let sources = Sources {
+        database: runtime.database.clone(),
+        intuned: intuned.clone(),
+        accounts: accounts.clone(),
+        clock: runtime.clock.clone(),
+        trail: records.trail.clone(),
+        outbox: records.outbox.clone(),
+    };
+    Connections::new(config, sources)
 }
 
 /// The same, counted and measured.
@@ -375,28 +402,12 @@ async fn trusted_documents(
 
 fn intuned_client(
     config: IntunedConfig,
-    Ambient { clock, random }: &Ambient,
+    runtime: &Runtime,
     metrics: &Metrics,
 ) -> Result<IntunedClient, AppError> {
-    let metrics = metrics.intuned.clone();
-    IntunedClient::with_metrics(config, clock.clone(), random.clone(), metrics)
+    let (clock, random) = (runtime.clock.clone(), runtime.random.clone());
+    IntunedClient::with_metrics(config, clock, random, metrics.intuned.clone())
         .map_err(AppError::Intuned)
-}
-
-/// Starts what is told of all that happens: the audit trails, and the outbox for webhooks.
-fn keep_records(
-    (trail, (webhooks, metrics)): (TrailConfig, (Option<WebhooksConfig>, WebhookMetrics)),
-    database: &Database,
-    Ambient { clock, random }: Ambient,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) -> Result<(Trail, Outbox), AppError> {
-    let ambient = (clock.clone(), random.clone());
-    let trail = Trail::start(database.clone(), trail, ambient, tasks, shutdown);
-    let (database, ambient) = (database.clone(), (clock, random));
-    let outbox = webhooks::start(webhooks, database, ambient, metrics, (tasks, shutdown))
-        .map_err(AppError::Webhooks)?;
-    Ok((trail, outbox))
 }
 
 fn schema_over(services: Services, introspection: bool) -> GatewaySchemaBuilder {

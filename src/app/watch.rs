@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ambient::Clock;
 use graphql_server::{Problem, Readiness, metrics::MetricsServer};
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
@@ -12,6 +11,7 @@ use super::{AppError, metrics::PREFIX};
 use crate::{
     operations::Operations,
     platform::{
+        Runtime,
         database::{self, Database, DatabaseMetrics},
         metrics::{register_build, register_process, sampled},
     },
@@ -31,26 +31,38 @@ pub(super) async fn bind(address: Option<SocketAddr>) -> Result<Option<MetricsSe
         .map_err(|source| AppError::Metrics { address, source })
 }
 
-/// Tries out the wait for a database connection until `shutdown`.
-pub(super) async fn probe(
+/// Shows metrics, and tries out the wait for a database connection, for as long as the runtime lasts.
+pub(super) fn show(
+    server: MetricsServer,
+    registry: Registry,
     metrics: DatabaseMetrics,
-    database: Database,
-    shutdown: CancellationToken,
+    runtime: &Runtime,
 ) {
+    let Runtime {
+        database,
+        tasks,
+        shutdown,
+        ..
+    } = runtime.clone();
+    tasks.spawn(probe(metrics, database, shutdown.clone()));
+    tasks.spawn(server.run(registry, shutdown));
+}
+
+/// Tries out the wait for a database connection until `shutdown`.
+async fn probe(metrics: DatabaseMetrics, database: Database, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(metrics.probe(database)).await;
 }
 
 /// `registry` with what is read when Prometheus asks.
 pub(super) fn complete(
     mut registry: Registry,
-    clock: &Arc<dyn Clock>,
-    database: &Database,
+    runtime: &Runtime,
     operations: &Operations,
 ) -> Registry {
-    register_process(&mut registry, clock.now());
+    register_process(&mut registry, runtime.clock.now());
     let gateway = registry.sub_registry_with_prefix(PREFIX);
     register_build(gateway);
-    database::watch_pool(gateway, database.clone());
+    database::watch_pool(gateway, runtime.database.clone());
     let driving = operations.clone();
     gateway.register_collector(sampled(
         "operations",

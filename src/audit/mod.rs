@@ -21,10 +21,10 @@ use sea_orm::{
     QueryTrait,
 };
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::platform::database::Database;
+use crate::platform::{Runtime, database::Database};
 
 use ambient::{Clock, Random, first_uuid_at};
 pub use metrics::{AuditMetrics, DropReason};
@@ -127,24 +127,24 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Writes what is noted, and deletes what is too old, on `tasks` until `shutdown`.
-    pub fn start(
-        database: Database,
-        config: TrailConfig,
-        (clock, random): (Arc<dyn Clock>, Random),
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> Self {
+    /// Writes what is noted, and deletes what is too old, for as long as the runtime lasts.
+    pub fn start(config: TrailConfig, runtime: &Runtime) -> Self {
         let TrailConfig { retention, metrics } = config;
         let (notes, receiver) = Notes::new(metrics.clone());
         let trail = Self {
-            database: database.clone(),
-            clock,
-            random,
+            database: runtime.database.clone(),
+            clock: runtime.clock.clone(),
+            random: runtime.random.clone(),
             notes,
         };
+        let Runtime {
+            database,
+            tasks,
+            shutdown,
+            ..
+        } = runtime.clone();
         tasks.spawn(notes::write(database, receiver, metrics, shutdown.clone()));
-        tasks.spawn(trail.clone().prune(retention, shutdown.clone()));
+        tasks.spawn(trail.clone().prune(retention, shutdown));
         trail
     }
 

@@ -19,7 +19,7 @@ use crate::{
     audit::{self, Origin, Trail},
     platform::batch_loader::padded,
     platform::database::Database,
-    single_flight::SingleFlight,
+    platform::single_flight::SingleFlight,
     webhooks::Outbox,
 };
 use ambient::Clock;

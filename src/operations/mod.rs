@@ -47,5 +47,5 @@ pub use removals::is_staying;
 pub use renderings::Renderings;
 pub use replica::ReplicaError;
 pub use rows::InconsistentRow;
-pub use service::{Answer, Connected, Operations, OperationsConfig, Started};
+pub use service::{Answer, Connected, Operations, OperationsConfig, Records, Started};
 pub use store::StoreError;

@@ -23,7 +23,7 @@ use crate::{
     audit,
     platform::crash::{self, Point},
     platform::database,
-    single_flight::SingleFlight,
+    platform::single_flight::SingleFlight,
     webhooks::{self, ConnectionEvent},
 };
 use intuned_client::{Backoff, IntunedClient, IntunedError};

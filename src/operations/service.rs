@@ -43,11 +43,13 @@ use super::{
 use crate::{
     audit::{Origin, Trail},
     platform::crash::{self, Point},
-    platform::database::{Database, Workspace, WorkspaceError},
-    single_flight::SingleFlight,
+    platform::single_flight::SingleFlight,
+    platform::{
+        Runtime,
+        database::{Workspace, WorkspaceError},
+    },
     webhooks::Outbox,
 };
-use ambient::{Clock, Random};
 use intuned_client::IntunedClient;
 
 const COMMANDS: usize = 1024;
@@ -88,6 +90,15 @@ pub struct Connected {
     pub is_new: bool,
 }
 
+/// The records that changes leave behind.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// What was done and when.
+    pub trail: Trail,
+    /// Deliveries to whoever is told of connections.
+    pub outbox: Outbox,
+}
+
 /// Operations that are driven here.
 #[derive(Debug)]
 pub struct Started {
@@ -119,21 +130,27 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Takes over the operations in flight that nobody drives, and drives them, and those that come,
-    /// on `tasks` until `shutdown`; then hands over.
+    /// Takes over the operations in flight that nobody drives, and drives them, and those that come, for as long
+    /// as the runtime lasts; then hands over.
     ///
     /// # Errors
     /// That the database belongs to another workspace, or its own, when operations in flight cannot be taken
     /// over.
     pub async fn start(
         config: OperationsConfig,
-        database: Database,
+        runtime: &Runtime,
         intuned: IntunedClient,
-        (clock, random): (Arc<dyn Clock>, Random),
-        (trail, outbox, metrics): (Trail, Outbox, OperationMetrics),
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
+        records: Records,
+        metrics: OperationMetrics,
     ) -> Result<Started, ReplicaError> {
+        let Runtime {
+            database,
+            clock,
+            random,
+            tasks,
+            shutdown,
+        } = runtime.clone();
+        let Records { trail, outbox } = records;
         let store = Store {
             by_id: store::by_id(database.clone()),
             database,
@@ -193,7 +210,7 @@ impl Operations {
             proxies: Arc::new(config.proxies),
             fingerprints: Fingerprints::new(&config.secret),
             answer_within: config.pace.answer_patience / 2,
-            tasks: tasks.clone(),
+            tasks,
         };
         Ok(Started {
             operations,

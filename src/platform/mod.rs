@@ -4,4 +4,8 @@ pub(crate) mod batch_loader;
 pub mod crash;
 pub mod database;
 pub mod metrics;
+mod runtime;
+pub(crate) mod single_flight;
 pub mod telemetry;
+
+pub use runtime::Runtime;

@@ -19,13 +19,11 @@ mod signature;
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use self::{courier::Courier, queue::Queue, sender::Sender};
-use crate::platform::database::Database;
+use crate::platform::Runtime;
 
-use ambient::{Clock, Random};
 pub use metrics::WebhookMetrics;
 use outbound::Outbound;
 
@@ -80,21 +78,26 @@ impl WebhooksConfig {
     }
 }
 
-/// Delivers what is put into the outbox that is returned, on `tasks` until `shutdown`. Without
-/// `config` nobody is told, and the outbox is closed.
+/// Delivers what is put into the outbox that is returned, for as long as the runtime lasts. Without `config`
+/// nobody is told, and the outbox is closed.
 ///
 /// # Errors
 /// That the HTTP client could not be built.
 pub fn start(
     config: Option<WebhooksConfig>,
-    database: Database,
-    (clock, random): (Arc<dyn Clock>, Random),
     metrics: WebhookMetrics,
-    (tasks, shutdown): (&TaskTracker, &CancellationToken),
+    runtime: &Runtime,
 ) -> Result<Outbox, reqwest::Error> {
     let Some(config) = config else {
         return Ok(Outbox::closed());
     };
+    let Runtime {
+        database,
+        clock,
+        random,
+        tasks,
+        shutdown,
+    } = runtime.clone();
     let filled = Arc::new(Notify::new());
     let outbox = Outbox::new(random.clone(), filled.clone());
     let queue = Queue {
@@ -111,6 +114,6 @@ pub fn start(
         random,
     };
     tasks.spawn(backlog::watch(courier.clone(), shutdown.clone()));
-    tasks.spawn(courier.run(shutdown.clone()));
+    tasks.spawn(courier.run(shutdown));
     Ok(outbox)
 }
