@@ -13,6 +13,7 @@ WORKDIR /build
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches/rig benches/rig
+COPY crates crates
 COPY entity entity
 COPY migration migration
 COPY src src

@@ -7,7 +7,6 @@
 )]
 
 use std::{
-    collections::BTreeMap,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     process::{Command, Output},
@@ -117,32 +116,6 @@ fn help_shows_every_setting_but_no_secret() {
     ] {
         assert!(help.contains(heading), "{heading}");
     }
-}
-
-#[test]
-fn the_example_file_has_every_setting_with_its_default() {
-    let help = String::from_utf8(run(&["--help"], &[]).stdout).unwrap();
-    let mut settings = BTreeMap::new();
-    let mut name = "";
-    for line in help.lines().map(str::trim) {
-        let tagged = |tag| {
-            line.strip_prefix(tag)
-                .and_then(|rest: &str| rest.strip_suffix(']'))
-        };
-        if let Some(variable) = tagged("[env: ") {
-            name = variable;
-            settings.insert(name, "");
-        } else if let Some(default) = tagged("[default: ") {
-            settings.insert(name, default);
-        }
-    }
-    let example = include_str!("../../.env.example");
-    let written: BTreeMap<_, _> = example
-        .lines()
-        .filter_map(|line| line.strip_prefix("# ")?.split_once('='))
-        .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
-        .collect();
-    assert_eq!(written, settings);
 }
 
 #[test]
