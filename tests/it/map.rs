@@ -65,15 +65,15 @@ fn prose(page: &str) -> String {
     parts.collect()
 }
 
-/// The paths that a text names: code in prose that looks like one, and the first word of a line of a tree.
+/// The paths that a text names: what looks like one, in code in prose and in trees.
 fn paths(text: &str) -> BTreeSet<String> {
     let prose = prose(text);
     let code = prose.split('`').skip(1).step_by(2).map(str::to_owned);
     let trees = text.split("```text\n").skip(1);
-    let lines = trees.flat_map(|tree| tree.split("```").next().unwrap().lines());
-    let named = lines.filter_map(|line| line.split_whitespace().next().map(str::to_owned));
-    let all = code.filter(|code| is_path(code)).chain(named);
-    all.filter(|path| !path.is_empty()).collect()
+    let trees = trees.filter_map(|tree| tree.split("```").next());
+    let words = trees.flat_map(str::split_whitespace);
+    let words = words.map(|word| word.trim_matches(|c| "(),:;".contains(c)).to_owned());
+    code.chain(words).filter(|word| is_path(word)).collect()
 }
 
 fn is_path(code: &str) -> bool {
