@@ -48,7 +48,7 @@ fn pages(folder: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// All pages whose links are followed.
+/// Pages whose links are followed.
 fn linking_pages() -> Vec<PathBuf> {
     let mut pages = [pages(""), pages("docs"), pages("docs/decisions")].concat();
     for folder in ["crates", "examples"] {

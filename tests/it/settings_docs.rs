@@ -21,7 +21,7 @@ fn in_help(args: &[&str]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The settings of all subcommands.
+/// Settings of all subcommands.
 fn every_setting() -> BTreeMap<String, String> {
     let help = run_in(&TempDir::new().unwrap(), &["--help"], &[]).stdout;
     let help = String::from_utf8(help).unwrap();
