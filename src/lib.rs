@@ -19,5 +19,4 @@ pub mod fuzzing;
 pub mod operations;
 pub mod platform;
 pub mod settings;
-mod shell;
 pub mod webhooks;

@@ -5,6 +5,7 @@ pub mod crash;
 pub mod database;
 pub mod metrics;
 mod runtime;
+pub(crate) mod shell;
 pub(crate) mod single_flight;
 pub mod telemetry;
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::shell;
+use crate::platform::shell;
 
 /// Bits of a file's mode: group and others may read, write or run it.
 const ANY: u32 = 0o077;

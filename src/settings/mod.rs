@@ -38,6 +38,7 @@ use ambient::Random;
 use intuned_client::{ApiGeneration, IntunedConfig};
 use intuned_simulator::SimulatedGeneration;
 
+pub use crate::platform::telemetry::{LogFormat, LogSettings, TraceSettings};
 pub use dot_env::read_dot_env;
 pub use files::{Access, WatchedFile};
 pub use problem::{Problem, Problems};
@@ -213,33 +214,6 @@ pub struct ServerSettings {
     pub graphiql: bool,
     /// Whether clients may ask for the schema, and get hints at names that they misspell.
     pub introspection: bool,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// A line for people.
-    Text,
-    /// A JSON object for each line.
-    Json,
-}
-
-/// The log.
-#[derive(Clone, Debug)]
-pub struct LogSettings {
-    /// How it is written.
-    pub format: LogFormat,
-    /// What is logged, in the form of `RUST_LOG`.
-    pub filter: String,
-}
-
-/// Where spans are sent.
-#[derive(Clone, Debug)]
-pub struct TraceSettings {
-    /// The collector's address for spans, with its path.
-    pub endpoint: Url,
-    /// The way there.
-    pub outbound: Outbound,
 }
 
 /// What `migrate` needs.

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use super::{Database, begin, clock};
-use crate::shell;
+use crate::platform::shell;
 
 /// There is one mark.
 const ID: i32 = 1;

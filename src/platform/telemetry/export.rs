@@ -17,8 +17,7 @@ use tokio::runtime::Handle;
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, registry::LookupSpan};
 
-use super::{OURS, TelemetryError};
-use crate::settings::TraceSettings;
+use super::{OURS, TelemetryError, TraceSettings};
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 const SERVICE_NAME: Key = Key::from_static_str("service.name");

@@ -1,6 +1,7 @@
 //! The log: lines on stderr, for people or for machines, that hold neither secrets nor anything that
 //! could pass for another line.
 
+mod config;
 mod export;
 
 use std::{borrow::Cow, io, io::IsTerminal, panic, time::Duration};
@@ -18,7 +19,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::settings::{LogFormat, LogSettings, TraceSettings};
+pub use config::{LogFormat, LogSettings, TraceSettings};
 
 /// The crates whose logs and spans are the gateway's own.
 const OURS: [&str; 4] = [
