@@ -27,6 +27,7 @@ mod ends;
 mod faults;
 mod health;
 mod holds;
+mod house;
 mod http2;
 mod http_cookies;
 mod idempotency;
