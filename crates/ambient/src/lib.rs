@@ -1,5 +1,6 @@
-//! What a program takes from its surroundings, handed in so that tests can set it: the time of day
-//! and randomness. Waiting goes through tokio's clock, which tests can pause.
+//! Time and randomness of a program, as values that tests can replace.
+//!
+//! Sleeps use tokio's clock, which tests can pause.
 
 use std::{
     fmt,
@@ -11,13 +12,13 @@ use chrono::{DateTime, SubsecRound, Utc};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use uuid::Uuid;
 
-/// Tells the time of day, in whole milliseconds: what the database keeps and clients are shown.
+/// Clock of the time of day, in whole milliseconds, as databases keep and clients show it.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The instant that it is now.
+    /// Returns the time.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's own clock.
+/// Clock of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -31,18 +32,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// The first of all UUIDs (version 7) that sort by `now`.
+/// Returns the first of all UUIDs (version 7) that sort by `now`.
 pub fn first_uuid_at(now: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
-/// A source of randomness; clones share one stream.
+/// Source of randomness. Clones share one stream.
 #[derive(Clone)]
 pub struct Random(Arc<Mutex<StdRng>>);
 
 impl Random {
-    /// Seeded by the operating system.
+    /// Creates a source with a seed of the operating system.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that asks for entropy"
@@ -51,29 +52,29 @@ impl Random {
         Self(Arc::new(Mutex::new(StdRng::from_rng(&mut rand::rng()))))
     }
 
-    /// The same stream for the same seed: for tests, never for secrets.
+    /// Creates a source with the same stream for the same seed: for tests, never for secrets.
     pub fn from_seed(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// A random UUID (version 4).
+    /// Returns a random UUID (version 4).
     pub fn uuid(&self) -> Uuid {
         uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
     }
 
-    /// A UUID (version 7) that sorts by `now`.
+    /// Returns a UUID (version 7) that sorts by `now`.
     pub fn uuid_at(&self, now: DateTime<Utc>) -> Uuid {
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
         uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
     }
 
-    /// `duration`, give or take up to `share` of it (0.2 is a fifth).
+    /// Returns `duration`, longer or shorter by up to `share` of it (0.2 is a fifth).
     pub fn jitter(&self, duration: Duration, share: f64) -> Duration {
         let factor = self.with(|rng| rng.random_range(1.0 - share..=1.0 + share));
         duration.mul_f64(factor)
     }
 
-    /// Random bytes, fit for secrets.
+    /// Returns random bytes, fit for secrets.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.with(|rng| rng.fill_bytes(&mut bytes));

@@ -1,4 +1,4 @@
-//! Hooks: a product's own part in serving its schema.
+//! Hooks: the part of a product in serving its schema.
 
 use std::convert::Infallible;
 
@@ -17,24 +17,30 @@ use crate::{
     request::{RequestInfo, credentials::bearer_token},
 };
 
-/// Tells that credentials cannot be looked up at the moment. It is logged, and nobody is told of it.
+/// Reason that a session cannot be looked up at the moment. It is logged, and not shown to clients.
 pub type AuthenticationError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A product's own part in serving its schema.
+/// Part of a product in serving its schema.
 pub trait Hooks: Send + Sync + 'static {
-    /// Whoever sends a request, as the product knows them.
+    /// Session of a user.
     type Session: Clone + Send + Sync + 'static;
 
-    /// Reads the token that a request brings; none for nobody. Unless a product has it otherwise, that is the
-    /// token of `Authorization: Bearer`.
+    /// Reads the token of a request; none for anonymous requests.
+    ///
+    /// The default is the token of `Authorization: Bearer`.
     ///
     /// # Errors
-    /// The page that the request comes from may not use the credentials that came with it.
+    ///
+    /// The page that sent the request may not use the credentials that came with it.
     fn credentials(&self, page: Page<'_>) -> Result<Option<SecretString>, ForeignPage> {
         Ok(bearer_token(page.headers()))
     }
 
-    /// Tells whose session the token is; none for nobody's.
+    /// Returns the session of a token; none for an unknown token.
+    ///
+    /// # Errors
+    ///
+    /// The session cannot be looked up at the moment.
     fn authenticate<'a>(
         &'a self,
         token: &'a SecretString,
@@ -42,16 +48,17 @@ pub trait Hooks: Send + Sync + 'static {
         lifetime: Lifetime,
     ) -> BoxFuture<'a, Result<Option<Self::Session>, AuthenticationError>>;
 
-    /// Names whose streams count together against [`crate::ServerOptions::streams_per_user`].
+    /// Identifies the user whose streams count together against
+    /// [`crate::ServerOptions::streams_per_user`].
     fn holder(&self, session: &Self::Session) -> u128;
 
-    /// Resolves once the session has expired or was ended: its streams end, too.
+    /// Resolves once the session has expired or was ended, which ends its streams.
     fn session_ended(&self, session: &Self::Session) -> BoxFuture<'static, ()>;
 
-    /// Gives resolvers what they find in their context.
+    /// Adds to the request the data that resolvers find in their context.
     fn equip(&self, request: Request, call: &Invocation<'_, Self::Session>) -> Request;
 
-    /// Runs a subscription with whose document something was kept: the product makes its events by itself.
+    /// Runs a subscription whose document has a kept value, instead of the schema.
     fn events(
         &self,
         kept: &Kept,
@@ -63,29 +70,29 @@ pub trait Hooks: Send + Sync + 'static {
     }
 }
 
-/// The time for which a session is asked for.
+/// Lifetime of the session that is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// One request, which runs at once.
+    /// A single request, which runs at once.
     Request,
-    /// A connection, on which requests follow.
+    /// A connection with many requests.
     Connection,
 }
 
-/// An operation that is about to run.
+/// Operation that is about to run.
 #[derive(Debug)]
 pub struct Invocation<'a, S> {
-    /// Whoever sent it; none for nobody known.
+    /// Session of the sender; none for an anonymous one.
     pub session: Option<&'a S>,
-    /// The request that it is of.
+    /// Request of the operation.
     pub request: &'a RequestInfo,
-    /// Query, mutation or subscription.
+    /// Kind of the operation.
     pub kind: OperationType,
-    /// The page that sent it; none on a socket, whose answers have no headers.
+    /// Page that sent the operation; none on a socket, whose answers have no headers.
     pub page: Option<Page<'a>>,
 }
 
-/// Hooks of a product that knows nobody: each token is nobody's, and resolvers find a [`RequestInfo`].
+/// Hooks without users: every token is unknown, and resolvers find a [`RequestInfo`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anonymous;
 

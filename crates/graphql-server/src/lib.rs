@@ -1,13 +1,16 @@
-//! Serves any [`async_graphql`] schema by the specifications: GraphQL over HTTP, over WebSockets
-//! (`graphql-transport-ws`), over server-sent events and over Apollo's multipart protocol.
+//! GraphQL server for any [`async_graphql`] schema.
 //!
-//! The transports are thin and the crate's own: the stock ones answer several cases of their protocols
-//! wrongly. A request goes through the modules in this order: [`net`] accepts a connection, `http` reads a
-//! request, `request` its parameters, [`document`] finds and bounds the document, [`execute`] runs it and
-//! completes its answer, and `stream` and `websocket` carry the answers that come one after the other.
+//! It serves GraphQL over HTTP, over WebSockets (`graphql-transport-ws`), over server-sent events and
+//! over Apollo's multipart protocol. The transports are the crate's own: those of async-graphql's
+//! integrations get several cases of the protocols wrong.
 //!
-//! [`Server::bind`] takes an address, [`Server::run`] serves an [`Endpoint`] on it. [`Hooks`] are a product's
-//! own part: whose session a token is, and what resolvers are given.
+//! A request goes through the modules in this order. [`net`] accepts a connection, `http` reads a
+//! request, and `request` has its parameters. [`document`] finds the document and checks it against
+//! limits. [`execute`] runs it and completes the result. `stream` and `websocket` send results that come
+//! one after the other.
+//!
+//! [`Server::bind`] takes an address, and [`Server::run`] serves an [`Endpoint`] on it. [`Hooks`] are the
+//! part of a product: sessions, and the data for resolvers.
 
 pub mod document;
 pub mod execute;

@@ -1,4 +1,4 @@
-//! Options: what the transports allow and how long they wait.
+//! Server options: limits and time-outs.
 
 use std::time::Duration;
 
@@ -9,79 +9,80 @@ use crate::{
     net::{AllowedHosts, TrustedProxies},
 };
 
-/// Limits and waits of the transports, with defaults that are fit for production.
+/// Limits and time-outs of the transports, with defaults fit for production.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// The longest request body, in bytes.
+    /// Bytes of a request body.
     pub body_limit: usize,
-    /// How many values the JSON of an operation may have.
+    /// Values in the JSON of an operation.
     pub value_limit: usize,
-    /// Operations that one request may have, as a JSON list; 0 for none: one at a time, and no list.
+    /// Operations in one request, as a JSON list; 0 switches batches off.
     pub batch_limit: usize,
-    /// The longest wait for a request's head, and for the next request on an open connection.
+    /// Time limit of a request's head, and of the wait for the next request on a connection.
     pub head_timeout: Duration,
-    /// The longest wait for a request's whole body.
+    /// Time limit of a request's body.
     pub body_timeout: Duration,
-    /// How long a query may run.
+    /// Time limit of a query.
     pub query_timeout: Duration,
-    /// How long a mutation may run.
+    /// Time limit of a mutation.
     pub mutation_timeout: Duration,
-    /// How much longer either may run when it has a slow field.
+    /// Additional time for an operation with a slow field.
     pub slow_timeout: Duration,
-    /// For so long a peer may take over a message, or over 32 KiB of a longer one, before its connection is
-    /// closed.
+    /// Time in which a peer must read a message, or 32 KiB of a longer one. Its connection is closed
+    /// otherwise.
     pub write_timeout: Duration,
-    /// The longest wait for a socket's `connection_init`.
+    /// Time limit of a socket's `connection_init`.
     pub socket_init_timeout: Duration,
-    /// The longest message on a socket, in bytes.
+    /// Bytes of a message on a socket.
     pub socket_message_limit: usize,
-    /// Operations that may run on one socket at once.
+    /// Operations that run on one socket at once.
     pub operations_per_socket: usize,
-    /// Sockets and event streams that one user may have open at once.
+    /// Open sockets and event streams of one user.
     pub streams_per_user: usize,
-    /// Sockets and event streams of nobody in particular that may be open at once.
+    /// Open sockets and event streams of anonymous clients.
     pub anonymous_streams: usize,
-    /// Connections that may be open at once.
+    /// Open connections.
     pub connections: usize,
-    /// Those of them that may come from one address, other than a loopback or a private one; none for
-    /// any number.
+    /// Open connections from one address, not counting loopback and private ones; none for any number.
     pub connections_per_address: Option<usize>,
-    /// Pause between two signs of life on a quiet socket or event stream. A socket that shows none
-    /// itself from one to the next is closed.
+    /// Interval of keep-alive messages on sockets and event streams. A socket whose peer is silent for
+    /// two of them is closed.
     pub keep_alive: Duration,
-    /// Over how long the goodbyes are spread when the server stops, so that clients do not come back all
-    /// at once. Few sockets take less: a millisecond each.
+    /// Time over which connections are ended when the server stops, so that clients do not reconnect all
+    /// at once.
+    ///
+    /// Few connections take less: a millisecond each.
     pub reconnect_spread: Duration,
-    /// How long requests and sockets may take to end when the server stops.
+    /// Time limit for requests and sockets to end when the server stops.
     pub shutdown_timeout: Duration,
-    /// Web origins, such as `https://app.example.com`, whose pages may call the server.
+    /// Web origins, such as `https://app.example.com`, whose pages may use the server.
     pub allowed_origins: Vec<HeaderValue>,
-    /// Request headers that pages of other origins may not send, whatever their preflights ask for.
+    /// Request headers that pages of other origins may not send.
     pub same_origin_headers: Vec<HeaderName>,
     /// Hosts that the server answers for.
     pub allowed_hosts: AllowedHosts,
-    /// Bytes of query texts that are kept for clients that send their hashes; 0 for none.
+    /// Bytes of texts that are kept for automatic persisted queries; 0 switches them off.
     pub persisted_bytes: u64,
-    /// Reverse proxies that tell who a client is, whether it came over https, and what a request is called.
+    /// Reverse proxies that are trusted with client addresses, https and request ids.
     pub trusted_proxies: TrustedProxies,
-    /// What a query document may ask for.
+    /// Limits on documents.
     pub documents: DocumentLimits,
-    /// Names in texts for people.
+    /// Names in error messages and in the log.
     pub wording: Wording,
 }
 
-/// The names of things in texts for people: in refusals, and in hints in the log.
+/// Names of the server and its options in error messages and in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wording {
-    /// The server itself: "server", or what a product calls it.
+    /// Name of the server: "server", or the name of a product.
     pub server: &'static str,
-    /// The setting for [`ServerOptions::batch_limit`].
+    /// Name of the setting for [`ServerOptions::batch_limit`].
     pub batch_limit: &'static str,
-    /// The setting for [`ServerOptions::allowed_origins`].
+    /// Name of the setting for [`ServerOptions::allowed_origins`].
     pub allowed_origins: &'static str,
-    /// The setting for [`ServerOptions::allowed_hosts`].
+    /// Name of the setting for [`ServerOptions::allowed_hosts`].
     pub allowed_hosts: &'static str,
-    /// The setting for [`ServerOptions::trusted_proxies`].
+    /// Name of the setting for [`ServerOptions::trusted_proxies`].
     pub trusted_proxies: &'static str,
 }
 

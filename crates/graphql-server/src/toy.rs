@@ -1,4 +1,4 @@
-//! A small schema for the crate's own tests.
+//! A small schema for unit tests.
 
 use async_graphql::{ID, InputObject, Object, Schema, SchemaBuilder, SimpleObject, Subscription};
 use futures_util::{Stream, stream};
@@ -45,7 +45,7 @@ impl User {
         Vec::new()
     }
 
-    /// May take long.
+    /// A slow field.
     async fn report(&self) -> Report {
         Report {
             title: String::new(),
@@ -97,12 +97,12 @@ impl Subscriptions {
     }
 }
 
-/// The schema, to be finished.
+/// Builder of the schema.
 pub(crate) fn schema() -> SchemaBuilder<Query, Mutation, Subscriptions> {
     Schema::build(Query, Mutation, Subscriptions)
 }
 
-/// Its types.
+/// Types of the schema.
 pub(crate) fn types() -> SchemaTypes {
     let page = PagedField {
         argument: "first",
@@ -115,7 +115,7 @@ pub(crate) fn types() -> SchemaTypes {
     SchemaTypes::of::<Query, Mutation, Subscriptions>(&policy)
 }
 
-/// Reads documents for it.
+/// Reader of documents for the schema.
 pub(crate) fn reader() -> DocumentReader {
     DocumentReader::new(DocumentLimits::default(), types())
 }

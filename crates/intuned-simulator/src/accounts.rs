@@ -1,28 +1,28 @@
-//! The accounts that can be signed in to, and how each sign-in goes.
+//! Demo accounts, and the course of a sign-in with each.
 
 use std::time::Duration;
 
 use super::task::{Cause, Step};
 
-/// The right one-time passcode of every account that asks for one.
+/// Correct one-time passcode of every account that asks for one.
 pub const PASSCODE: &str = "123456";
 
-/// What the `choice` account offers.
+/// Choices of the `choice` account.
 pub(super) const CHOICES: [&str; 2] = ["Text message", "Email"];
 
-/// An account of the simulated OrangeHRM. These are no secrets.
+/// Account of the simulated OrangeHRM. Its password is no secret.
 #[derive(Clone, Copy, Debug)]
 pub struct DemoAccount {
-    /// To sign in with; upper and lower case are the same.
+    /// Username, in upper or lower case.
     pub username: &'static str,
-    /// To sign in with.
+    /// Password.
     pub password: &'static str,
-    /// What signing in with it shows, for people.
+    /// Description of the sign-in for people.
     pub shows: &'static str,
     conduct: Conduct,
 }
 
-/// How an account behaves.
+/// Behaviour of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conduct {
     Plain,
@@ -34,7 +34,7 @@ pub(super) enum Conduct {
     Rejected,
 }
 
-/// Every account there is; any other username or password is rejected.
+/// Lists all accounts. Any other username or password is rejected.
 pub const fn accounts() -> &'static [DemoAccount] {
     const fn account(username: &'static str, shows: &'static str, conduct: Conduct) -> DemoAccount {
         DemoAccount {
@@ -77,7 +77,7 @@ pub const fn accounts() -> &'static [DemoAccount] {
     }
 }
 
-/// How a sign-in with these goes.
+/// Returns the behaviour of a sign-in with these credentials.
 pub(super) fn conduct(username: &str, password: &str) -> Conduct {
     accounts()
         .iter()
@@ -88,7 +88,7 @@ pub(super) fn conduct(username: &str, password: &str) -> Conduct {
 }
 
 impl Conduct {
-    /// The steps of a sign-in, at full length. `can_ask` says whether the user can be asked at all.
+    /// Returns the steps of a sign-in, unscaled. `can_ask` tells whether the user can be asked.
     pub(super) fn sign_in(self, can_ask: bool) -> Vec<Step> {
         const LOOK_AT_PAGE: Step = Step::Work(Duration::from_millis(2_500));
         const TYPE_ANSWER: Step = Step::Work(Duration::from_millis(1_500));
@@ -111,7 +111,7 @@ impl Conduct {
         steps
     }
 
-    /// How long a session lasts, at full length; none when it lasts.
+    /// Returns the unscaled lifetime of a session; none when it does not expire.
     pub(super) fn lifetime(self) -> Option<Duration> {
         (self == Self::Expires).then_some(Duration::from_mins(1))
     }

@@ -1,4 +1,4 @@
-//! The answers of both generations, as JSON.
+//! Response bodies of both API generations.
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -10,7 +10,7 @@ use super::{
 };
 use SimulatedGeneration::{One, Two};
 
-/// The answer of `create.result`, and of `update.result` and `validate.result`.
+/// Builds the response of `create.result`, `update.result` and `validate.result`.
 pub(super) fn operation(generation: SimulatedGeneration, task: &Task) -> Value {
     match (task.current, generation) {
         (Step::Queue(_), _) | (Step::Work(_), One) => json!({"status": "pending"}),
@@ -42,7 +42,7 @@ pub(super) fn operation(generation: SimulatedGeneration, task: &Task) -> Value {
     }
 }
 
-/// The answer of `run.sync` and `run.result`.
+/// Response of `run.sync` and `run.result`.
 #[derive(Serialize)]
 pub(super) struct Run {
     #[serde(flatten)]
@@ -51,16 +51,16 @@ pub(super) struct Run {
     result: Option<Brought>,
 }
 
-/// What a run that succeeds brings.
+/// Result of a successful run.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Brought {
     Listed(Value),
-    /// Of any depth, with any digits.
+    /// JSON as text, of any depth and with any digits.
     Written(Box<RawValue>),
 }
 
-/// The answer of `run.sync` and `run.result`; `result` is what a success brings.
+/// Builds the response of `run.sync` and `run.result`; `result` is that of a successful run.
 pub(super) fn run(
     generation: SimulatedGeneration,
     task: &Task,
@@ -88,7 +88,7 @@ pub(super) fn run(
     }
 }
 
-/// The answer of `one`, and each element of that of `all`.
+/// Builds the response of `one`, and each item of that of `all`.
 pub(super) fn session(generation: SimulatedGeneration, session: &SimulatedSession) -> Value {
     let SimulatedSession { id, status } = session;
     let status: &SessionStatus = status;

@@ -1,9 +1,9 @@
-//! What the simulated project's `get-claims` returns.
+//! Results of the simulated project's `get-claims`.
 
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
-/// A handful of expense claims as OrangeHRM's list shows them, the last of them from yesterday.
+/// Returns a few expense claims like those of OrangeHRM's list, the last from yesterday.
 pub(super) fn claims(today: NaiveDate) -> Value {
     let claim = |number: u32, age: u64, event: &str, description: &str, status: &str, amount| {
         let submitted = today.checked_sub_days(Days::new(age)).unwrap_or(today);

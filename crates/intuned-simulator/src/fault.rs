@@ -1,4 +1,4 @@
-//! What can be made to go wrong, call by call.
+//! Faults: scripted failures of calls.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,7 +15,7 @@ use axum::{
 use futures_util::stream;
 use tokio::time::Instant;
 
-/// A kind of call.
+/// Kind of call.
 #[expect(missing_docs, reason = "named as Intuned's clients name them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -34,7 +34,7 @@ pub enum Call {
     UpdateResult,
 }
 
-/// One way in which a call goes wrong.
+/// Failure of a call.
 #[derive(Clone, Debug)]
 pub struct Fault {
     delay: Duration,
@@ -55,7 +55,7 @@ enum Ending {
 }
 
 impl Fault {
-    /// Answers with this status, and does nothing. A status that is none is sent as 500.
+    /// Responds with this status, without doing the work. An invalid status is sent as 500.
     pub fn answer(status: u16) -> Self {
         Self::ending(Ending::Answer {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -64,17 +64,17 @@ impl Fault {
         })
     }
 
-    /// Breaks the connection off in mid-answer, and does nothing.
+    /// Breaks the connection off within the response, without doing the work.
     pub fn drop() -> Self {
         Self::ending(Ending::Drop)
     }
 
-    /// Never answers, and does nothing.
+    /// Never responds, and does not do the work.
     pub fn hang() -> Self {
         Self::ending(Ending::Hang)
     }
 
-    /// Waits this long, and then does everything right.
+    /// Responds correctly after a delay.
     pub fn delay(delay: Duration) -> Self {
         Self {
             delay,
@@ -82,19 +82,19 @@ impl Fault {
         }
     }
 
-    /// Waits this long before anything else.
+    /// Adds a delay before everything else.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Does the work before it goes wrong.
+    /// Does the work before the failure.
     pub fn after_work(mut self) -> Self {
         self.after_work = true;
         self
     }
 
-    /// Sends a header with an answer; one that cannot be sent is left out.
+    /// Adds a header to the response; an invalid one is left out.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         if let Ending::Answer { headers, .. } = &mut self.ending
             && let (Ok(name), Ok(value)) = (name.parse(), value.parse())
@@ -104,7 +104,7 @@ impl Fault {
         self
     }
 
-    /// Sends a body with an answer.
+    /// Adds a body to the response.
     pub fn with_body(mut self, text: impl Into<String>) -> Self {
         if let Ending::Answer { body, .. } = &mut self.ending {
             *body = text.into();
@@ -112,7 +112,7 @@ impl Fault {
         self
     }
 
-    /// The answer, or none, to a call whose work is `work`.
+    /// Responds to a call, whose work is `work`, or does not respond.
     pub(super) async fn play(self, work: impl Future<Output = Response>) -> Response {
         tokio::time::sleep(self.delay).await;
         if let Ending::Proper = self.ending {
@@ -148,8 +148,9 @@ impl Fault {
     }
 }
 
-/// How the looks at a flaky account go wrong, in their order; none once they are used up.
-/// `pause` is what it asks for in `Retry-After`.
+/// Returns one of a flaky account's failures in turn; none after the last.
+///
+/// `pause` is the value of `Retry-After`.
 pub(super) fn flaky(number: usize, pause: Duration) -> Option<Fault> {
     let seconds = pause.as_secs_f64().ceil().to_string();
     match number {
@@ -163,22 +164,22 @@ pub(super) fn flaky(number: usize, pause: Duration) -> Option<Fault> {
     }
 }
 
-/// A limit on the calls of one key, whatever they are.
+/// Rate limit on all calls of one key.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    /// So many are answered within a second.
+    /// Calls in each second.
     pub each_second: usize,
-    /// What those beyond are told to wait, in whole seconds.
+    /// Value of `Retry-After` for calls beyond the limit, in whole seconds.
     pub retry_after: Duration,
 }
 
-/// The faults to come, and the calls so far.
+/// Scripted faults and counts of calls.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     calls: HashMap<Call, usize>,
     faults: HashMap<Call, VecDeque<Fault>>,
     limit: Option<RateLimit>,
-    /// When those were answered that count against the limit.
+    /// Times of calls that count against the limit.
     lately: VecDeque<Instant>,
 }
 
@@ -196,7 +197,7 @@ impl Script {
         self.limit = Some(limit);
     }
 
-    /// Counts a call; answers how it goes wrong, if it does.
+    /// Counts a call, and returns its fault, if it has one.
     pub(super) fn next(&mut self, call: Call, now: Instant) -> Option<Fault> {
         *self.calls.entry(call).or_default() += 1;
         let scripted = self.faults.get_mut(&call).and_then(VecDeque::pop_front);

@@ -1,14 +1,14 @@
-//! A stand-in for Intuned that speaks its wire, either generation of it: for a first run with no
-//! account at Intuned, and for tests. It drives no browser; a list of demo accounts says how each
-//! sign-in goes.
+//! Simulator of Intuned's HTTP API, in both of its generations, for a first run and for tests.
 //!
-//! What Intuned does where its clients do not tell is assumed here: while a session is created again
-//! under the id that it has, the old one answers for itself, and stays if the new sign-in fails; a
-//! second start for the same id takes the place of the first; a sign-in to a new id that fails
-//! leaves no session behind.
+//! It needs no account at Intuned and drives no browser: a list of demo accounts defines the course of
+//! each sign-in.
 //!
-//! Time goes by tokio's clock, but each step of a sign-in or run is shown to somebody who asks before
-//! the next one is taken, so that a simulator without delays still goes through all of them.
+//! Some behaviour of Intuned is not documented and is assumed here. While a session is created again
+//! under its id, the old one stays valid, also if the new sign-in fails. A second start for the same id
+//! replaces the first. A failed sign-in to a new id leaves no session behind.
+//!
+//! Delays use tokio's clock. Each step of a sign-in or run is reported at least once before the next one
+//! is taken. So even a simulator without delays goes through all steps.
 
 mod accounts;
 mod answers;
@@ -39,32 +39,33 @@ use ambient::{Clock, Random};
 use fault::Script;
 use store::Store;
 
-/// The path that every call begins with; what follows is the workspace's id.
+/// Path of every call, before the workspace's id.
 pub const BASE_PATH: &str = "/api/v1/workspace";
 
-/// Which generation of the API the simulator speaks.
+/// Generation of the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SimulatedGeneration {
-    /// What `@intuned/client` 0.3 speaks: sign-ins can ask the user, runs can be synchronous.
+    /// API of `@intuned/client` 0.3: sign-ins can ask the user, and runs can be synchronous.
     #[default]
     One,
-    /// What the 1.x clients speak: it has no way to ask the user, so sign-ins that would have to fail.
+    /// API of the 1.x clients: sign-ins that ask the user fail.
     Two,
 }
 
-/// How the simulator behaves.
+/// Configuration of the simulator.
 #[derive(Clone, Debug)]
 pub struct SimulatorConfig {
-    /// Which generation it speaks.
+    /// Generation of the API.
     pub generation: SimulatedGeneration,
-    /// What realistic delays are multiplied by: 0 is none at all.
+    /// Factor of realistic delays; 0 for none.
     pub delay_scale: f64,
-    /// The `x-api-key` that it wants; none when any will do.
+    /// Required `x-api-key`; none accepts any.
     pub api_key: Option<SecretString>,
 }
 
-/// The simulator, and the handle to look into it; clones share everything. It keeps no password and
-/// no passcode.
+/// Simulator, with methods to control and observe it. Clones share everything.
+///
+/// It keeps no password and no passcode.
 #[derive(Clone)]
 pub struct Simulator {
     shared: Arc<Shared>,
@@ -75,12 +76,12 @@ struct Shared {
     clock: Arc<dyn Clock>,
     store: Mutex<Store>,
     script: Mutex<Script>,
-    /// What runs bring in the place of the claims that they usually bring.
+    /// Result of runs, instead of the usual claims.
     claims: Mutex<Option<Box<RawValue>>>,
 }
 
 impl Simulator {
-    /// One that knows no sessions yet.
+    /// Creates a simulator without sessions.
     pub fn new(config: SimulatorConfig, clock: Arc<dyn Clock>, random: Random) -> Self {
         let store = Store::new(config.generation, config.delay_scale, random);
         Self {
@@ -94,16 +95,16 @@ impl Simulator {
         }
     }
 
-    /// The routes, from [`BASE_PATH`] on. Any workspace and any project will do.
+    /// Returns the routes below [`BASE_PATH`]. Any workspace and any project is accepted.
     pub fn router(&self) -> Router {
         routes::router(self)
     }
 
-    /// Serves until `shutdown` resolves and what was under way has been answered.
+    /// Serves until `shutdown` resolves and running requests have ended.
     ///
     /// # Errors
     ///
-    /// When the listener fails.
+    /// The listener fails.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -114,37 +115,37 @@ impl Simulator {
             .await
     }
 
-    /// How many calls of this kind have come, with or without the right key.
+    /// Returns the number of calls of this kind, with or without the right key.
     pub fn calls(&self, call: Call) -> usize {
         self.faults().calls(call)
     }
 
-    /// Has the next `times` calls of this kind go wrong in this way. Faults are used up in the order
-    /// in which they were given.
+    /// Scripts a fault for the next `times` calls of this kind. Faults are used in the order of their
+    /// scripts.
     pub fn script(&self, call: Call, times: usize, fault: &Fault) {
         self.faults().push(call, times, fault);
     }
 
-    /// Turns away, from now on, the calls beyond this limit, as Intuned does those of one key.
+    /// Limits the rate of calls from now on, as Intuned limits those of one key.
     pub fn limit(&self, limit: RateLimit) {
         self.faults().limit(limit);
     }
 
-    /// The sessions that stand, in no certain order.
+    /// Lists the sessions in no particular order.
     pub fn sessions(&self) -> Vec<SimulatedSession> {
         self.store().sessions(Instant::now())
     }
 
-    /// Expires a session before its time; whether there is one of that id.
+    /// Expires a session, and tells whether there is one with this id.
     pub fn expire(&self, session_id: &str) -> bool {
         self.store().expire(session_id, Instant::now())
     }
 
-    /// Has every run from now on bring this JSON, to the letter.
+    /// Sets the JSON text that every run returns from now on.
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// The text is no JSON.
     pub fn bring(&self, claims: impl Into<String>) -> serde_json::Result<()> {
         let claims = RawValue::from_string(claims.into())?;
         *self.claims() = Some(claims);

@@ -1,4 +1,4 @@
-//! What requests must look like, and the answers to those that do not.
+//! Validation of requests, and error responses.
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{SimulatedGeneration, store::Unknown, task::NotAsked};
 
-/// An answer that is an error.
+/// Error response.
 pub(super) enum Refusal {
     Invalid(&'static str),
     Unauthorized,
@@ -44,7 +44,7 @@ impl From<NotAsked> for Refusal {
     }
 }
 
-/// The body of `create.start` and `update.start`.
+/// Body of `create.start` and `update.start`.
 #[derive(Deserialize)]
 struct SignInBody {
     id: Option<String>,
@@ -79,7 +79,7 @@ pub(super) struct SessionRef {
     pub(super) id: String,
 }
 
-/// Reads a body. The error does not repeat what was sent.
+/// Parses a body. The error does not repeat the input.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8], expected: &'static str) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::Invalid(expected))
 }

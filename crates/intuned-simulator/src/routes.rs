@@ -1,4 +1,4 @@
-//! The simulator's HTTP side: the routes, and what stands behind each.
+//! Routes of the simulator and their handlers.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(super) fn router(simulator: &Simulator) -> Router {
         .with_state(simulator.clone())
 }
 
-/// Counts the call, looks at the key, and has go wrong what was scripted to.
+/// Counts a call, checks its key, and applies its scripted fault.
 async fn intercept(
     State((simulator, call)): State<(Simulator, Call)>,
     request: Request,
@@ -137,7 +137,7 @@ impl Simulator {
         }))
     }
 
-    /// What a look at a task's result finds, unless the account is a flaky one.
+    /// Responds to a poll of a task's result, with a fault in turn if the account is flaky.
     async fn result<T: Serialize>(
         &self,
         task_id: &str,
@@ -251,7 +251,7 @@ async fn run_result(State(simulator): State<Simulator>, Path(path): Path<TaskPat
     simulator.result(&path.task_id, answer).await
 }
 
-/// Lasts as long as the run. An expired session is answered with 401, as only this call does.
+/// Waits until the run has ended. An expired session is answered with 401 by this call alone.
 async fn run_sync(State(simulator): State<Simulator>, body: Bytes) -> Answer {
     let run_id = simulator.begin_run(&body)?;
     loop {

@@ -1,4 +1,4 @@
-//! The sessions and tasks that the simulator knows.
+//! Store of sessions and tasks.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,32 +13,32 @@ use super::{
 };
 use ambient::Random;
 
-/// Where a session stands, as it is written on the wire.
+/// Status of a session, as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum SessionStatus {
-    /// The sign-in that shall make it is under way.
+    /// Sign-in is under way.
     Pending,
-    /// Fit for runs.
+    /// Ready for runs.
     Ready,
-    /// Past its time.
+    /// Expired.
     Expired,
 }
 
-/// An auth session that stands.
+/// An auth session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedSession {
-    /// The id that its creator chose.
+    /// Id, chosen by its creator.
     pub id: String,
-    /// Where it stands.
+    /// Status.
     pub status: SessionStatus,
 }
 
 #[derive(Debug)]
 struct Session {
-    /// None until the first sign-in to it has succeeded.
+    /// Successful sign-in; none before the first one.
     signed_in: Option<SignedIn>,
-    /// The sign-in under way.
+    /// Id of the sign-in that is under way.
     sign_in: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Store {
     tasks: HashMap<String, Task>,
 }
 
-/// Nothing of that id.
+/// Error for an unknown id.
 #[derive(Debug)]
 pub(super) struct Unknown;
 
@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Begins a sign-in; answers the task's id. One that is under way for the session ends.
+    /// Starts a sign-in and returns the task's id. Another one for the session is terminated.
     pub(super) fn sign_in(
         &mut self,
         kind: Kind,
@@ -110,17 +110,17 @@ impl Store {
         task_id
     }
 
-    /// Begins a check of a session.
+    /// Starts a validation of a session.
     pub(super) fn validate(&mut self, session_id: &str, now: Instant) -> Result<String, Unknown> {
         self.begin_within(Kind::Validate, session_id, now)
     }
 
-    /// Begins a run within a session.
+    /// Starts a run within a session.
     pub(super) fn run(&mut self, session_id: &str, now: Instant) -> Result<String, Unknown> {
         self.begin_within(Kind::Run, session_id, now)
     }
 
-    /// Moves a task on and shows it, if it is of this kind and, where one is named, this session.
+    /// Polls a task, if it is of this kind and, where one is named, of this session.
     pub(super) fn look(
         &mut self,
         kind: Kind,
@@ -144,12 +144,12 @@ impl Store {
         Ok(task)
     }
 
-    /// The number of the fault that is due when a task is looked at from outside.
+    /// Returns the number of the fault that is due when a task is polled.
     pub(super) fn next_trouble(&mut self, task_id: &str) -> Option<usize> {
         self.tasks.get_mut(task_id)?.next_trouble()
     }
 
-    /// Hands the user's answer to a sign-in.
+    /// Passes the user's answer to a sign-in.
     pub(super) fn answer(
         &mut self,
         task_id: &str,
@@ -161,12 +161,12 @@ impl Store {
         Ok(task.answer(info_request_id, input.expose_secret(), now, &self.random))
     }
 
-    /// Whether a session stands under this id.
+    /// Tells whether there is a session with this id.
     pub(super) fn knows(&self, session_id: &str) -> bool {
         self.sessions.contains_key(session_id)
     }
 
-    /// A session's status; whoever asks moves the sign-in on.
+    /// Returns a session's status, and polls its sign-in.
     pub(super) fn status(
         &mut self,
         session_id: &str,
@@ -207,7 +207,7 @@ impl Store {
         }
     }
 
-    /// Begins what only a session that is ready can bring to a good end.
+    /// Starts a task that succeeds if the session is ready.
     fn begin_within(
         &mut self,
         kind: Kind,
@@ -239,7 +239,7 @@ impl Store {
     ) -> String {
         let scale = |time| self.scaled(time);
         let task = Task::new(kind, session_id, conduct, steps, scale, now, &self.random);
-        // A run is known by the id that its own answers name.
+        // A run has the same id as its task.
         let id = task.run_id.clone();
         self.tasks.insert(id.clone(), task);
         id
@@ -256,7 +256,7 @@ impl Store {
     }
 }
 
-/// Gives a session what its sign-in came to, once.
+/// Updates a session with the result of its sign-in, once.
 fn settle(
     sessions: &mut HashMap<String, Session>,
     task_id: &str,
@@ -282,7 +282,7 @@ fn settle(
     }
 }
 
-/// A factor that makes no sense counts as none; nothing takes longer than a day.
+/// Scales a duration. An invalid factor counts as 0, and the longest result is a day.
 fn scaled(time: Duration, scale: f64) -> Duration {
     let scaled = Duration::try_from_secs_f64(time.as_secs_f64() * scale).unwrap_or_default();
     scaled.min(Duration::from_hours(24))

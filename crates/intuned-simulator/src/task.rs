@@ -1,4 +1,4 @@
-//! A thing that takes its time and is asked for its result: a sign-in, a check of a session, a run.
+//! Tasks that are polled for their result: sign-ins, validations and runs.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use super::accounts::{CHOICES, Conduct, PASSCODE};
 use ambient::Random;
 
-/// How long a sign-in waits for the user before it gives up.
+/// Time that a sign-in waits for the user.
 const PATIENCE: Duration = Duration::from_mins(10);
 const MOST_WRONG_ANSWERS: u32 = 3;
 
-/// What a task is for.
+/// Kind of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Create,
@@ -21,18 +21,18 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Whether its success makes a session.
+    /// Tells whether the task creates a session.
     pub(super) fn is_sign_in(self) -> bool {
         matches!(self, Self::Create | Self::Update)
     }
 }
 
-/// One step of a task. The last one is `Succeed` or `Fail`.
+/// Step of a task. The last one is `Succeed` or `Fail`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Waits to be begun.
+    /// Waits for its start.
     Queue(Duration),
-    /// Is worked on.
+    /// Is being worked on.
     Work(Duration),
     AskPasscode,
     AskChoice,
@@ -40,7 +40,7 @@ pub(super) enum Step {
     Fail(Cause),
 }
 
-/// Why a task came to nothing.
+/// Reason for a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Rejected,
@@ -48,7 +48,7 @@ pub(super) enum Cause {
     NobodyAnswered,
     CannotAsk,
     SessionExpired,
-    /// Another one took its place, or its session was deleted.
+    /// Another task replaced it, or its session was deleted.
     Terminated,
 }
 
@@ -57,10 +57,10 @@ pub(super) struct Task {
     pub(super) kind: Kind,
     pub(super) session_id: String,
     pub(super) conduct: Conduct,
-    /// For answers that name a run.
+    /// Id in responses about a run.
     pub(super) run_id: String,
     pub(super) current: Step,
-    /// The id of the question that is open, if the current step is one.
+    /// Id of the open question, if the current step asks one.
     pub(super) info_request_id: String,
     rest: VecDeque<Step>,
     since: Instant,
@@ -70,12 +70,12 @@ pub(super) struct Task {
     looks: usize,
 }
 
-/// An answer to a question that is not, or no longer, open.
+/// Error for an answer to a question that is not open.
 #[derive(Debug)]
 pub(super) struct NotAsked;
 
 impl Task {
-    /// `scale` shortens, or stretches, every step.
+    /// Creates a task whose steps are scaled by `scale`.
     pub(super) fn new(
         kind: Kind,
         session_id: &str,
@@ -109,7 +109,7 @@ impl Task {
         }
     }
 
-    /// Takes the next step if it is time for it, and the current one has been shown.
+    /// Takes the next step if it is due and the current one was reported.
     pub(super) fn look(&mut self, now: Instant, random: &Random) {
         let elapsed = now.saturating_duration_since(self.since);
         if self.shown {
@@ -126,7 +126,7 @@ impl Task {
         self.shown = true;
     }
 
-    /// When the next step is due.
+    /// Returns the time when the next step is due.
     pub(super) fn due(&self) -> Instant {
         match self.current {
             Step::Queue(time) | Step::Work(time) => self.since + time,
@@ -138,7 +138,7 @@ impl Task {
         matches!(self.current, Step::Succeed | Step::Fail(_))
     }
 
-    /// Ends it without success, if it has not ended.
+    /// Ends the task without success, if it has not ended.
     pub(super) fn end(&mut self, cause: Cause) {
         if !self.has_ended() {
             self.current = Step::Fail(cause);
@@ -146,7 +146,7 @@ impl Task {
         }
     }
 
-    /// Takes the user's answer. A wrong one is asked for again, a few times.
+    /// Accepts the user's answer. A wrong one is asked for again, a few times.
     pub(super) fn answer(
         &mut self,
         info_request_id: &str,
@@ -176,8 +176,7 @@ impl Task {
         Ok(())
     }
 
-    /// Counts the looks from outside. Of a flaky account's, every other one goes wrong: answers the
-    /// number of the fault.
+    /// Counts polls. For a flaky account, returns the number of a fault at every other one.
     pub(super) fn next_trouble(&mut self) -> Option<usize> {
         let look = self.looks;
         self.looks += 1;

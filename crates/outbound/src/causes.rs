@@ -1,4 +1,4 @@
-//! Why another host could not be asked, as an operator needs to know it.
+//! Causes of failed requests, for operators.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,15 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The longest cause that is told, in characters.
+/// Upper bound of a cause's length in characters.
 const LONGEST: usize = 300;
-/// The same is told again after this long, and not sooner.
+/// Time until the same cause is logged again.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// The innermost cause: a name that is not known, a connection that is refused, a certificate that is not
-/// trusted. The outer ones repeat the address, which may hold secrets.
+/// Returns the innermost cause of an error.
+///
+/// Examples are an unknown name, a refused connection, or an untrusted certificate. Outer causes repeat
+/// the address, which may hold secrets.
 pub fn innermost(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;
@@ -27,12 +29,12 @@ pub fn innermost(error: reqwest::Error) -> String {
     words.take(LONGEST).collect()
 }
 
-/// Has the same thing told seldom, however often it happens.
+/// Rate limiter of log messages: logs the same cause once in a while.
 #[derive(Debug, Default)]
 pub struct Seldom(Mutex<HashMap<&'static str, Instant>>);
 
 impl Seldom {
-    /// Whether it is to be told now.
+    /// Tells whether the cause should be logged now.
     pub fn is_due(&self, what: &'static str) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

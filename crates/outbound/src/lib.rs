@@ -1,4 +1,4 @@
-//! A program's own way out: which proxy its connections go through, and which certificates it trusts.
+//! Outbound HTTP connections: their proxy and the certificates that they trust.
 
 mod causes;
 
@@ -8,19 +8,19 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 
 pub use causes::{Seldom, innermost};
 
-/// How connections leave. Clients that are built with it name themselves and follow no redirects.
+/// Settings of outbound connections. Clients with them name themselves and follow no redirects.
 #[derive(Clone, Default)]
 pub struct Outbound {
-    /// The name of the program, as it tells it; none for nothing.
+    /// Value of `User-Agent`; none for no header.
     user_agent: Option<&'static str>,
-    /// For https addresses; none for straight there.
+    /// Proxy for https addresses; none for direct connections.
     proxy: Option<Arc<Proxy>>,
-    /// The only certificate authorities to trust; none for those of the system.
+    /// Trusted certificate authorities; none for those of the system.
     authorities: Option<Arc<[Certificate]>>,
 }
 
 impl Outbound {
-    /// As `user_agent` through `proxy`, trusting `authorities`.
+    /// Creates settings with a user agent, a proxy, and trusted authorities.
     pub fn new(
         user_agent: &'static str,
         proxy: Option<Proxy>,
@@ -33,7 +33,7 @@ impl Outbound {
         }
     }
 
-    /// Begins a client that goes through the proxy where there is one.
+    /// Starts to build a client, which uses the proxy if there is one.
     pub fn client(&self) -> ClientBuilder {
         match &self.proxy {
             Some(proxy) => self.direct_client().proxy(Proxy::clone(proxy)),
@@ -41,7 +41,7 @@ impl Outbound {
         }
     }
 
-    /// Begins a client that goes through no proxy: it chooses itself which of a name's addresses may be used.
+    /// Starts to build a client without a proxy, which can choose among the addresses of a name itself.
     pub fn direct_client(&self) -> ClientBuilder {
         let client = Client::builder()
             .redirect(redirect::Policy::none())
@@ -57,7 +57,7 @@ impl Outbound {
     }
 }
 
-/// Without the proxy's address: it may hold a password.
+/// Leaves out the proxy's address, which may hold a password.
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound")

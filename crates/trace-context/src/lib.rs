@@ -1,5 +1,7 @@
-//! The request that something is done for: its span and its id, carried from the request's head through
-//! tasks that outlive it to the calls of other services.
+//! Trace context: the span and the id of the request that code runs for.
+//!
+//! It is carried from the request's headers through tasks that outlive the request to requests to other
+//! services.
 
 use std::{
     future::Future,
@@ -21,7 +23,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Names a request, to us and by us.
+/// Header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// <https://www.w3.org/TR/trace-context/>
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -30,7 +32,7 @@ tokio::task_local! {
     static CURRENT_REQUEST: Option<Arc<str>>;
 }
 
-/// The request that something is done for, and the span that it is done in.
+/// Span and request id of running code.
 #[derive(Clone, Debug)]
 pub struct TraceContext {
     span: Span,
@@ -38,12 +40,12 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Done in `span`, for the request of this id if it is known.
+    /// Creates a context with a span and, if it is known, a request id.
     pub fn new(span: Span, request_id: Option<Arc<str>>) -> Self {
         Self { span, request_id }
     }
 
-    /// What is being done just now.
+    /// Returns the context of the running code.
     pub fn current() -> Self {
         Self {
             span: Span::current(),
@@ -51,19 +53,19 @@ impl TraceContext {
         }
     }
 
-    /// The request's id, where it is known.
+    /// Returns the request id, if it is known.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// Goes on in `span`, which may outlive the span of the request and belongs to its trace.
+    /// Continues the trace in `span`, which may outlive the span of the request.
     #[must_use]
     pub fn branch(&self, span: Span) -> Self {
         let context = self.span.context();
         let parent = context.span().span_context().clone();
         if parent.is_valid() {
             let parent = Context::new().with_remote_span_context(parent);
-            // Without an export there is no trace to belong to.
+            // Without an exporter there is no trace.
             let _ = span.set_parent(parent);
         }
         Self {
@@ -72,12 +74,12 @@ impl TraceContext {
         }
     }
 
-    /// Does `work` on this trace, wherever it is polled.
+    /// Runs a future in this context, wherever it is polled.
     pub fn follow<F: Future>(self, work: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT_REQUEST.scope(self.request_id, work.instrument(self.span))
     }
 
-    /// Has `stream` polled on this trace.
+    /// Polls a stream in this context.
     pub fn follow_stream<S: Stream + Unpin>(self, stream: S) -> Followed<S> {
         Followed {
             trace: self,
@@ -86,7 +88,7 @@ impl TraceContext {
     }
 }
 
-/// A stream that is polled on a trace.
+/// Stream that is polled in a context.
 #[derive(Debug)]
 pub struct Followed<S> {
     trace: TraceContext,
@@ -104,7 +106,7 @@ impl<S: Stream + Unpin> Stream for Followed<S> {
     }
 }
 
-/// Spawns a task that goes on with what is being done just now.
+/// Spawns a task in the context of the running code.
 pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -113,22 +115,23 @@ where
     tokio::spawn(TraceContext::current().follow(work))
 }
 
-/// Makes `span` part of the trace that the sender of `headers` names, if it names one.
+/// Makes `span` part of the trace in `headers`, if they name one.
 pub fn adopt(span: &Span, headers: &HeaderMap) {
     if let Some(parent) = parent(headers) {
-        // Without an export there is no trace to take part in.
+        // Without an exporter there is no trace.
         let _ = span.set_parent(parent);
     }
 }
 
-/// Notes which trace the sender of `headers` names, and begins another: who joins a trace has a say in
-/// whether it is kept, and what else is in it.
+/// Links `span` to the trace in `headers`, and starts another trace.
+///
+/// Whoever joins a trace has a say in whether it is sampled, and in its contents.
 pub fn link(span: &Span, headers: &HeaderMap) {
     let Some(parent) = parent(headers) else {
         return;
     };
     let parent = parent.span().span_context().clone();
-    // Without its state, which is a text of the sender's own.
+    // Without the trace state, which is a text of the sender's.
     span.add_link(SpanContext::new(
         parent.trace_id(),
         parent.span_id(),
@@ -138,7 +141,7 @@ pub fn link(span: &Span, headers: &HeaderMap) {
     ));
 }
 
-/// What the sender of the headers does, if it says so, and of which trace it is.
+/// Returns the remote context in the headers, if they have one.
 fn parent(headers: &HeaderMap) -> Option<Context> {
     if !headers.contains_key(TRACE_PARENT) {
         return None;
@@ -148,7 +151,7 @@ fn parent(headers: &HeaderMap) -> Option<Context> {
     is_valid.then_some(parent)
 }
 
-/// The headers that tell the other side of a call which request it is for, and of which trace.
+/// Returns the headers that pass on the context of the running code.
 pub fn headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     let trace = TraceContext::current();

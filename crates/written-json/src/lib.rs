@@ -1,8 +1,8 @@
-//! JSON that is passed on as the text that it came as: every digit, whatever its size and its depth.
+//! JSON as text, passed on digit by digit, whatever its size and depth.
 //!
-//! A tree of values would change what it holds. `12345678901234567890123`, `1.10` and `-0.0` have no number
-//! that prints like them, `1e400` has none at all, and a tree that is nested deeply overflows the stack. It
-//! takes many times the room of its text, too, once for each alias that shows it.
+//! A tree of values would change it. `12345678901234567890123`, `1.10` and `-0.0` have no number that
+//! prints like them, and `1e400` has none at all. Deep nesting overflows the stack. A tree takes many
+//! times the memory of its text, too, once for each place that shows it.
 
 mod members;
 mod surrogates;
@@ -17,30 +17,33 @@ use serde_json::value::RawValue;
 pub use members::{lenient, read};
 pub use text::{Piece, Text};
 
-/// The mark that some put before UTF-8.
+/// Byte order mark before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The text of one JSON value. Clones share it.
+/// Text of one JSON value. Clones share it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WrittenJson(Bytes);
 
-/// Why bytes are no JSON, in words that repeat nothing of them.
+/// Fault of invalid JSON. The message repeats nothing of the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotJson {
-    /// Text of JSON is UTF-8.
+    /// The text is not UTF-8.
     #[error("no UTF-8 from byte {0} on")]
     Encoding(usize),
-    /// What is wrong, and where.
+    /// The fault and its position.
     #[error("{0}")]
     Syntax(String),
 }
 
 impl WrittenJson {
-    /// JSON of somebody else's, checked. Halves of surrogate pairs, which JavaScript writes where it cut a
-    /// text, become U+FFFD: they are no characters, and strict readers refuse all that is around them.
+    /// Checks JSON from another source.
+    ///
+    /// Lone surrogates become U+FFFD. JavaScript writes them where it cut a text, and strict parsers
+    /// refuse the whole text.
     ///
     /// # Errors
-    /// What is wrong with it.
+    ///
+    /// The text is no JSON.
     pub fn check(mut text: Vec<u8>) -> Result<Self, NotJson> {
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len());
@@ -48,64 +51,66 @@ impl WrittenJson {
         let checked = str::from_utf8(&text);
         checked.map_err(|error| NotJson::Encoding(error.valid_up_to()))?;
         surrogates::mend(&mut text);
-        // A value that is passed over has neither a depth nor a size.
+        // A value that is skipped has no limit of depth or size.
         let passed = serde_json::from_slice::<IgnoredAny>(&text);
         passed.map_err(|error| NotJson::Syntax(error.to_string()))?;
         Ok(Self(text.into()))
     }
 
-    /// JSON that the program itself has written: nothing is checked.
+    /// Wraps JSON that the program itself has serialized, unchecked.
     pub fn written(json: impl Into<Bytes>) -> Self {
         Self(json.into())
     }
 
-    /// The value null.
+    /// Returns the value null.
     pub fn null() -> Self {
         Self(Bytes::from_static(b"null"))
     }
 
-    /// A part of what was read, apart from the rest: it does not keep that in memory.
+    /// Copies a part of a larger text, which is then not kept in memory.
     pub fn apart(part: &RawValue) -> Self {
         Self(Bytes::copy_from_slice(part.get().as_bytes()))
     }
 
-    /// Its text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
-        // It is UTF-8, which was checked or written.
+        // The bytes are UTF-8, which was checked or serialized.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Its bytes, shared; they are UTF-8.
+    /// Returns the bytes, shared. They are UTF-8.
     pub fn to_bytes(&self) -> Bytes {
         self.0.clone()
     }
 
-    /// The same, without itself.
+    /// Turns the value into its bytes.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// Bytes of its text.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Never: no JSON is without text.
+    /// Returns false: no JSON has an empty text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Reads it as JavaScript would: of members of one name the last counts. No tree is built of what is
-    /// passed over, nor of what is read as a `&RawValue`.
+    /// Deserializes the value as JavaScript would: the last of several members with one name counts.
+    ///
+    /// No tree is built of skipped members, nor of those that are read as a `&RawValue`.
     ///
     /// # Errors
-    /// It has another shape.
+    ///
+    /// The value has another shape.
     pub fn read<'t, T: Deserialize<'t>>(&'t self) -> serde_json::Result<T> {
         read(self.as_str())
     }
 }
 
-/// Its length alone: what is passed on is for nobody's log.
+/// Prints the length alone, because the text may be a secret.
 impl fmt::Debug for WrittenJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WrittenJson({} bytes)", self.len())

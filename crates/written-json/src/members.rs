@@ -1,8 +1,8 @@
-//! Reads structs out of JSON as JavaScript would: of members of one name the last counts, and a name may be
-//! written with escapes.
+//! Deserializes structs as JavaScript would.
 //!
-//! What serde derives refuses a name that comes twice, and would have to build a tree to be forgiving. Here the
-//! members that a struct has are found as text first, and each is read by itself.
+//! The last of several members with one name counts, and a name may be written with escapes. serde's
+//! derived code refuses a repeated name. Here the members of a struct are found as text first, and then
+//! each is deserialized by itself.
 
 use std::fmt;
 
@@ -15,19 +15,22 @@ use serde::{
 };
 use serde_json::{Error, value::RawValue};
 
-/// Reads a value from its text.
+/// Deserializes a value from its text.
 ///
 /// # Errors
-/// It is no JSON, or has another shape.
+///
+/// The text is no JSON, or has another shape.
 pub fn read<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Error> {
     T::deserialize(Text(json))
 }
 
-/// None for a field of another shape than the one that is known: a detail that makes no sense must
-/// not hide the rest.
+/// Deserializes a field, or none if it has another shape.
+///
+/// An unexpected detail must not hide the rest.
 ///
 /// # Errors
-/// It is no JSON at all.
+///
+/// The text is no JSON.
 pub fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -35,7 +38,7 @@ pub fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(read(text.get()).ok())
 }
 
-/// The text of a value.
+/// Text of a value.
 #[derive(Clone, Copy)]
 struct Text<'de>(&'de str);
 
@@ -105,12 +108,12 @@ impl<'de> IntoDeserializer<'de, Error> for Text<'de> {
     }
 }
 
-/// Finds the members of these names.
+/// Finds the members with these names.
 #[derive(Clone, Copy)]
 struct Members(&'static [&'static str]);
 
 impl<'de> Visitor<'de> for Members {
-    /// One for each name.
+    /// One value for each name.
     type Value = Vec<Option<&'de RawValue>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,7 +134,7 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// Tells the place of a name among these, if it is one of them.
+/// Returns the index of a name among these.
 struct Place(&'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Place {

@@ -1,12 +1,14 @@
-//! Halves of surrogate pairs, as they are escaped in JSON.
+//! Lone surrogates, as they are escaped in JSON.
 //!
-//! A text of JavaScript's may hold one: `"😀".slice(0, 1)` does, and `JSON.stringify` writes it as `"\ud83d"`.
+//! A JavaScript string may hold one: `"😀".slice(0, 1)` does, and `JSON.stringify` writes it as
+//! `"\ud83d"`.
 
 /// Length of an escape such as `\ud83d`.
 const ESCAPE: usize = 6;
 
-/// Puts U+FFFD in the place of each half that has no other half. The text keeps its length, so nothing is
-/// moved, and where nothing has to be mended nothing is written.
+/// Replaces each lone surrogate by U+FFFD.
+///
+/// The text keeps its length, so nothing is moved.
 pub(super) fn mend(json: &mut [u8]) {
     let mut place = 0;
     while let Some(found) = memchr::memchr(b'\\', json.get(place..).unwrap_or_default()) {
@@ -24,13 +26,13 @@ pub(super) fn mend(json: &mut [u8]) {
                 escape + ESCAPE
             }
             Some(_) => escape + ESCAPE,
-            // What is escaped by one letter may be a backslash itself.
+            // The escaped character may be a backslash itself.
             None => escape + 2,
         };
     }
 }
 
-/// The unit of UTF-16 that is escaped at this place, if one is.
+/// Returns the UTF-16 code unit that is escaped at this position.
 fn unit(json: &[u8], place: usize) -> Option<u16> {
     let digits = json.get(place..place + ESCAPE)?.strip_prefix(br"\u")?;
     let digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
@@ -79,7 +81,7 @@ mod tests {
         assert_eq!(mended(json), expected);
     }
 
-    /// A text of JavaScript's, unit by unit, with surrogates more often than chance would have them.
+    /// JavaScript strings as code units, with many surrogates.
     fn units() -> impl Strategy<Value = Vec<u16>> {
         let unit = prop_oneof![
             0xD800..=0xDBFFu16,
@@ -90,7 +92,7 @@ mod tests {
         prop::collection::vec(unit, 0..32)
     }
 
-    /// The text as JSON, with escapes where there must be any, and elsewhere where `escape` says so.
+    /// Serializes a string, with escapes where they are required or `escape` asks for them.
     fn written(units: &[u16], escape: impl Fn(usize) -> bool) -> String {
         let mut json = String::from('"');
         let mut place = 0;

@@ -1,41 +1,43 @@
-//! A text of JSON in the making. What is written already and long stands in it by reference: an answer takes
-//! its own bytes alone, however often it shows the same text, and however many others do.
+//! Builder of JSON texts that share long parts.
+//!
+//! A long part is added by reference, so a text takes only its own bytes, however often it shows the
+//! part.
 
 use std::{io, iter};
 
 use bytes::Bytes;
 
-/// Bytes from which on what is written already is not copied. To copy less costs less than to send it apart.
+/// Length from which a part is shared. Shorter parts are cheaper to copy.
 const LONG: usize = 16 * 1024;
 
-/// A text that is put together.
+/// Text under construction.
 #[derive(Debug, Default)]
 pub struct Text {
-    /// All of it but what is shared.
+    /// All bytes except those of shared parts.
     own: Vec<u8>,
-    /// In the order of their places.
+    /// Shared parts in the order of their positions.
     shared: Vec<Shared>,
 }
 
-/// Bytes that stand in a text by reference.
+/// Shared part of a text.
 #[derive(Debug)]
 struct Shared {
-    /// The number of the text's own bytes that come before them.
+    /// Number of own bytes before the part.
     place: usize,
     bytes: Bytes,
 }
 
-/// A part of a text.
+/// Piece of a text.
 #[derive(Debug)]
 pub struct Piece {
-    /// Its bytes.
+    /// Bytes of the piece.
     pub bytes: Bytes,
-    /// Tells whether others have them, too.
+    /// Tells whether other texts may share the bytes.
     pub is_shared: bool,
 }
 
 impl Text {
-    /// An empty one, with room for so many bytes of its own.
+    /// Creates an empty text with room for this many own bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             own: Vec::with_capacity(bytes),
@@ -43,27 +45,27 @@ impl Text {
         }
     }
 
-    /// Tells whether what is written already is long enough to stand by reference.
+    /// Tells whether a part is long enough to be shared.
     pub fn is_long(written: &Bytes) -> bool {
         written.len() >= LONG
     }
 
-    /// Makes room for so many more bytes of its own.
+    /// Reserves room for more own bytes.
     pub fn reserve(&mut self, bytes: usize) {
         self.own.reserve(bytes);
     }
 
-    /// Adds a byte.
+    /// Appends a byte.
     pub fn push(&mut self, byte: u8) {
         self.own.push(byte);
     }
 
-    /// Adds these.
+    /// Appends a string.
     pub fn push_str(&mut self, text: &str) {
         self.own.extend_from_slice(text.as_bytes());
     }
 
-    /// Adds what is written already.
+    /// Appends serialized JSON, shared if it is long.
     pub fn push_written(&mut self, written: &Bytes) {
         if Self::is_long(written) {
             self.shared.push(Shared {
@@ -75,26 +77,27 @@ impl Text {
         }
     }
 
-    /// Its own bytes, all that is shared apart.
+    /// Returns the own bytes, without shared parts.
     pub fn own_mut(&mut self) -> &mut [u8] {
         &mut self.own
     }
 
-    /// Tells whether it has no bytes.
+    /// Tells whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Number of all of its bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         let shared = self.shared.iter().map(|shared| shared.bytes.len());
         self.own.len() + shared.sum::<usize>()
     }
 
-    /// All of its bytes, where none are shared.
+    /// Returns the bytes if no part is shared.
     ///
     /// # Errors
-    /// Itself, where some are.
+    ///
+    /// The text itself, if a part is shared.
     pub fn whole(self) -> Result<Vec<u8>, Self> {
         if self.shared.is_empty() {
             Ok(self.own)
@@ -103,7 +106,7 @@ impl Text {
         }
     }
 
-    /// All of its bytes, what is shared copied where there is any.
+    /// Returns the bytes, with shared parts copied.
     pub fn into_bytes(self) -> Vec<u8> {
         self.whole().unwrap_or_else(|text| {
             let mut bytes = Vec::with_capacity(text.len());
@@ -114,7 +117,7 @@ impl Text {
         })
     }
 
-    /// Its bytes in their order.
+    /// Returns the bytes in pieces.
     pub fn into_pieces(self) -> Vec<Piece> {
         let mut pieces = Vec::with_capacity(2 * self.shared.len() + 1);
         let (mut own, mut place) = (Bytes::from(self.own), 0);
@@ -128,7 +131,7 @@ impl Text {
         pieces
     }
 
-    /// The same, so many bytes at a time and no more.
+    /// Returns the bytes in pieces of limited length.
     pub fn into_slices(self, longest: usize) -> impl Iterator<Item = Piece> {
         let pieces = self.into_pieces().into_iter();
         pieces.flat_map(move |mut piece| {
@@ -143,7 +146,7 @@ impl Text {
     }
 }
 
-/// Serializers add to its own bytes.
+/// Appends to the own bytes.
 impl io::Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.own.extend_from_slice(bytes);

@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-/// A gauge for each value of `label`, or one without, with what `read` answers at that moment.
+/// Creates a gauge with the values that `read` returns, one for each value of `label`.
 pub fn sampled<F, Values>(
     name: &'static str,
     help: &'static str,

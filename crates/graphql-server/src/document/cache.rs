@@ -1,4 +1,4 @@
-//! Finding documents: by their text or their hash, kept for the next request.
+//! Document cache: finds documents by their text or hash, and keeps them for the next request.
 
 use std::sync::Arc;
 
@@ -9,51 +9,55 @@ use super::{
     DocumentError, DocumentReader, PreparedDocument, reader::Document, trusted::TrustedDocuments,
 };
 
-/// Bytes of parsed documents that are kept, about.
+/// Upper bound of the bytes of parsed documents in the cache, estimated.
 const KEPT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Bytes that a kept document takes at most, about: by itself, and for each token of its text.
+/// Estimated bytes of a cached document, by itself and for each token of its text.
 const DOCUMENT_BYTES: usize = 2_000;
 const TOKEN_BYTES: usize = 400;
 
-/// Bytes of a kept text besides its own: its hash, and what the cache needs for it.
+/// Bytes that the cache needs for a persisted text besides the text itself.
 const PERSISTED_OVERHEAD: usize = 200;
 
-/// The prefix of ids that are SHA-256 hashes, which is left out where ids are compared.
+/// Prefix of ids that are SHA-256 hashes. It is removed before ids are compared.
+///
 /// <https://github.com/graphql/graphql-over-http/blob/main/spec/Appendix%20A%20--%20Persisted%20Documents.md>
 const HASH_PREFIX: &str = "sha256:";
 
-/// Finds documents, and keeps those that take all of their values from variables: a value that is written
-/// into the text may be a password. Clones share one cache.
+/// Finds documents, and caches those whose values all come from variables.
+///
+/// A value in the text itself may be a password. Clones share one cache.
 #[derive(Clone, Debug)]
 pub struct Documents {
     reader: DocumentReader,
     cache: Cache<Arc<str>, Arc<Document>>,
     /// Texts by their hash, for automatic persisted queries; none when those are switched off.
     persisted: Option<Cache<String, Arc<str>>>,
-    /// The only ones that may run, where there are such.
+    /// Trusted documents; where there are any, no other document runs.
     trusted: Option<TrustedDocuments>,
 }
 
-/// The document that a request wants to run. It may hold secrets, so it cannot be printed.
+/// Source of the document of a request. It may hold secrets, so it does not implement `Debug`.
 #[derive(Clone)]
 pub enum DocumentSource {
-    /// By the document's text.
+    /// The document's text.
     Text(String),
-    /// By its id, with or without the text.
+    /// The document's id, with or without the text.
     Id {
-        /// For automatic persisted queries the text's SHA-256 in hexadecimal digits.
+        /// SHA-256 of the text in hexadecimal digits, for automatic persisted queries.
         id: String,
-        /// The text, to be kept.
+        /// Text of the document, to be persisted.
         text: Option<String>,
     },
-    /// By a version of automatic persisted queries that is not known here.
+    /// An unsupported version of automatic persisted queries.
     UnknownVersion,
 }
 
 impl Documents {
-    /// With an empty cache. Up to `persisted_bytes` of texts are kept for clients that send their hashes,
-    /// 0 for none; with `trusted` documents, those alone run.
+    /// Creates an empty cache.
+    ///
+    /// Up to `persisted_bytes` of texts are kept for clients that send their hashes; 0 switches that off.
+    /// With `trusted` documents, no others run.
     pub fn new(
         reader: DocumentReader,
         persisted_bytes: u64,
@@ -81,17 +85,18 @@ impl Documents {
         }
     }
 
-    /// The mutations that take a secret, as a sentence names them.
+    /// Names the mutations that take a secret, as part of a sentence.
     pub(crate) fn secret_mutations(&self) -> Arc<str> {
         self.reader.types().secret_mutations()
     }
 
-    /// Finds the document, parses and checks it, and finds the operation that `operation_name` means: it
-    /// may be absent where the document has one operation only.
+    /// Finds the document and the operation that `operation_name` selects, parsed and checked.
+    ///
+    /// The name may be absent where the document has a single operation.
     ///
     /// # Errors
     ///
-    /// What is wrong with the document, the first thing found.
+    /// The first fault that is found in the document.
     pub fn find(
         &self,
         wanted: &DocumentSource,
@@ -126,8 +131,10 @@ impl Documents {
         Ok(document)
     }
 
-    /// Apollo's automatic persisted queries: a document that came with its hash once can be asked for
-    /// by the hash alone.
+    /// Finds a document of Apollo's automatic persisted queries.
+    ///
+    /// A document that was sent with its hash once can be requested by the hash alone.
+    ///
     /// <https://www.apollographql.com/docs/apollo-server/performance/apq>
     fn persisted(&self, id: &str, text: Option<&str>) -> Result<Arc<Document>, DocumentError> {
         let Some(persisted) = &self.persisted else {
@@ -149,12 +156,12 @@ impl Documents {
     }
 }
 
-/// The text's SHA-256 in lower-case hexadecimal digits.
+/// Computes the text's SHA-256 in lower-case hexadecimal digits.
 pub(super) fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// The id without what says that it is a hash.
+/// Removes the prefix that marks an id as a hash.
 pub(super) fn strip_prefix(id: &str) -> &str {
     id.strip_prefix(HASH_PREFIX).unwrap_or(id)
 }

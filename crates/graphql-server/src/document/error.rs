@@ -1,16 +1,16 @@
-//! The errors of documents.
+//! Document errors.
 
 use std::sync::Arc;
 
 use async_graphql::{Name, Pos};
 
-/// Why a document is not run. No message repeats what the document says, which may hold a password.
+/// Reason for not running a document. No message repeats the document's text, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// It is no GraphQL.
+    /// The document is no GraphQL.
     #[error("Syntax error at line {}, column {}.", .0.line, .0.column)]
     Syntax(Pos),
-    /// It has no operation.
+    /// The document has no operation.
     #[error("The document contains no operation.")]
     NoOperation,
     /// Two definitions have one name, or an unnamed operation is not the only one.
@@ -24,75 +24,75 @@ pub enum DocumentError {
     /// The document has several operations and the request names none.
     #[error("The document has several operations: say which one in `operationName`.")]
     OperationNameMissing,
-    /// A fragment contains itself.
+    /// A cycle of fragments.
     #[error("A fragment must not contain itself.")]
     FragmentCycle(Pos),
-    /// A subscription has one field, and no fragment, at its root.
+    /// A subscription without exactly one root field.
     #[error("A subscription must have exactly one field at its root.")]
     SubscriptionRoot,
-    /// A variable is absent or null that must not be, or decides what is left out and is no boolean.
+    /// A required variable is absent or null, or the condition of `@skip` or `@include` is no boolean.
     #[error("The variable that `extensions.variable` names is missing, or its value does not fit.")]
     Variable {
-        /// What it is called.
+        /// The variable's name.
         name: Name,
-        /// Where it is declared.
+        /// The variable's declaration.
         position: Pos,
     },
-    /// No document of this hash is kept. The message is the one that clients of Apollo's automatic
-    /// persisted queries know: they send the text along.
+    /// Unknown hash. Clients of Apollo's automatic persisted queries know this message and send the text
+    /// along.
     #[error("PersistedQueryNotFound")]
     PersistedNotFound,
-    /// Documents are not kept, or are asked for by another version of the protocol. Clients send texts.
+    /// Persisted queries are off, or another version of the protocol was used. Clients send texts then.
     #[error("PersistedQueryNotSupported")]
     PersistedNotSupported,
-    /// The hash is another document's.
+    /// Hash of another document.
     #[error("The hash is not the SHA-256 of the document.")]
     PersistedMismatch,
-    /// Only trusted documents run, and none has this id.
+    /// Unknown id, where only trusted documents run.
     #[error("No trusted document has this id.")]
     NotInList,
-    /// Only trusted documents run, and this is none.
+    /// Untrusted document, where only trusted documents run.
     #[error("Only trusted documents run here, and this is none of them.")]
     NotTrusted,
-    /// It asks for the schema, which is not told.
+    /// Introspection, where it is switched off.
     #[error("The schema is not told here: the setting INTROSPECTION is off.")]
     IntrospectionOff,
-    /// More than one of the mutations that take a secret, of which it names all.
+    /// Several mutations that take a secret. The message names all such mutations.
     #[error("Only one of {0} fits in a request.")]
     Once(Arc<str>),
-    /// More bytes than allowed.
+    /// Too many bytes.
     #[error("The query is too long: at most {0} bytes.")]
     Length(usize),
-    /// More tokens than allowed.
+    /// Too many tokens.
     #[error("The query is too long: at most {0} tokens.")]
     Tokens(usize),
-    /// Fields, values or types nested deeper than allowed.
+    /// Too deep nesting of fields, values or types.
     #[error("The query is nested too deep: at most {0} levels.")]
     Depth(usize),
-    /// Lists within lists of introspection.
+    /// Too many lists within lists of introspection.
     #[error("The introspection query repeats itself: at most {0} nested lists.")]
     IntrospectionLists(usize),
-    /// An introspection query with too long an answer.
+    /// Too long an answer to introspection.
     #[error("The introspection query asks for too much: at most some {0} values.")]
     IntrospectionValues(usize),
-    /// More fields than allowed.
+    /// Too many fields.
     #[error(
         "The query is too complex: at most {0} fields, fragments counted wherever they are used."
     )]
     Complexity(usize),
-    /// More root fields than allowed.
+    /// Too many root fields.
     #[error("The query asks for too much at once: at most {0} fields at its root.")]
     RootFields(usize),
-    /// More aliases than allowed.
+    /// Too many aliases.
     #[error("The query has too many aliases: at most {0}.")]
     Aliases(usize),
-    /// More directives than allowed.
+    /// Too many directives.
     #[error("The query has too many directives: at most {0}.")]
     Directives(usize),
 }
 
 impl DocumentError {
-    /// The error's `extensions.code`.
+    /// Returns the error's `extensions.code`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Syntax(_) | Self::NoOperation | Self::Definitions(_) => "GRAPHQL_PARSE_FAILED",
@@ -119,12 +119,12 @@ impl DocumentError {
         }
     }
 
-    /// Whether the client is expected to send the request again, with its text.
+    /// Tells whether clients react by sending the request again, with the document's text.
     pub fn asks_for_text(&self) -> bool {
         matches!(self, Self::PersistedNotFound | Self::PersistedNotSupported)
     }
 
-    /// The variable that it is about.
+    /// Returns the name of the variable that the error is about.
     pub fn variable(&self) -> Option<&str> {
         match self {
             Self::Variable { name, .. } => Some(name),
@@ -132,7 +132,7 @@ impl DocumentError {
         }
     }
 
-    /// Where in the document the error is, where that is known.
+    /// Returns the position in the document, where it is known.
     pub fn position(&self) -> Option<Pos> {
         match self {
             Self::Syntax(position)

@@ -1,4 +1,4 @@
-//! Query documents: found, parsed, held against bounds, and kept for the next request.
+//! Query documents: found, parsed, checked against limits, and cached for the next request.
 
 mod cache;
 mod error;

@@ -1,4 +1,4 @@
-//! Reading: a query text becomes a document within bounds.
+//! Document reader: turns a text into a document within limits.
 
 use std::{
     any::Any,
@@ -26,18 +26,18 @@ use super::{
 };
 use crate::execute::completion::CompletionPlan;
 
-/// A longer text is not kept: a few of them would push out all others.
+/// Length from which a text is not cached: a few of them would push out all others.
 const KEPT_TEXT_LENGTH: usize = 16 * 1024;
 
 const TYPENAME: &str = "__typename";
 
-/// Something of a product's that is kept with a document for as long as the document is.
+/// Value of a product that is kept with a document for as long as the document is.
 pub type Kept = Arc<dyn Any + Send + Sync>;
 
-/// Makes of a document what is kept with it.
+/// Function that derives a [`Kept`] from a document.
 type Keep = Arc<dyn Fn(&ExecutableDocument) -> Option<Kept> + Send + Sync>;
 
-/// Reads documents: parses them and holds them against the limits. Clones share what they read with.
+/// Parses documents and checks them against limits. Clones share the schema's types.
 #[derive(Clone)]
 pub struct DocumentReader {
     limits: DocumentLimits,
@@ -45,25 +45,24 @@ pub struct DocumentReader {
     keep: Option<Keep>,
 }
 
-/// A document within bounds.
+/// Document within limits.
 pub struct Document {
-    /// The document with more fields than the client asks for, where its answers could not be completed
-    /// otherwise.
+    /// Parsed document, with additional fields where completion needs them.
     pub(crate) executable: ExecutableDocument,
     pub(crate) findings: Findings,
-    /// Tells whether its text may be kept: it holds no values, and is not long.
+    /// Tells whether the text may be cached: it holds no values, and is not long.
     pub(super) may_be_kept: bool,
-    /// The number of tokens of its text.
+    /// Number of tokens of the text.
     pub(super) tokens: usize,
-    /// Tells whether it was found valid against the schema, which nothing that comes with a request changes.
+    /// Tells whether the document is valid against the schema, whatever comes with a request.
     valid: AtomicBool,
-    /// The product's own, where it keeps something with the document.
+    /// Value of the product for this document, if it has one.
     pub(crate) kept: Option<Kept>,
     pub(crate) plan: CompletionPlan,
 }
 
 impl DocumentReader {
-    /// Reads documents for a schema with these types.
+    /// Creates a reader for a schema with these types.
     pub fn new(limits: DocumentLimits, types: SchemaTypes) -> Self {
         Self {
             limits,
@@ -72,8 +71,9 @@ impl DocumentReader {
         }
     }
 
-    /// Keeps with each document what `keep` makes of it. A document with which something is kept is a
-    /// subscription that [`crate::Hooks::events`] runs.
+    /// Keeps with each document the value that `keep` derives from it.
+    ///
+    /// A document with such a value is a subscription that [`crate::Hooks::events`] runs.
     #[must_use]
     pub fn keeping(
         mut self,
@@ -83,12 +83,12 @@ impl DocumentReader {
         self
     }
 
-    /// The types of the schema.
+    /// Returns the types of the schema.
     pub(crate) fn types(&self) -> &SchemaTypes {
         &self.types
     }
 
-    /// Parses the text, if it is within the limits.
+    /// Parses the text and checks it against the limits.
     pub(crate) fn read(&self, text: &str) -> Result<Document, DocumentError> {
         let tokens = check_text(text, &self.limits)?;
         let mut executable = parse_query(text).map_err(|error| parse_error(&error))?;
@@ -100,7 +100,7 @@ impl DocumentReader {
             valid: AtomicBool::new(false),
             findings,
             kept,
-            // The last: it changes what would be found.
+            // Comes last: it adds fields to the document.
             plan: CompletionPlan::mark(&mut executable),
             executable,
         })
@@ -124,7 +124,7 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// The operation of this name; the only one, where there is no other.
+    /// Returns the operation of this name, or the first one.
     pub(crate) fn operation(&self, name: Option<&str>) -> Option<&OperationDefinition> {
         match (&self.executable.operations, name) {
             (DocumentOperations::Single(operation), _) => Some(&operation.node),
@@ -138,13 +138,15 @@ impl Document {
         }
     }
 
-    /// Tells whether validating it again would find nothing.
+    /// Tells whether another validation would find nothing.
     pub(crate) fn was_found_valid(&self) -> bool {
         self.valid.load(Ordering::Relaxed)
     }
 
-    /// Remembers that it passed validation. Validating one with variables looks at their values too, and
-    /// with several operations at the one that is meant: of these it says nothing about the next time.
+    /// Remembers that the document passed validation.
+    ///
+    /// With variables or several operations the result may differ the next time, so nothing is
+    /// remembered.
     pub(crate) fn found_valid(&self) {
         let mut operations = self.executable.operations.iter();
         if let (Some((_, operation)), None) = (operations.next(), operations.next())
@@ -155,19 +157,19 @@ impl Document {
     }
 }
 
-/// A document within bounds, and which of its operations is to run.
+/// Document within limits, with the operation to run.
 #[derive(Clone, Debug)]
 pub struct PreparedDocument {
     /// The document.
     pub(crate) document: Arc<Document>,
-    /// Query, mutation or subscription.
+    /// Kind of the operation.
     pub(crate) kind: OperationType,
-    /// The operation's name, where it has one.
+    /// Name of the operation, if it has one.
     pub(crate) name: Option<String>,
 }
 
 impl PreparedDocument {
-    /// Finds the operation of this name, which may be absent where the document has one operation only.
+    /// Selects the operation of this name, which may be absent where the document has a single operation.
     pub(super) fn new(
         document: Arc<Document>,
         operation_name: Option<&str>,
@@ -180,21 +182,22 @@ impl PreparedDocument {
         })
     }
 
-    /// Something of the product's that is kept with the document.
+    /// Returns the product's value for the document.
     pub fn kept(&self) -> Option<&Kept> {
         self.document.kept.as_ref()
     }
 
-    /// The request, for this document.
+    /// Adds the parsed document to the request.
     pub fn parsed(&self, mut request: Request) -> Request {
         request.set_parsed_query(self.document.executable.clone());
         request
     }
 
-    /// Holds the variables against what the operation declares, and gives absent ones their defaults.
+    /// Checks the variables against their declarations, and sets defaults for absent ones.
     ///
     /// # Errors
-    /// One is missing, or does not fit.
+    ///
+    /// A variable is missing, or does not fit.
     pub(crate) fn coerce(&self, variables: &mut Variables) -> Result<(), DocumentError> {
         match self.definition() {
             Some(definition) => coerce(definition, &self.document.plan.conditions, variables),
@@ -206,8 +209,9 @@ impl PreparedDocument {
         self.document.operation(self.name.as_deref())
     }
 
-    /// The one field of the schema's root that the operation selects, besides `__typename`; none when
-    /// there are several, or fragments.
+    /// Returns the root field of the operation, not counting `__typename`.
+    ///
+    /// None when it selects several, or fragments.
     pub(crate) fn root_field(&self) -> Option<&str> {
         let mut root_field = None;
         for selection in &self.definition()?.selection_set.node.items {
@@ -245,7 +249,7 @@ fn find_operation(
     }
 }
 
-/// The parser's own message quotes the line that it stumbled over, which may hold a password.
+/// Drops the parser's own message, which quotes the faulty line and with it perhaps a password.
 fn parse_error(error: &parser::Error) -> DocumentError {
     let position = error.positions().next();
     match (error, position) {

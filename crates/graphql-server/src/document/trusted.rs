@@ -1,5 +1,4 @@
-//! Trusted documents: the operations that an operator's own clients were built with, when those are all
-//! that may run.
+//! Trusted documents: a list of an operator's own operations, besides which none run.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,30 +23,30 @@ use super::{
     reader::Document,
 };
 
-/// The only operations that may run. Clones share them.
+/// Documents that may run. Clones share them.
 #[derive(Clone, Debug)]
 pub struct TrustedDocuments {
     by_id: Arc<HashMap<String, Arc<Document>>>,
     by_text: Arc<HashMap<String, Arc<Document>>>,
 }
 
-/// Why a list of trusted documents is of no use.
+/// Fault of a list of trusted documents.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file cannot be read.
     #[error("the file of trusted documents cannot be read")]
     File(#[from] io::Error),
-    /// It is neither of the two formats.
+    /// The file has neither of the two formats.
     #[error(
         "the file of trusted documents is neither Apollo's persisted query manifest nor a JSON object from ids to documents"
     )]
     Format(#[source] serde_json::Error),
-    /// Documents that would not run.
+    /// Some documents would not run.
     #[error(transparent)]
     Documents(FaultyDocuments),
 }
 
-/// The documents that would not run, and why.
+/// Ids of the documents that would not run, each with its fault.
 #[derive(Debug)]
 pub struct FaultyDocuments(pub Vec<(String, String)>);
 
@@ -63,7 +62,7 @@ impl fmt::Display for FaultyDocuments {
 
 impl std::error::Error for FaultyDocuments {}
 
-/// A file of trusted documents.
+/// File of trusted documents.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Manifest {
@@ -73,11 +72,11 @@ enum Manifest {
         _format: ApolloFormat,
         operations: Vec<ApolloOperation>,
     },
-    /// As Relay's compiler and graphql-codegen's client preset write it.
+    /// Map from ids to documents, as Relay's compiler and graphql-codegen's client preset write it.
     Map(#[serde(deserialize_with = "entries")] Vec<(String, String)>),
 }
 
-/// The members of an object, with those that occur more than once.
+/// Reads the members of an object, including repeated ones.
 fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     struct Entries;
 
@@ -113,11 +112,11 @@ struct ApolloOperation {
 }
 
 impl TrustedDocuments {
-    /// Reads the documents in the file and holds each against the limits of `reader` and the schema.
+    /// Reads the file and checks each document against the limits of `reader` and the schema.
     ///
     /// # Errors
     ///
-    /// [`ManifestError`]; every document that would not run is told.
+    /// [`ManifestError`], which lists every document that would not run.
     pub async fn load<Query, Mutation, Subscription>(
         path: &Path,
         reader: &DocumentReader,
@@ -142,7 +141,7 @@ impl TrustedDocuments {
             match check(&schema, reader, &text).await {
                 Ok(document) => {
                     by_id.insert(strip_prefix(&id).to_owned(), Arc::clone(&document));
-                    // Clients that hash by themselves use this id, whatever the file says.
+                    // Clients that compute the hash themselves use this id, whatever the file says.
                     by_id.insert(hash(&text), Arc::clone(&document));
                     by_text.insert(text, document);
                 }
@@ -159,12 +158,12 @@ impl TrustedDocuments {
         }
     }
 
-    /// How many documents there are.
+    /// Returns the number of documents.
     pub fn len(&self) -> usize {
         self.by_text.len()
     }
 
-    /// Whether there is none, so that nothing may run.
+    /// Tells whether the list is empty, so that nothing may run.
     pub fn is_empty(&self) -> bool {
         self.by_text.is_empty()
     }
@@ -181,7 +180,7 @@ impl TrustedDocuments {
 }
 
 impl Manifest {
-    /// Ids and texts, sorted by id.
+    /// Lists ids and texts, sorted by id.
     fn documents(self) -> Vec<(String, String)> {
         let mut documents: Vec<_> = match self {
             Self::Apollo { operations, .. } => operations
@@ -195,7 +194,7 @@ impl Manifest {
     }
 }
 
-/// Every operation of the document must be within the limits and valid.
+/// Checks that every operation of the document is within the limits and valid.
 async fn check<Query, Mutation, Subscription>(
     schema: &Schema<Query, Mutation, Subscription>,
     reader: &DocumentReader,
@@ -222,10 +221,10 @@ where
     }
 }
 
-/// The error that stands for the lack of any.
+/// Error message that stands for "no errors".
 const VALID: &str = "valid";
 
-/// Ends each request after its document has been validated: nothing is executed.
+/// Ends each request after validation, before execution.
 struct ValidationOnly;
 
 impl ExtensionFactory for ValidationOnly {

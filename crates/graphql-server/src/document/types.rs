@@ -1,4 +1,4 @@
-//! The types of the schema, as far as bounds and completion need them.
+//! Types of the schema, with the properties that limits and completion need.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,11 +13,11 @@ use async_graphql::{
 
 use super::{FieldPolicy, PagedField};
 
-/// Every object and interface of a schema by its name. Clones share them.
+/// Objects and interfaces of a schema by their names. Clones share them.
 #[derive(Clone, Debug)]
 pub struct SchemaTypes(Arc<Read>);
 
-/// A schema as it was read.
+/// Types read from a schema.
 #[derive(Debug)]
 struct Read {
     types: HashMap<String, Composite>,
@@ -25,7 +25,7 @@ struct Read {
     secret_mutations: Arc<str>,
 }
 
-/// The names of the types that operations begin at.
+/// Names of the root types.
 #[derive(Debug)]
 struct Roots {
     query: String,
@@ -37,32 +37,32 @@ struct Roots {
 #[derive(Debug, Default)]
 pub(crate) struct Composite {
     fields: HashMap<String, FieldFacts>,
-    /// The interfaces and unions that it belongs to.
+    /// Interfaces and unions that the type belongs to.
     belongs_to: HashSet<String>,
 }
 
-/// A field, as far as its bounds and its answer go.
+/// Properties of a field for limits and completion.
 #[derive(Debug)]
 pub(crate) struct FieldFacts {
-    /// The type of its values.
+    /// Type of the field.
     pub(crate) ty: Type,
     /// Tells whether an argument, or a part of one, is marked as secret.
     pub(crate) takes_secret: bool,
-    /// Tells whether it may take long.
+    /// Tells whether the field is slow.
     pub(crate) is_slow: bool,
-    /// The page that it brings.
+    /// Page that the field returns, if it returns one.
     pub(crate) page: Option<PagedField>,
 }
 
 impl Composite {
-    /// The field of this name; none for the fields of introspection.
+    /// Returns the field of this name; none for fields of introspection.
     pub(crate) fn field(&self, name: &str) -> Option<&FieldFacts> {
         self.fields.get(name)
     }
 }
 
 impl SchemaTypes {
-    /// Reads the types of a schema with these roots, with what `policy` says of their fields.
+    /// Reads the types of a schema with these roots, and the properties of fields in `policy`.
     pub fn of<Query, Mutation, Subscription>(policy: &FieldPolicy) -> Self
     where
         Query: OutputType,
@@ -87,13 +87,13 @@ impl SchemaTypes {
         }))
     }
 
-    /// Tells whether the type has such a field.
+    /// Tells whether the type has this field.
     pub fn has_field(&self, type_name: &str, field: &str) -> bool {
         let found = self.get(type_name);
         found.is_some_and(|composite| composite.field(field).is_some())
     }
 
-    /// The fields of the roots, which tell requests apart in metrics.
+    /// Lists the root fields, which tell requests apart in metrics.
     pub fn root_fields(&self) -> Vec<(OperationType, String)> {
         let kinds = [
             OperationType::Query,
@@ -108,12 +108,12 @@ impl SchemaTypes {
         fields.collect()
     }
 
-    /// The mutations that take a secret, as a sentence names them.
+    /// Names the mutations that take a secret, as part of a sentence.
     pub(crate) fn secret_mutations(&self) -> Arc<str> {
         Arc::clone(&self.0.secret_mutations)
     }
 
-    /// The name of the type that operations of this kind begin at.
+    /// Returns the name of the root type for this kind of operation.
     pub(crate) fn root(&self, kind: OperationType) -> &str {
         match kind {
             OperationType::Query => &self.0.roots.query,
@@ -126,7 +126,7 @@ impl SchemaTypes {
         self.0.types.get(name)
     }
 
-    /// Tells whether a fragment on `condition` is for objects of the type `name`.
+    /// Tells whether a fragment on `condition` applies to objects of the type `name`.
     pub(crate) fn is_a(&self, name: &str, condition: &str) -> bool {
         let belongs = |composite: &Composite| composite.belongs_to.contains(condition);
         name == condition || self.get(name).is_some_and(belongs)

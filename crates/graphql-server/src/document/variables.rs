@@ -1,5 +1,7 @@
-//! Variables, held against what the operation declares before it runs: async-graphql decides what `@skip`
-//! and `@include` leave out by the variables that were sent alone, without their defaults.
+//! Variables, checked against their declarations before an operation runs.
+//!
+//! async-graphql evaluates `@skip` and `@include` with the variables that were sent, without their
+//! defaults.
 
 use async_graphql::{
     Name, Positioned, Value, Variables,
@@ -8,14 +10,15 @@ use async_graphql::{
 
 use super::DocumentError;
 
-/// Gives absent variables their defaults, as the specification's `CoerceVariableValues` does, and drops
-/// those that the operation does not declare: nothing would look at them, and they would be held for as
-/// long as it runs. What else fits the types is seen to where arguments are read.
+/// Sets defaults for absent variables, as the specification's `CoerceVariableValues` does.
+///
+/// Undeclared variables are dropped, so that they are not held for as long as the operation runs. Other
+/// types are checked where arguments are read.
 ///
 /// # Errors
 ///
-/// A variable is absent or null that must not be, or is one of `conditions` and no boolean: async-graphql
-/// takes anything else for `false`.
+/// A required variable is absent or null, or one of `conditions` is no boolean: async-graphql takes
+/// anything else for `false`.
 pub(super) fn coerce(
     operation: &OperationDefinition,
     conditions: &[Name],

@@ -1,4 +1,4 @@
-//! The executor: runs requests against the schema, and completes its answers.
+//! Executor: runs requests against the schema, and completes the responses.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::document::{Document, PreparedDocument, SchemaTypes};
 pub struct SchemaExecutor(Arc<dyn Execute>);
 
 impl SchemaExecutor {
-    /// Executes against the schema that `build` makes, whose types are `types`.
+    /// Creates an executor for the schema that `build` makes and its types.
     pub fn new<Query, Mutation, Subscription>(
         build: impl Fn() -> SchemaBuilder<Query, Mutation, Subscription>,
         types: SchemaTypes,
@@ -33,7 +33,7 @@ impl SchemaExecutor {
         }))
     }
 
-    /// Executes by other means.
+    /// Creates an executor that does not use a schema.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn of(executor: impl Execute + 'static) -> Self {
         Self(Arc::new(executor))
@@ -66,7 +66,7 @@ impl fmt::Debug for SchemaExecutor {
     }
 }
 
-/// An executor, whatever the types of its schema's roots.
+/// Executor for any root types.
 pub(crate) trait Execute: Send + Sync {
     fn execute(&self, request: Request, document: Arc<Document>) -> BoxFuture<'_, Response>;
 
@@ -79,7 +79,8 @@ pub(crate) trait Execute: Send + Sync {
 
 struct TypedExecutor<Query, Mutation, Subscription> {
     schema: Schema<Query, Mutation, Subscription>,
-    /// The same for documents that were found valid before: it validates only what depends on the request.
+    /// Schema for documents that are known to be valid: it validates only the parts that depend on the
+    /// request.
     trusting: Schema<Query, Mutation, Subscription>,
     types: SchemaTypes,
 }

@@ -1,11 +1,12 @@
-//! Questions about the schema: an answer is long, so one question at a time is worked on, which leaves the
-//! other cores to everybody else.
+//! Introspection, one request at a time.
+//!
+//! Responses are long, so this leaves the other cores to other requests.
 
 use std::{future::poll_fn, mem, pin::pin, task::Poll};
 
 use tokio::sync::Semaphore;
 
-/// Lets one question about the schema at a time be worked on.
+/// Lets one introspection request be worked on at a time.
 #[derive(Debug)]
 pub(crate) struct IntrospectionTurn(Semaphore);
 
@@ -16,7 +17,7 @@ impl Default for IntrospectionTurn {
 }
 
 impl IntrospectionTurn {
-    /// Runs `execution`, each step of it when it is its turn.
+    /// Polls `execution` only while no other introspection is polled.
     pub(crate) async fn run<T>(&self, execution: impl Future<Output = T>) -> T {
         let mut execution = pin!(execution);
         loop {
@@ -26,13 +27,13 @@ impl IntrospectionTurn {
             if let Poll::Ready(response) = polled {
                 return response;
             }
-            // What else it asks for may take long: nobody waits for that.
+            // The lock is free while the execution waits for other data.
             woken().await;
         }
     }
 }
 
-/// Waits for what the task was to be woken for.
+/// Yields until the task is woken.
 async fn woken() {
     let mut waited = false;
     poll_fn(|_| {

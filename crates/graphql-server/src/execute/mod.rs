@@ -1,4 +1,4 @@
-//! Execution: runs operations against the schema and completes their answers.
+//! Execution: runs operations against the schema and completes the results.
 
 pub(crate) mod completion;
 mod executor;

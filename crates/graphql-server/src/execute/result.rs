@@ -1,4 +1,4 @@
-//! Execution results: the answer to an operation, the same on every transport.
+//! Execution results, the same on every transport.
 
 use std::{collections::BTreeMap, mem};
 
@@ -9,36 +9,36 @@ use written_json::{Text, WrittenJson};
 use super::{completion::is_request_error, written};
 use crate::request::error::RequestError;
 
-/// Errors in one answer; the rest is dropped.
+/// Errors in one result; more are dropped.
 const MAX_ERRORS: usize = 10;
 
-/// Characters of an error's message; the rest is cut off.
+/// Characters of an error message; more are cut off.
 const MAX_MESSAGE: usize = 400;
 
-/// Where async-graphql's own messages begin to quote a value, which may be a password.
+/// Parts of async-graphql's messages after which a value is quoted, perhaps a password.
 const QUOTES: [&str; 2] = [", found ", " does not contain the value "];
 
-/// The data that was selected.
+/// Data of a result.
 #[derive(Debug)]
 enum Selected {
-    /// As values, in which parts may be written already.
+    /// Values, of which parts may be written JSON.
     Values(Value),
-    /// Written already as a whole.
+    /// Written JSON as a whole.
     Written(WrittenJson),
 }
 
-/// An execution result: `data` is absent where nothing was executed.
+/// Execution result. Its `data` is absent where nothing was executed.
 #[derive(Debug)]
 pub struct ExecutionResult {
     data: Option<Selected>,
     pub(crate) errors: Vec<ServerError>,
     extensions: BTreeMap<String, Value>,
-    /// What resolvers asked to send along.
+    /// Headers that resolvers asked for.
     pub(crate) headers: HeaderMap,
 }
 
 impl ExecutionResult {
-    /// A result whose `data` is written already.
+    /// Creates a result from written `data`.
     pub fn written(data: WrittenJson) -> Self {
         Self {
             data: Some(Selected::Written(data)),
@@ -48,12 +48,12 @@ impl ExecutionResult {
         }
     }
 
-    /// As it goes over the wire.
+    /// Serializes the result.
     pub(crate) fn to_json(&self) -> serde_json::Result<Text> {
         self.within("", "")
     }
 
-    /// The same with what a transport puts around it.
+    /// Serializes the result between two texts of a transport.
     pub(crate) fn within(&self, before: &str, after: &str) -> serde_json::Result<Text> {
         let mut text = Text::with_capacity(before.len() + self.room() + after.len());
         text.push_str(before);
@@ -62,7 +62,7 @@ impl ExecutionResult {
         Ok(text)
     }
 
-    /// Adds it to a text.
+    /// Appends the result to a text.
     pub(crate) fn write(&self, text: &mut Text) -> serde_json::Result<()> {
         text.reserve(self.room());
         let mut opening = r#"{""#;
@@ -78,7 +78,7 @@ impl ExecutionResult {
                 Selected::Written(json) => text.push_written(&json.to_bytes()),
             }
         }
-        // An answer without data has errors.
+        // A result without data has errors.
         if !self.errors.is_empty() || self.data.is_none() {
             member(text, "errors");
             serde_json::to_writer(&mut *text, &self.errors)?;
@@ -91,7 +91,9 @@ impl ExecutionResult {
         Ok(())
     }
 
-    /// Bytes of its own that it takes, about; to the byte where there is nothing but what was written already.
+    /// Estimates the bytes that the result adds to a text.
+    ///
+    /// The number is exact for written JSON.
     fn room(&self) -> usize {
         const AROUND_DATA: usize = r#"{"data":}"#.len();
         const ERROR: usize = 512;
@@ -103,12 +105,12 @@ impl ExecutionResult {
         AROUND_DATA + data + ERROR * self.errors.len()
     }
 
-    /// Whether the operation was not executed at all.
+    /// Tells whether the operation was not executed.
     pub(crate) fn is_request_error(&self) -> bool {
         self.data.is_none()
     }
 
-    /// The code of the first error; none when there is no error.
+    /// Returns the code of the first error.
     pub(crate) fn error_code(&self) -> Option<&str> {
         let error = self.errors.first()?;
         match error.extensions.as_ref()?.get("code")? {
@@ -147,8 +149,10 @@ impl From<Response> for ExecutionResult {
     }
 }
 
-/// Errors of our resolvers carry a code. One without comes from async-graphql itself, which found an
-/// argument's value or the document wanting: it gets `code`, and its message is kept from quoting.
+/// Adds `code` to an error without one, and cuts long messages.
+///
+/// Errors of resolvers carry a code. Errors of async-graphql do not; their messages are cut before they
+/// quote a value.
 fn complete(mut error: ServerError, code: &str) -> ServerError {
     let has_code = error
         .extensions

@@ -1,4 +1,4 @@
-//! The service that all transports share: it prepares operations and runs them.
+//! GraphQL service of all transports: it prepares operations and runs them.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -31,10 +31,10 @@ use crate::{
     request::{RequestId, RequestInfo, error::RequestError, parameters::Parameters},
 };
 
-/// A place among the sockets and event streams of one holder, or of nobody.
+/// Permit for a socket or an event stream of one user, or of anonymous clients.
 pub(crate) type StreamPermit = Permit<Option<u128>>;
 
-/// The schema with all that the handlers need to serve it.
+/// Schema with its hooks, documents, limits and metrics.
 pub(crate) struct GraphqlService<H: Hooks> {
     pub(crate) executor: SchemaExecutor,
     pub(crate) hooks: Arc<H>,
@@ -42,26 +42,26 @@ pub(crate) struct GraphqlService<H: Hooks> {
     pub(crate) introspection: IntrospectionTurn,
     pub(crate) options: ServerOptions,
     pub(crate) bodies: BodyReader,
-    /// The sockets and event streams of each holder, and of nobody.
+    /// Open sockets and event streams of each user, and of anonymous clients.
     pub(crate) streams: ConcurrencyLimiter<Option<u128>>,
     pub(crate) metrics: ServerMetrics,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
-    /// Tells each socket and event stream when to leave then.
+    /// Schedule by which sockets and event streams end when the server stops.
     pub(crate) drain: DrainSchedule,
-    /// Everything that the server waits for when it stops.
+    /// Tasks that the server waits for when it stops.
     pub(crate) tasks: TaskTracker,
 }
 
-/// The sender of an operation: who it is, and on which request and page it comes.
+/// Sender of an operation, with the request and page that it came from.
 pub(crate) struct Sender<'a, S> {
     pub(crate) session: Option<&'a S>,
     pub(crate) request: &'a RequestInfo,
-    /// None on a socket.
+    /// Page of the request; none on a socket.
     pub(crate) page: Option<Page<'a>>,
 }
 
-/// An operation that is ready to run.
+/// Operation that is ready to run.
 pub(crate) struct PreparedOperation {
     request: Request,
     info: RequestInfo,
@@ -70,22 +70,22 @@ pub(crate) struct PreparedOperation {
 }
 
 impl PreparedOperation {
-    /// Query, mutation or subscription.
+    /// Returns the kind of the operation.
     pub(crate) fn kind(&self) -> OperationType {
         self.prepared.kind
     }
 
-    /// The operation's name, where it has one.
+    /// Returns the operation's name, if it has one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.prepared.name.as_deref()
     }
 
-    /// Tells whether it takes a secret, of which there is one for each request.
+    /// Tells whether the operation takes a secret, of which each request may take one.
     pub(crate) fn takes_secret(&self) -> bool {
         self.kind() == OperationType::Mutation && self.prepared.document.findings.secrets > 0
     }
 
-    /// The request that the executor is given, with its document.
+    /// Returns the executor's request and its document.
     fn into_request(mut self) -> (Request, PreparedDocument) {
         self.request.operation_name.clone_from(&self.prepared.name);
         (self.request, self.prepared)
@@ -93,7 +93,7 @@ impl PreparedOperation {
 }
 
 impl<H: Hooks> GraphqlService<H> {
-    /// Whoever the token is of: nobody known when it is absent or not valid.
+    /// Returns the session of a token; none when the token is absent or not valid.
     pub(crate) async fn authenticate(
         &self,
         token: Option<SecretString>,
@@ -110,13 +110,13 @@ impl<H: Hooks> GraphqlService<H> {
         })
     }
 
-    /// Counts a request that is refused before it is understood.
+    /// Counts a request that ends before its operation is known.
     pub(crate) fn refused(&self, error: RequestError) -> RequestError {
         self.metrics.refused(error.code());
         error
     }
 
-    /// A permit for one more socket or event stream.
+    /// Acquires a permit for one more socket or event stream.
     pub(crate) fn stream_permit(&self, session: Option<&H::Session>) -> Option<StreamPermit> {
         let limit = match session {
             Some(_) => self.options.streams_per_user,
@@ -126,7 +126,7 @@ impl<H: Hooks> GraphqlService<H> {
         self.streams.acquire(holder, limit)
     }
 
-    /// Checks the document and puts together what resolvers are given.
+    /// Finds and checks the document, and builds the request for the executor.
     pub(crate) fn prepare(
         &self,
         parameters: Parameters,
@@ -154,7 +154,7 @@ impl<H: Hooks> GraphqlService<H> {
         })
     }
 
-    /// Runs a query or a mutation, for as long as it may take.
+    /// Runs a query or a mutation within its time limit.
     pub(crate) fn execute(
         &self,
         operation: PreparedOperation,
@@ -163,7 +163,7 @@ impl<H: Hooks> GraphqlService<H> {
         self.execute_within(operation, limit)
     }
 
-    /// The time that a query or a mutation may run.
+    /// Returns the time limit of a query or a mutation.
     pub(crate) fn time_limit(&self, operation: &PreparedOperation) -> Duration {
         let mut limit = match operation.kind() {
             OperationType::Mutation => self.options.mutation_timeout,
@@ -175,7 +175,7 @@ impl<H: Hooks> GraphqlService<H> {
         limit
     }
 
-    /// Runs a query or a mutation for so long at most.
+    /// Runs a query or a mutation within `limit`.
     pub(crate) async fn execute_within(
         &self,
         operation: PreparedOperation,
@@ -218,8 +218,9 @@ impl<H: Hooks> GraphqlService<H> {
         }
     }
 
-    /// Runs any operation as a stream of results, on the connection that `watch` is of: one result for
-    /// a query or a mutation.
+    /// Runs an operation as a stream of results on the connection of `watch`.
+    ///
+    /// A query or a mutation has one result.
     pub(crate) fn stream(
         self: &Arc<Self>,
         operation: PreparedOperation,
@@ -266,7 +267,7 @@ fn request(variables: Variables) -> Request {
     request
 }
 
-/// A subscription's results, with what is counted of them.
+/// Results of a subscription, counted in metrics.
 struct Counted<S> {
     results: S,
     running: Running,

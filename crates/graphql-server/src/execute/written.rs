@@ -1,20 +1,21 @@
-//! JSON that is written already, carried through execution as a value, and written with the rest.
+//! Written JSON as a value of async-graphql.
 //!
-//! async-graphql has values of its own and knows no text of JSON. `Value::Binary` is the only opaque value that
-//! it carries through a tree as it is, and its clones share what it holds: here alone one is made and read.
-//! serde would write it as a list of numbers, so whoever answers writes with [`write`].
+//! async-graphql has no value for JSON text. `Value::Binary` is the only opaque value that it leaves as
+//! it is, and clones of it share their bytes. This module alone makes and reads such values. serde would
+//! write one as a list of numbers, so results are serialized with [`write`].
 
 use async_graphql::Value;
 use written_json::{Text, WrittenJson};
 
-/// The value that carries written JSON.
+/// Wraps written JSON in a value.
 pub fn to_value(json: WrittenJson) -> Value {
     Value::Binary(json.into_bytes())
 }
 
-/// A value's JSON, with what is written already as it is.
+/// Serializes a value, with written JSON as it is.
 ///
 /// # Errors
+///
 /// None that a value is known to lead to.
 pub fn from_value(value: Value) -> serde_json::Result<WrittenJson> {
     match value {
@@ -27,9 +28,10 @@ pub fn from_value(value: Value) -> serde_json::Result<WrittenJson> {
     }
 }
 
-/// Adds the value's JSON. What is written already stands in it as it is.
+/// Appends the value's JSON, with written JSON as it is.
 ///
 /// # Errors
+///
 /// None that a value is known to lead to.
 pub(crate) fn write(value: &Value, json: &mut Text) -> serde_json::Result<()> {
     match value {
@@ -61,7 +63,7 @@ pub(crate) fn write(value: &Value, json: &mut Text) -> serde_json::Result<()> {
     Ok(())
 }
 
-/// Bytes of its own that written JSON takes in a text.
+/// Bytes that written JSON adds to a text, not counting shared ones.
 pub(super) fn room_of(json: &WrittenJson) -> usize {
     let bytes = json.to_bytes();
     if Text::is_long(&bytes) {
@@ -71,8 +73,9 @@ pub(super) fn room_of(json: &WrittenJson) -> usize {
     }
 }
 
-/// Bytes of its own that the value's JSON takes, about: what is copied is counted to the byte, so that a buffer
-/// of this size does not grow by half of itself again.
+/// Estimates the bytes that the value's JSON adds to a text, not counting shared ones.
+///
+/// The number is exact for written JSON, so that a buffer of this size need not grow.
 pub(crate) fn room(value: &Value) -> usize {
     const BRACKETS: usize = 2;
     const PUNCTUATION: usize = 4;

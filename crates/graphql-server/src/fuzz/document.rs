@@ -1,4 +1,4 @@
-//! Any text as a document.
+//! Fuzz target for documents.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -19,7 +19,7 @@ use crate::document::{
     SchemaTypes,
 };
 
-/// The root of a schema that has little to ask for.
+/// Root of a small schema.
 struct Query;
 
 #[Object]
@@ -29,13 +29,14 @@ impl Query {
     }
 }
 
-/// The types of a small schema.
+/// Types of the small schema.
 pub(super) fn types() -> SchemaTypes {
     SchemaTypes::of::<Query, EmptyMutation, EmptySubscription>(&FieldPolicy::default())
 }
 
-/// A GraphQL document on its way through the limits: what is let through is within all of them by
-/// another count, and what is refused is not quoted.
+/// Checks a document against the limits.
+///
+/// Accepted documents are within all limits by another count. Refused ones are not quoted.
 pub fn document(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -58,7 +59,7 @@ pub fn document(data: &[u8]) {
         }
     }
     let again = documents.find(&wanted, None);
-    // Of several things that are wrong, any may be found first.
+    // Any of several faults may be found first.
     assert_eq!(again.is_ok(), first.is_ok(), "the cache answers otherwise");
     let unknown = documents.find(&wanted, Some(CANARY));
     if let Err(error) = unknown {
@@ -71,8 +72,8 @@ pub fn document(data: &[u8]) {
     }
 }
 
-/// Counts by walking each operation with every fragment spread where it stands, which ends soon for
-/// what is within bounds.
+/// Counts by walking each operation with every fragment expanded, which ends soon for documents within
+/// limits.
 fn assert_within(document: &ExecutableDocument, limits: &DocumentLimits) {
     for (_, operation) in document.operations.iter() {
         let set = &operation.node.selection_set.node;

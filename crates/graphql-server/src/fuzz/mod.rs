@@ -1,5 +1,6 @@
-//! Functions for fuzzers: they take any bytes, hand them to a part of the server that meets such bytes in
-//! earnest, and panic when something does not hold that must. Only built with the feature `fuzzing`.
+//! Fuzz targets, built with the feature `fuzzing` only.
+//!
+//! They hand any bytes to a part of the server, and panic when a promise does not hold.
 
 mod document;
 mod wire;
@@ -7,11 +8,10 @@ mod wire;
 pub use document::document;
 pub use wire::{request, socket};
 
-/// A word that stands for a secret. The fuzzers know it and put it everywhere; where it must not be
-/// repeated it is looked for.
+/// Word that stands for a secret. Fuzzers put it everywhere, and output is searched for it.
 pub const CANARY: &str = "canary7f3a";
 
-/// Panics when `text` repeats what was sent.
+/// Panics when `text` repeats the input.
 #[expect(
     clippy::missing_panics_doc,
     reason = "a fuzz target tells what is wrong by a panic"

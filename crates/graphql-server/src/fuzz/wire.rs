@@ -1,5 +1,6 @@
-//! Any bytes on a connection: as HTTP requests, and as frames on a WebSocket. They go through the real
-//! routes, in memory, on a clock that leaps ahead whenever nothing else is left to do.
+//! Fuzz targets for connections: HTTP requests and WebSocket frames.
+//!
+//! Bytes go through the real routes, in memory, on a paused clock.
 
 #![expect(
     clippy::panic,
@@ -42,17 +43,17 @@ use crate::{
     request::RequestInfo,
 };
 
-/// Where all connections come from: a proxy that is trusted to say where they came from before.
+/// Address of all connections, which is that of a trusted proxy.
 const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The one token that is somebody's.
+/// The only valid token.
 const TOKEN: &str = "alice";
 
 const HANDSHAKE: &str = "GET /graphql HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
      sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
 
-/// Statuses that a request can be answered with; nothing that is sent is a fault of ours.
+/// Statuses of answers. Nothing that is sent is an internal error.
 const STATUSES: [u16; 14] = [
     101, 200, 204, 400, 403, 404, 405, 406, 408, 413, 414, 415, 429, 431,
 ];
@@ -61,8 +62,9 @@ const CLOSE_CODES: [u16; 13] = [
     1000, 1002, 1007, 1009, 1012, 1013, 4400, 4401, 4403, 4406, 4408, 4409, 4429,
 ];
 
-/// A connection on which `data` is sent. Every answer has one of the known statuses, declares what it
-/// is, and repeats nothing; then the connection ends.
+/// Sends `data` on a connection.
+///
+/// Every answer has a known status and the usual headers, and repeats nothing. Then the connection ends.
 pub fn request(data: &[u8]) {
     let output = exchange(data.to_vec());
     let mut rest = output.as_slice();
@@ -74,7 +76,7 @@ pub fn request(data: &[u8]) {
     }
 }
 
-/// Checks the first answer and returns what follows it; none when its end is not looked for.
+/// Checks the first answer and returns the bytes after it; none when its end is not looked for.
 fn answer(output: &[u8]) -> Option<&[u8]> {
     let end = position(output, b"\r\n\r\n").unwrap_or_else(|| panic!("an answer without a head"));
     let (head, body) = output.split_at(end + 4);
@@ -98,7 +100,7 @@ fn answer(output: &[u8]) -> Option<&[u8]> {
     {
         assert_no_canary(line);
     }
-    // What is no HTTP at all is answered by the server itself, without a body.
+    // Bytes that are no HTTP are answered by hyper, without a body.
     let ours = header("x-request-id").is_some();
     if ours && status != 101 {
         assert!(header("x-content-type-options").is_some(), "{head}");
@@ -132,7 +134,7 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// Errors have a code and a message that does not repeat what was sent.
+/// Checks that errors have a code and a message that does not repeat the input.
 fn assert_errors(errors: &Json) {
     for error in errors.as_array().into_iter().flatten() {
         let message = error["message"].as_str().unwrap_or_default();
@@ -142,9 +144,10 @@ fn assert_errors(errors: &Json) {
     }
 }
 
-/// What is sent on a socket: an even first byte is followed by messages, one in each line, an odd one
-/// by raw frames. Whatever it is, the server says nothing but messages of the protocol, and closes
-/// with a code and a reason that clients know.
+/// Sends `data` on a socket.
+///
+/// After an even first byte each line is a message; after an odd one come raw frames. The server sends
+/// nothing but messages of the protocol. It closes with a known code and reason.
 pub fn socket(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else {
         return;
@@ -163,7 +166,7 @@ pub fn socket(data: &[u8]) {
     Said::default().read(output.get(end + 4..).unwrap_or_default());
 }
 
-/// The frames that a line stands for: a text, or what its first byte says.
+/// Writes the frames of a line: a text, or the kind that its first byte selects.
 fn frames(line: &[u8], out: &mut Vec<u8>) {
     match line.split_first() {
         Some((1, rest)) => frame(0x82, rest, out),
@@ -174,7 +177,7 @@ fn frames(line: &[u8], out: &mut Vec<u8>) {
             frame(0x01, begin, out);
             frame(0x80, end, out);
         }
-        // As if stretched: the last byte many times over.
+        // Repeats the last byte many times.
         Some((5, rest)) => {
             let last = rest.last().copied().unwrap_or(b' ');
             let padding = std::iter::repeat_n(last, 70_000);
@@ -184,7 +187,7 @@ fn frames(line: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A frame whose mask changes nothing.
+/// Writes a frame whose mask changes nothing.
 fn frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(first);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
@@ -202,7 +205,7 @@ fn frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.extend(payload);
 }
 
-/// What the server has said on a socket.
+/// State of the server's side of a socket.
 #[derive(Default)]
 struct Said {
     acknowledged: bool,
@@ -276,7 +279,7 @@ fn split_length<const N: usize>(rest: &[u8]) -> (usize, &[u8]) {
 }
 
 fn goodbye(payload: &[u8]) {
-    // An empty one answers the peer's own.
+    // An empty payload answers the peer's own.
     let Some((code, reason)) = payload.split_at_checked(2) else {
         return;
     };
@@ -337,7 +340,7 @@ impl Bench {
     }
 }
 
-/// All that is answered to `input`.
+/// Returns all output for `input`.
 fn exchange(input: Vec<u8>) -> Vec<u8> {
     BENCH.with(|bench| {
         let scope = Arc::clone(&bench.scope);
@@ -368,7 +371,7 @@ async fn talk(client: DuplexStream, input: Vec<u8>) -> Vec<u8> {
     let (mut from, mut to) = tokio::io::split(client);
     let mut output = Vec::new();
     let write = async {
-        // The server may hang up in the middle.
+        // The server may close the connection in the middle.
         let _ = to.write_all(&input).await;
     };
     let ((), read) = tokio::join!(write, from.read_to_end(&mut output));
@@ -376,7 +379,7 @@ async fn talk(client: DuplexStream, input: Vec<u8>) -> Vec<u8> {
     output
 }
 
-/// Knows one token.
+/// Hooks that know one token.
 struct Alice;
 
 impl Hooks for Alice {
@@ -405,7 +408,7 @@ impl Hooks for Alice {
     }
 }
 
-/// Executes nothing: what comes before and after is under test.
+/// Executor that does not execute: the code around it is under test.
 struct Echo;
 
 impl Execute for Echo {

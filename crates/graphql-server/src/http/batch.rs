@@ -1,9 +1,9 @@
-//! Batches: a JSON list of operations in one request, where the operator allows them.
+//! Batches: a JSON list of operations in one request, where the options allow them.
 //!
-//! Each operation is read, checked and run as if it were alone in its request, one after the other: a batch
-//! never keeps more of the service busy at once than a single operation does. What goes wrong with one is
-//! told in its place. The clocks of all start together, so that the whole takes no longer than the longest
-//! of them may.
+//! Each operation is read, checked and run as if it were alone in its request, one after the other. So a
+//! batch keeps no more of the server busy at once than one operation does. An error of one operation is
+//! reported in its place. All time limits start together, so the batch takes no longer than the longest
+//! of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,12 +31,12 @@ use crate::{
     },
 };
 
-/// Whether the body is a batch that may be looked at.
+/// Tells whether the body is a batch, and batches are allowed.
 pub(crate) fn is_batch(body: &[u8], options: &ServerOptions) -> bool {
     options.batch_limit > 0 && body.trim_ascii_start().first() == Some(&b'[')
 }
 
-/// Runs the operations and answers them in their order.
+/// Runs the operations and responds with their results in the same order.
 pub(crate) async fn answer<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
     call: &GraphqlRequest,
@@ -55,8 +55,8 @@ async fn run<H: Hooks>(
     if call.accepted.only_streams() {
         return Err(RequestError::BatchStreamed);
     }
-    // Each operation looks for its caller itself, who may have signed out in the one before. But a page that
-    // may not use the cookie gets nothing else told either.
+    // Each operation authenticates itself: the one before may have signed out. A foreign page is refused
+    // as a whole.
     service.hooks.credentials(call.page(&service.options))?;
     let entries = entries(body, &service.options)?;
     let mut batch = Batch {
@@ -84,8 +84,9 @@ async fn run<H: Hooks>(
     Ok(response)
 }
 
-/// The operations as they were sent: values take many times the room of their text, so each is read when
-/// it is its turn.
+/// Splits a batch into its operations.
+///
+/// Parsed values take many times the memory of their text, so each operation is parsed in its turn.
 fn entries<'a>(body: &'a [u8], options: &ServerOptions) -> Result<Vec<&'a RawValue>, RequestError> {
     let limit = options.batch_limit;
     let values = options.value_limit.saturating_mul(limit);
@@ -100,24 +101,24 @@ fn entries<'a>(body: &'a [u8], options: &ServerOptions) -> Result<Vec<&'a RawVal
     }
 }
 
-/// A batch that is being worked on.
+/// Batch that is being executed.
 struct Batch<'a, H: Hooks> {
     service: &'a Arc<GraphqlService<H>>,
     call: &'a GraphqlRequest,
     began: Instant,
-    /// Whether one of its operations has taken a secret: a request is one try.
+    /// Tells whether an operation has taken a secret, of which a request may take one.
     secret_taken: bool,
 }
 
 impl<H: Hooks> Batch<'_, H> {
     async fn execute(&mut self, entry: &[u8]) -> Result<ExecutionResult, RequestError> {
         let understood = self.understand(entry).await;
-        // What becomes of one that runs is counted as it runs.
+        // Operations that run are counted there.
         let (operation, left) = understood.map_err(|error| self.service.refused(error))?;
         self.service.execute_within(operation, left).await
     }
 
-    /// The operation, and how long it may run.
+    /// Prepares an operation, and returns the rest of its time limit.
     async fn understand(
         &mut self,
         entry: &[u8],
@@ -141,7 +142,7 @@ impl<H: Hooks> Batch<'_, H> {
         }
         let limit = self.service.time_limit(&operation);
         let left = limit.saturating_sub(self.began.elapsed());
-        // Even without any time left, an execution would begin.
+        // An execution starts even when no time is left.
         if left.is_zero() {
             return Err(RequestError::ExecutionTimeout);
         }

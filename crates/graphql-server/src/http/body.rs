@@ -1,5 +1,4 @@
-//! Reading a request's body: no more of it than allowed, no longer than allowed, and all bodies
-//! together within bounds.
+//! Request bodies, limited in length and time, and in the memory of all bodies together.
 
 use std::sync::Arc;
 
@@ -13,21 +12,22 @@ use tokio::{
 
 use crate::{options::ServerOptions, request::error::RequestError};
 
-/// Bytes of a body that anybody may send. Usual requests are shorter, so that they are taken in even
-/// while long ones fill the room that there is for those.
+/// Length of a body that needs no permit.
+///
+/// Usual requests are shorter, so they are read even while long ones use up all permits.
 const SHORT: usize = 16 * 1024;
 
-/// Bytes of all long bodies together; one of the greatest length always fits.
+/// Bytes of all long bodies together. One of the greatest length always fits.
 const ROOM: usize = 64 * 1024 * 1024;
 
-/// Reads bodies.
+/// Reads request bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyReader {
     /// Bytes that long bodies may still take.
     room: Arc<Semaphore>,
 }
 
-/// A body, with its room where it is long.
+/// Body with the permit for its memory, if it is long.
 pub(crate) struct RequestBody {
     pub(crate) bytes: Bytes,
     _room: Option<OwnedSemaphorePermit>,

@@ -1,4 +1,4 @@
-//! Which pages of other origins browsers let in, and with which headers.
+//! CORS: the origins and request headers that browsers allow.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,13 +14,13 @@ use trace_context::REQUEST_ID;
 
 use crate::options::ServerOptions;
 
-/// How long a browser may remember what it was allowed.
+/// Time that a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
-/// Bytes of names that a preflight may ask for; those beyond are not allowed.
+/// Bytes of header names that a preflight may ask for; more are not allowed.
 const LONGEST: usize = 1024;
 
-/// Lets pages of the allowed origins call what is routed. With no origins browsers refuse.
+/// Adds CORS to the routes. Without allowed origins, browsers refuse other origins.
 pub(crate) fn open(routes: Router, options: &ServerOptions) -> Router {
     let origins = &options.allowed_origins;
     if origins.is_empty() {
@@ -29,7 +29,7 @@ pub(crate) fn open(routes: Router, options: &ServerOptions) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST])
-        // Clients and what watches over them send headers of their own, and a name gives nobody anything.
+        // Clients and tracing tools send headers of their own, and a name discloses nothing.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([REQUEST_ID, header::RETRY_AFTER])
         .max_age(MAX_AGE);
@@ -38,7 +38,7 @@ pub(crate) fn open(routes: Router, options: &ServerOptions) -> Router {
     routes.layer(cors).layer(MapRequestLayer::new(keep_back))
 }
 
-/// Takes what no page of another origin may send out of what a preflight asks for.
+/// Removes the headers of the own origin from a preflight request.
 fn keep_back(mut request: Request, kept_back: &[HeaderName]) -> Request {
     if request.method() == Method::OPTIONS {
         let wanted = wanted(request.headers(), kept_back);
@@ -51,7 +51,9 @@ fn keep_back(mut request: Request, kept_back: &[HeaderName]) -> Request {
     request
 }
 
-/// The names that a preflight asks for and may have. `*` stands for all headers, those that are kept back too.
+/// Lists the header names that a preflight may have.
+///
+/// `*` stands for all headers, including those of the own origin, so it is removed.
 fn wanted(headers: &HeaderMap, kept_back: &[HeaderName]) -> Option<HeaderValue> {
     let lines = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let names = lines

@@ -1,15 +1,15 @@
-//! What of a caller's own words goes into the log: the beginning, in characters that cannot pass for others.
+//! Excerpts of a client's input for the log, short and in harmless characters.
 
-/// Bytes of a method, a path, an origin or an operation's name that go into the log.
+/// Bytes of a method, a path, an origin or an operation's name in the log.
 const LOGGED: usize = 100;
 
-/// The beginning.
+/// Cuts a text to the length of an excerpt.
 pub(super) fn shorten(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LOGGED))
         .unwrap_or_default()
 }
 
-/// The beginning of what may be no text, in plain ASCII.
+/// Cuts bytes to the length of an excerpt, and escapes them as ASCII.
 pub(super) fn escape(bytes: &[u8]) -> String {
     let bytes = bytes.get(..LOGGED).unwrap_or(bytes);
     bytes.escape_ascii().to_string()

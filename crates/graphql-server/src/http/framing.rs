@@ -1,9 +1,11 @@
-//! Where a request's body ends: of what was coded in another way than chunks, the server would take the
-//! code for the body, and a proxy in front perhaps not (RFC 9112, section 6.1).
+//! Framing of request bodies (RFC 9112, section 6.1).
+//!
+//! With another coding than chunks, the server and a proxy in front could disagree about the end of a
+//! body.
 
 use axum::http::{HeaderMap, header};
 
-/// Whether the body comes as it is, or in chunks and nothing else.
+/// Tells whether the body has no transfer coding other than chunks.
 pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {

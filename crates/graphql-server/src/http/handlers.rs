@@ -1,5 +1,6 @@
-//! `/graphql`: queries and mutations over HTTP, as the GraphQL-over-HTTP specification has it, and the
-//! doors to the event stream and the WebSocket.
+//! Handlers of `/graphql`: queries and mutations by the GraphQL-over-HTTP specification.
+//!
+//! They hand event streams and WebSockets over to their modules.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::{
     websocket::{self, Handshake},
 };
 
-/// POST: any operation.
+/// Handles POST: any operation.
 pub(crate) async fn post<H: Hooks>(
     State(service): State<Arc<GraphqlService<H>>>,
     Extension(info): Extension<RequestInfo>,
@@ -67,7 +68,7 @@ pub(crate) async fn post<H: Hooks>(
     }
 }
 
-/// GET: a query, a subscription as an event stream, or the handshake of a WebSocket.
+/// Handles GET: a query, a subscription as an event stream, or the handshake of a WebSocket.
 pub(crate) async fn get<H: Hooks>(
     State(service): State<Arc<GraphqlService<H>>>,
     Extension(info): Extension<RequestInfo>,
@@ -94,30 +95,30 @@ pub(crate) async fn get<H: Hooks>(
     };
     let query = parts.uri.query().unwrap_or_default();
     let limit = service.options.value_limit;
-    // Boxed, because it is large, and every handshake would have to find room for it.
+    // Boxed, because it is large and every handshake would need room for it.
     Box::pin(call.answer(&service, || Parameters::from_url(query, limit))).await
 }
 
-/// Every other method.
+/// Handles every other method.
 pub(crate) async fn other() -> Response {
     error_response(&RequestError::Method, Media::Json)
 }
 
-/// Every other path.
+/// Handles every other path.
 pub(crate) async fn unknown_path() -> Response {
     error_response(&RequestError::NotFound, Media::Json)
 }
 
-/// A request that is understood.
+/// Request with its prepared operation.
 pub(crate) struct Understood<S> {
     pub(crate) operation: PreparedOperation,
-    /// Whoever sent it, if they are known.
+    /// Session of the sender, if it has one.
     pub(crate) session: Option<S>,
-    /// The form of the answer.
+    /// Media type of the response.
     pub(crate) media: Media,
 }
 
-/// A request that has been read.
+/// Request of `/graphql` without its parameters.
 pub(crate) struct GraphqlRequest {
     method: Method,
     pub(crate) accepted: Accepted,
@@ -153,7 +154,7 @@ impl GraphqlRequest {
         }
     }
 
-    /// Finds out what is to run, for whom, and what it is answered as.
+    /// Authenticates the sender, prepares the operation and selects the media type.
     pub(crate) async fn understand<H: Hooks>(
         &self,
         service: &Arc<GraphqlService<H>>,
@@ -169,7 +170,7 @@ impl GraphqlRequest {
             request: &self.info,
             page: Some(page),
         };
-        // Parsed values take many times the room of their text: only now, and not for long.
+        // Parsed values take many times the memory of their text, so they are parsed late.
         let operation = service.prepare(parameters()?, &sender)?;
         if let Some(name) = operation.name() {
             Span::current().record("operation", shorten(name));
@@ -181,7 +182,7 @@ impl GraphqlRequest {
         })
     }
 
-    /// The page that it comes from.
+    /// Returns the page that sent the request.
     pub(crate) fn page<'a>(&'a self, options: &'a ServerOptions) -> Page<'a> {
         Page::new(
             &self.headers,
@@ -190,7 +191,7 @@ impl GraphqlRequest {
         )
     }
 
-    /// What the operation is answered as.
+    /// Selects the media type for the operation.
     fn transport(&self, operation: &PreparedOperation) -> Result<Media, RequestError> {
         let by_get = self.method == Method::GET;
         match operation.kind() {

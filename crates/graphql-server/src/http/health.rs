@@ -1,4 +1,4 @@
-//! For whoever watches over the process: is it alive, and can it serve.
+//! Health checks of the process: is it alive, and can it serve.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,20 +11,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The longest that [`Readiness`] may take.
+/// Time limit of [`Readiness`].
 const LONGEST: Duration = Duration::from_secs(5);
-/// For so long all who ask share one look: anybody may ask, and each look asks the database.
+/// Time for which a result is shared: anybody may ask, and each check costs a look at the database.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Looks at what the server needs; answers what is wrong, nothing when it is ready to serve.
+/// Checks the server's dependencies and returns the problems; none when the server can serve.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<Problem>> + Send + Sync>;
 
-/// The reason why the server cannot serve. Anybody may read it: fixed words, and nothing of what is inside.
+/// Reason that the server cannot serve. Anybody may read it, so it is a fixed text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The part that does not work.
+    /// Part that does not work.
     pub part: &'static str,
-    /// What is wrong with it.
+    /// Description of the problem.
     pub problem: &'static str,
 }
 
@@ -37,19 +37,19 @@ const SLOW: Problem = Problem {
     problem: "Looking took too long.",
 };
 
-/// When the server was looked at, and what was found.
+/// Time and result of the last check.
 type Look = (Instant, Vec<Problem>);
 
 #[derive(Clone)]
 struct Health {
     readiness: Readiness,
     shutdown: CancellationToken,
-    /// Who holds it looks.
+    /// Last check; the lock is held while a check runs.
     last: Arc<Mutex<Option<Look>>>,
 }
 
 impl Health {
-    /// What is wrong now, or was a moment ago.
+    /// Returns the result of the last check, or checks again.
     async fn look(&self) -> Vec<Problem> {
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some((at, problems)) = &*last
@@ -57,7 +57,7 @@ impl Health {
         {
             return problems.clone();
         }
-        // A task of its own: whoever asks and leaves at once must not have it looked again and again.
+        // A task of its own: a client that leaves at once must not cause one check after another.
         let readiness = Arc::clone(&self.readiness);
         let looking = tokio::spawn(async move {
             let look = timeout(LONGEST, readiness()).await;
@@ -72,12 +72,12 @@ impl Health {
 const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
 
-/// Tells whether whoever watches over the process asks: they come by its address, whatever its names are.
+/// Tells whether the path is a health check. Monitors use the address, whatever its host names are.
 pub(crate) fn is_probe(path: &str) -> bool {
     matches!(path, LIVE | READY)
 }
 
-/// `/health/live` and `/health/ready`.
+/// Creates the routes `/health/live` and `/health/ready`.
 pub(crate) fn routes(readiness: Readiness, shutdown: CancellationToken) -> Router {
     let health = Health {
         readiness,
@@ -137,7 +137,7 @@ mod tests {
             let look = sleep(Duration::from_millis(100));
             look.map(|()| vec![STOPPING]).boxed()
         }));
-        // One who leaves at once, and others who come meanwhile and later.
+        // One client that leaves at once, and others that come meanwhile and later.
         assert!(timeout(Duration::ZERO, health.look()).await.is_err());
         let found = tokio::join!(health.look(), health.look());
         assert_eq!(found, (vec![STOPPING], vec![STOPPING]));

@@ -1,4 +1,6 @@
-//! Hints at settings that may be missing. Whoever sends requests can cause them, so they are few.
+//! Hints in the log at missing settings.
+//!
+//! Any client can cause them, so they are rate limited.
 
 use std::{
     net::IpAddr,
@@ -15,10 +17,10 @@ use tracing::warn;
 
 use crate::{net::forwarded::X_FORWARDED_FOR, options::Wording};
 
-/// Other headers of proxies that say for whom a request is.
+/// Other headers by which proxies name a client.
 const OTHERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
-/// The hints that the operator has been given.
+/// Hints to the operator.
 #[derive(Debug)]
 pub(crate) struct Hints {
     wording: Wording,
@@ -29,7 +31,7 @@ pub(crate) struct Hints {
 }
 
 impl Hints {
-    /// None given so far.
+    /// Creates hints of which none was logged.
     pub(crate) fn new(wording: Wording) -> Self {
         Self {
             wording,
@@ -40,7 +42,7 @@ impl Hints {
         }
     }
 
-    /// Tells once of a proxy that is not trusted, and once of a trusted one that is not understood.
+    /// Logs an untrusted proxy once, and a trusted proxy without `X-Forwarded-For` once.
     pub(super) fn proxied(&self, headers: &HeaderMap, peer: IpAddr, trusted: bool) {
         let told = if trusted {
             &self.silent_proxy
@@ -77,7 +79,7 @@ impl Hints {
         }
     }
 
-    /// Tells of a page that may not read an answer, or may not use its cookie.
+    /// Logs a page of an origin that is not allowed.
     pub(super) fn foreign_page(&self, origin: &str) {
         if self.origins.is_news(origin) {
             warn!(
@@ -90,7 +92,7 @@ impl Hints {
         }
     }
 
-    /// Tells of a request for a host that is not the server's.
+    /// Logs a request for a host that is not allowed.
     pub(super) fn unknown_host(&self, host: &str) {
         if self.hosts.is_news(host) {
             warn!(
@@ -103,13 +105,13 @@ impl Hints {
     }
 }
 
-/// How long it stays told.
+/// Time until the same text is logged again.
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// Different things that are told within it.
+/// Different texts in each period.
 const MOST: usize = 8;
 
-/// What was told lately: the same thing is told once in a while, and only so many different ones.
+/// Rate limiter of log messages: each text once in a period, and a few different texts.
 #[derive(Debug, Default)]
 struct Seldom(Mutex<Vec<(Instant, Box<str>)>>);
 

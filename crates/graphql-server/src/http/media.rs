@@ -1,9 +1,9 @@
-//! Content negotiation: what a body is declared as, and what the caller wants to read.
+//! Content negotiation: the media types of request bodies and of responses.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use mime::Mime;
 
-/// A media type that an answer can have.
+/// Media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Media {
     /// `application/json`: 200 for every well-formed request, even one whose query is invalid.
@@ -44,12 +44,12 @@ impl Media {
     }
 }
 
-/// The media types that the caller accepts, best first; never empty.
+/// Media types that the client accepts, in order of preference; never empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted(Vec<Media>);
 
 impl Accepted {
-    /// None when the caller accepts nothing that can be served. No `Accept` header means JSON.
+    /// Reads the `Accept` header; none when nothing is acceptable. No header means JSON.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut ranges: Vec<(Media, f32)> = Vec::new();
         let values = headers.get_all(header::ACCEPT);
@@ -75,32 +75,34 @@ impl Accepted {
         (!media.is_empty()).then_some(Self(media))
     }
 
-    /// What the caller likes best for one answer: parts are for subscriptions alone.
+    /// Returns the preferred media type of a single result. Multipart is for subscriptions alone.
     pub(crate) fn best(&self) -> Media {
         let best = self.0.iter().find(|media| **media != Media::Multipart);
         best.copied().unwrap_or(Media::Json)
     }
 
-    /// The JSON that the caller likes best. Who wants nothing but an event stream reads refusals by
-    /// their status.
+    /// Returns the preferred type of JSON.
+    ///
+    /// Clients that accept nothing but event streams read errors by their status.
     pub(crate) fn json(&self) -> Media {
         let json = self.0.iter().find(|media| !media.is_stream());
         json.copied().unwrap_or(Media::GraphqlResponse)
     }
 
-    /// Whether the caller takes no JSON at all.
+    /// Tells whether the client accepts no JSON at all.
     pub(crate) fn only_streams(&self) -> bool {
         self.0.iter().all(|media| media.is_stream())
     }
 
-    /// What the caller likes best for many answers, if it takes them.
+    /// Returns the preferred media type of a stream of results.
     pub(crate) fn stream(&self) -> Option<Media> {
         self.0.iter().copied().find(|media| media.is_stream())
     }
 }
 
-/// Whether the body is declared as JSON. Nothing else is read: a page of another origin can send the
-/// other types without asking first.
+/// Tells whether the body is declared as JSON.
+///
+/// Other types are refused: pages of other origins can send them without a preflight.
 pub(crate) fn is_json_body(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     if value.is_some_and(|value| value == "application/json") {
@@ -110,7 +112,7 @@ pub(crate) fn is_json_body(headers: &HeaderMap) -> bool {
     media.is_some_and(|media| media.essence_str() == "application/json" && is_utf8(&media))
 }
 
-/// Whether the body is sent as it is, and not compressed.
+/// Tells whether the body is sent without a content coding.
 pub(crate) fn is_plain_body(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(header::CONTENT_ENCODING);
     codings.iter().all(|coding| {

@@ -1,30 +1,31 @@
-//! The web page that a request comes from: whether it is one of ours, and whether the server is reached
-//! over https, which ends before it.
+//! Web page that sends a request: its origin, and whether it reaches the server over https.
+//!
+//! TLS usually ends at a proxy in front of the server.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::net::host::{HTTP, HTTPS, Host};
 
-/// Browsers set it, where they reach the server over https or on this machine.
+/// Header that browsers set where they reach the server over https or on the same machine.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// What a request tells of the page that sends it.
+/// Page that sends a request, by the request's headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
     headers: &'a HeaderMap,
-    /// Tells whether a trusted proxy says that the client came over https.
+    /// Tells whether a trusted proxy says that the client uses https.
     behind_tls: bool,
-    /// Other origins whose pages may call the server.
+    /// Other origins whose pages may use the server.
     allowed_origins: &'a [HeaderValue],
 }
 
-/// Tells that the page that a request comes from may not use the credentials that came with it.
+/// Refusal of credentials that come from a page of another origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("pages of this origin may not use the credentials that come with their requests")]
 pub struct ForeignPage;
 
 impl<'a> Page<'a> {
-    /// The page behind a request with these headers.
+    /// Creates the page of a request with these headers.
     pub(crate) fn new(
         headers: &'a HeaderMap,
         behind_tls: bool,
@@ -37,18 +38,19 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The headers of the request.
+    /// Returns the headers of the request.
     pub fn headers(self) -> &'a HeaderMap {
         self.headers
     }
 
-    /// Its origin, where the request says so. Browsers leave it out of a GET that stays at home, and of links
-    /// and images anywhere.
+    /// Returns the page's origin, if the request names it.
+    ///
+    /// Browsers leave it out of a GET to the same origin, and of links and images.
     pub fn origin(self) -> Option<&'a HeaderValue> {
         self.headers.get(header::ORIGIN)
     }
 
-    /// Tells whether the page came over plain http.
+    /// Tells whether the page was loaded over plain http.
     pub fn is_plain(self) -> bool {
         self.origin()
             .is_some_and(|origin| starts(origin, "http://"))
@@ -63,8 +65,9 @@ impl<'a> Page<'a> {
         told || self.behind_tls
     }
 
-    /// Tells whether its origin is neither ours nor allowed. CORS does not cover sockets, nor requests whose
-    /// answer the page need not read.
+    /// Tells whether the origin is neither the server's own nor allowed.
+    ///
+    /// CORS covers neither sockets nor requests whose response the page need not read.
     pub fn is_foreign(self) -> bool {
         let mut origins = self.headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
@@ -75,7 +78,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Of other schemes than these there may be pages, of extensions say, and they are not ours.
+    /// Tells whether the origin is the server's own. Other schemes, such as those of extensions, never
+    /// are.
     fn is_own(self, origin: &HeaderValue) -> bool {
         let origin = origin.to_str().ok();
         let Some((scheme, authority)) = origin.and_then(|origin| origin.split_once("://")) else {
@@ -90,7 +94,7 @@ impl<'a> Page<'a> {
         matches!((origin, host), (Some(origin), Some(host)) if origin.is(host, default))
     }
 
-    /// Tells whether nothing says that the request crosses from one site or scheme to another.
+    /// Tells whether no header says that the request is from another site or scheme.
     fn is_at_home(self) -> bool {
         let site = self.headers.get(SEC_FETCH_SITE);
         site.is_none_or(|site| site == "same-origin" || site == "none")
@@ -100,8 +104,10 @@ impl<'a> Page<'a> {
         self.headers.contains_key(SEC_FETCH_SITE) && !self.may_be_here()
     }
 
-    /// Tells whether the browser may be on this machine. A proxy in front may name the host that it asks instead
-    /// of its own: where all origins that the operator names are https, that is what a loopback address means.
+    /// Tells whether the browser may run on the server's machine.
+    ///
+    /// A proxy in front may send a loopback address as the host. Where all allowed origins are https, a
+    /// loopback address means such a proxy.
     fn may_be_here(self) -> bool {
         let is_here = |host: Host<'_>| host.is_loopback() || host.is_below("localhost");
         let mut allowed = self.allowed_origins.iter();

@@ -1,7 +1,7 @@
-//! Request ids: the name of a request in its answer, in the log, and to other services.
+//! Request ids in responses, in the log and in requests to other services.
 //!
-//! Whoever sets that name writes into records that others read. So a name of the sender's counts only where
-//! the sender is a proxy that is trusted.
+//! An id of the sender's is used only where the sender is a trusted proxy: ids are written into records
+//! that others read.
 
 use std::sync::{
     Arc,
@@ -14,28 +14,28 @@ use trace_context::REQUEST_ID;
 use super::excerpt;
 use crate::request::RequestId;
 
-/// The longest id of a proxy's, in bytes.
+/// Upper bound of an id's length in bytes.
 const LONGEST: usize = 64;
 
-/// Makes a new name for a request: at most 64 letters, digits, dots, hyphens and underscores.
+/// Generates the id of a request: at most 64 letters, digits, dots, hyphens and underscores.
 pub type NewRequestId = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Makes names by counting, which differ for as long as the process runs.
+/// Generates ids by counting, unique within the process.
 pub(crate) fn numbered() -> NewRequestId {
     let number = AtomicU64::new(1);
     Arc::new(move || format!("{:016x}", number.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// A request's name.
+/// Id of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Name {
-    /// What it is called everywhere.
+    /// Id that is used everywhere.
     pub(super) id: RequestId,
-    /// What its sender calls it, where that does not count; fit for the log.
+    /// Id that the sender gave and that is not used, escaped for the log.
     pub(super) senders: Option<String>,
 }
 
-/// The name of the request with these headers; its sender's own where `trusted` proxies sent it.
+/// Returns the id of the request with these headers; the sender's own where a `trusted` proxy sent it.
 pub(super) fn name(headers: &HeaderMap, trusted: bool, new: &NewRequestId) -> Name {
     let mut sent = headers.get_all(REQUEST_ID).iter();
     let (first, more) = (sent.next(), sent.next());
@@ -52,7 +52,7 @@ pub(super) fn name(headers: &HeaderMap, trusted: bool, new: &NewRequestId) -> Na
     }
 }
 
-/// The id, where it is fit for headers and logs everywhere.
+/// Returns the id if it is fit for headers and logs.
 fn safe(id: &HeaderValue) -> Option<&str> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let id = id.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! Responses: results and request errors as HTTP carries them.
+//! Responses with results and request errors.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -8,7 +8,7 @@ use axum::{
 use super::{media::Media, written};
 use crate::{execute::ExecutionResult, request::error::RequestError};
 
-/// The answer with the result of an operation.
+/// Responds with the result of an operation.
 pub(crate) fn respond(result: &ExecutionResult, media: Media) -> Response {
     let status = if result.is_request_error() && media == Media::GraphqlResponse {
         StatusCode::BAD_REQUEST
@@ -18,10 +18,10 @@ pub(crate) fn respond(result: &ExecutionResult, media: Media) -> Response {
     json(status, result, media)
 }
 
-/// The answer to a request that never reached the schema.
+/// Responds with a request error.
 pub(crate) fn error_response(error: &RequestError, media: Media) -> Response {
-    // The request is well-formed, only its query is not: application/json answers that with a 200. And
-    // the clients that are to send a text along look at no answer with another status.
+    // The request is well-formed and only its query is not: application/json answers that with a 200.
+    // Clients that are asked for a text look at no other status.
     let status = match error {
         RequestError::Document(document) if media == Media::Json || document.asks_for_text() => {
             StatusCode::OK

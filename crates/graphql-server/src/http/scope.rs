@@ -1,4 +1,4 @@
-//! The scope of a request, which every one goes through: it gets an id and a span, and its answer the headers that all have.
+//! Request scope: every request gets an id and a span, and every response the common headers.
 
 use std::{mem, net::IpAddr, sync::LazyLock};
 
@@ -30,7 +30,7 @@ use crate::{
     request::{RequestId, RequestInfo, error::RequestError},
 };
 
-/// Headers of every answer that does not set them itself.
+/// Default headers of responses.
 static DEFAULTS: LazyLock<HeaderMap> = LazyLock::new(|| {
     let defaults = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -46,7 +46,7 @@ static DEFAULTS: LazyLock<HeaderMap> = LazyLock::new(|| {
     HeaderMap::from_iter(values)
 });
 
-/// What all requests go through on their way to a route.
+/// Scope of every request, around the routes.
 pub(crate) struct RequestScope {
     pub(crate) routes: Router,
     pub(crate) new_request_id: NewRequestId,
@@ -56,7 +56,7 @@ pub(crate) struct RequestScope {
 }
 
 impl RequestScope {
-    /// Gives the request an id and a span, and the answer its id and the security headers.
+    /// Responds to a request within a span, and adds the common headers.
     pub(crate) async fn answer(&self, mut request: Request, peer: IpAddr) -> Response {
         let started = Instant::now();
         let open = self.metrics.request();
@@ -100,7 +100,7 @@ impl RequestScope {
         response
     }
 
-    /// Why the request does not even get to a route.
+    /// Returns the error of a request that must not reach a route.
     fn refuse(&self, request: &Request) -> Option<RequestError> {
         let Ok(host) = host::of(request) else {
             return Some(RequestError::Host);
@@ -117,14 +117,14 @@ impl RequestScope {
     }
 }
 
-/// The origin of a page that browsers keep from reading the answer, as the log may have it.
+/// Returns the origin of a page that browsers keep from reading the response, escaped for the log.
 fn foreign_origin(page: Page<'_>) -> Option<String> {
     let origin = page.origin()?;
     page.is_foreign()
         .then(|| excerpt::escape(origin.as_bytes()))
 }
 
-/// The span of a request; not yet known is which operation it runs, and how it ends.
+/// Creates the span of a request; its operation and status are recorded later.
 fn span(request: &Request, name: &Name) -> Span {
     info_span!(
         "request",
@@ -137,7 +137,7 @@ fn span(request: &Request, name: &Name) -> Span {
     )
 }
 
-/// Gives the answer the headers that all have.
+/// Adds the common headers to a response.
 fn dress(response: &mut Response, request_id: &RequestId) {
     let own = mem::replace(response.headers_mut(), DEFAULTS.clone());
     let headers = response.headers_mut();

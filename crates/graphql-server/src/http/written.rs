@@ -1,4 +1,4 @@
-//! The body of an answer. What the answer shares with others is sent as it stands in memory, never copied.
+//! Response body of a text. Shared parts are sent as they are in memory, without a copy.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use written_json::{Piece, Text};
 
-/// A text as a body, whose length is known.
+/// Creates a body of known length.
 pub(crate) fn body(text: Text) -> Body {
     match text.whole() {
         Ok(bytes) => Body::from(bytes),
@@ -24,10 +24,10 @@ pub(crate) fn body(text: Text) -> Body {
     }
 }
 
-/// What is still to be sent.
+/// Parts that are still to be sent.
 struct Pieces {
     pieces: vec::IntoIter<Piece>,
-    /// The number of their bytes.
+    /// Bytes of the remaining parts.
     left: usize,
 }
 

@@ -1,5 +1,6 @@
-//! GraphQL requests. They are told apart by what they ask the schema for, not by the names that
-//! clients give them: those are as many as clients like, and anybody can send them.
+//! Metrics of GraphQL requests.
+//!
+//! Their label is the root field, not the operation's name, which clients choose freely.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,15 +15,15 @@ use tracing::Span;
 
 use super::{Durations, durations};
 
-/// The operation label of a request that selects several root fields, or none that the schema has.
+/// Operation label of a request with several root fields, or none that the schema has.
 const OTHER: &str = "other";
-/// The kind and operation of a request that was refused before it was understood.
+/// Kind and operation label of a request that failed before its operation was known.
 const UNKNOWN: &str = "unknown";
 /// Fields that every schema has.
 const META_FIELDS: [&str; 3] = ["__typename", "__schema", "__type"];
 
 const OK: &str = "ok";
-/// The client went away before the answer was there.
+/// Outcome of a request whose client left before the response.
 const ABANDONED: &str = "abandoned";
 
 /// GraphQL requests by kind, root field and outcome.
@@ -30,7 +31,7 @@ const ABANDONED: &str = "abandoned";
 pub(super) struct GraphqlMetrics {
     requests: Family<RequestLabels, Counter>,
     durations: Durations<OperationLabels>,
-    /// Resolved once, for each root field of the schema.
+    /// Metrics of each root field of the schema, looked up once.
     known: Arc<HashMap<&'static str, HashMap<String, Arc<RequestSeries>>>>,
 }
 
@@ -47,7 +48,7 @@ struct RequestLabels {
     outcome: String,
 }
 
-/// The metrics of all requests of one kind for one root field.
+/// Metrics of all requests of one kind for one root field.
 #[derive(Debug)]
 pub struct RequestSeries {
     labels: OperationLabels,
@@ -97,7 +98,7 @@ impl GraphqlMetrics {
         metrics
     }
 
-    /// The metrics of requests for this root field.
+    /// Returns the metrics of requests for this root field.
     pub(super) fn series(&self, kind: Kind, root_field: Option<&str>) -> Arc<RequestSeries> {
         let fields = self.known.get(name(kind));
         let known = root_field
@@ -106,7 +107,7 @@ impl GraphqlMetrics {
         known.map_or_else(|| Arc::new(self.series_of(name(kind), OTHER)), Arc::clone)
     }
 
-    /// Notes a request that was refused before it was understood.
+    /// Counts a request that failed before its operation was known.
     pub(super) fn refused(&self, code: &str) {
         self.requests
             .get_or_create(&RequestLabels {
@@ -142,7 +143,7 @@ impl OperationLabels {
 }
 
 impl RequestSeries {
-    /// A span for one of them: for traces, so that on a socket each has its own.
+    /// Creates the span of a request. On a socket each operation has its own.
     pub fn span(&self) -> Span {
         tracing::debug_span!(
             "graphql",
@@ -151,7 +152,7 @@ impl RequestSeries {
         )
     }
 
-    /// A request begins; it ends when the answer is dropped.
+    /// Starts the measurement of a request, which ends when the returned value is dropped.
     pub fn begin(self: &Arc<Self>) -> Running {
         Running {
             series: Arc::clone(self),
@@ -161,7 +162,7 @@ impl RequestSeries {
     }
 }
 
-/// A request under way.
+/// Request that is running.
 #[derive(Debug)]
 pub struct Running {
     series: Arc<RequestSeries>,
@@ -170,8 +171,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// It was answered: with an error of this code, or with none. What comes after the first answer
-    /// does not count.
+    /// Records the first result of the request, with the code of its error if it has one.
+    ///
+    /// Later results do not count.
     pub fn answered(&mut self, code: Option<&str>) {
         if !self.is_open {
             return;

@@ -1,4 +1,4 @@
-//! The transports: requests by status, sockets, and subscriptions on each transport.
+//! Metrics of the transports: requests by status, sockets, and subscriptions by transport.
 
 use std::sync::{
     Arc,
@@ -47,10 +47,10 @@ struct StreamLabels {
     reason: &'static str,
 }
 
-/// What a subscription goes over.
+/// Transport of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// graphql-transport-ws.
+    /// `graphql-transport-ws`.
     WebSocket,
     /// Server-sent events.
     EventStream,
@@ -58,24 +58,24 @@ pub enum Transport {
     Multipart,
 }
 
-/// Why a subscription ended.
+/// Reason for the end of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum StreamEnd {
-    /// The client has enough of it, or is gone.
+    /// Client completed it, or is gone.
     Client,
-    /// It had no more to tell.
+    /// Last result was sent.
     Complete,
-    /// It was refused.
+    /// Subscription was not executed.
     Refused,
-    /// The server closed the connection that it was on.
+    /// Server closed its connection.
     Closed,
-    /// The server stops.
+    /// Server stops.
     Stopping,
 }
 
 impl Transport {
-    /// All of them.
+    /// Every transport.
     pub const ALL: [Self; 3] = [Self::WebSocket, Self::EventStream, Self::Multipart];
 
     fn name(self) -> &'static str {
@@ -108,7 +108,7 @@ impl StreamEnd {
 }
 
 impl ServerMetrics {
-    /// Registers them in `registry`. Requests are told apart by the schema's `root_fields`.
+    /// Registers the metrics in `registry`, with the schema's `root_fields` as labels.
     pub fn register(registry: &mut Registry, root_fields: &[(Kind, String)]) -> Self {
         let metrics = Self {
             graphql: GraphqlMetrics::register(registry, root_fields),
@@ -148,7 +148,7 @@ impl ServerMetrics {
         metrics
     }
 
-    /// So that the first of each counts as an increase.
+    /// Creates series with the value zero, so that the first event counts as an increase.
     fn begin_at_zero(&self) {
         drop(self.answers.get_or_create(&StatusLabels { status: 200 }));
         for reason in ["client", "lost", "restart"] {
@@ -163,23 +163,23 @@ impl ServerMetrics {
         }
     }
 
-    /// A request has come; the answer's status is noted when it is there.
+    /// Counts a request that is open until the returned value is dropped.
     pub(crate) fn request(&self) -> OpenRequest<'_> {
         self.in_flight.inc();
         OpenRequest { metrics: self }
     }
 
-    /// The metrics of GraphQL requests for this root field of the schema.
+    /// Returns the metrics of GraphQL requests for this root field.
     pub(crate) fn series(&self, kind: Kind, root_field: Option<&str>) -> Arc<RequestSeries> {
         self.graphql.series(kind, root_field)
     }
 
-    /// Notes a GraphQL request that was refused before it was understood.
+    /// Counts a GraphQL request that failed before its operation was known.
     pub(crate) fn refused(&self, code: &str) {
         self.graphql.refused(code);
     }
 
-    /// A WebSocket was opened; it counts until the answer is dropped.
+    /// Counts a WebSocket that is open until the returned value is dropped.
     pub(crate) fn socket(&self) -> OpenSocket {
         self.sockets.inc();
         OpenSocket {
@@ -188,7 +188,7 @@ impl ServerMetrics {
         }
     }
 
-    /// A subscription begins; it counts until the answer is dropped.
+    /// Counts a subscription that is open until the returned value is dropped.
     pub(crate) fn stream(&self, watch: &StreamWatch) -> OpenStream {
         let transport = watch.transport.name();
         let open = self
@@ -204,14 +204,14 @@ impl ServerMetrics {
     }
 }
 
-/// A request that has not been answered.
+/// Request without a response.
 #[derive(Debug)]
 pub(crate) struct OpenRequest<'a> {
     metrics: &'a ServerMetrics,
 }
 
 impl OpenRequest<'_> {
-    /// It was.
+    /// Counts the response.
     pub(crate) fn answered(self, status: u16) {
         self.metrics
             .answers
@@ -226,7 +226,7 @@ impl Drop for OpenRequest<'_> {
     }
 }
 
-/// An open WebSocket.
+/// Open WebSocket.
 #[derive(Debug)]
 pub struct OpenSocket {
     metrics: ServerMetrics,
@@ -234,7 +234,7 @@ pub struct OpenSocket {
 }
 
 impl OpenSocket {
-    /// Why it is about to end.
+    /// Sets the reason for the end of the socket.
     pub(crate) fn ends(&mut self, reason: &'static str) {
         self.reason = reason;
     }
@@ -250,7 +250,7 @@ impl Drop for OpenSocket {
     }
 }
 
-/// What the subscriptions on one connection share: when it ends, they all end for the same reason.
+/// State that the subscriptions of one connection share: the reason for its end.
 #[derive(Clone, Debug)]
 pub struct StreamWatch {
     transport: Transport,
@@ -258,7 +258,7 @@ pub struct StreamWatch {
 }
 
 impl StreamWatch {
-    /// For one connection.
+    /// Creates the state of one connection.
     pub(crate) fn new(transport: Transport) -> Self {
         Self {
             transport,
@@ -266,7 +266,7 @@ impl StreamWatch {
         }
     }
 
-    /// Why those that are dropped from now on end.
+    /// Sets the reason for the end of subscriptions that are dropped from now on.
     pub(crate) fn ends(&self, end: StreamEnd) {
         self.end.store(end as u8, Ordering::Relaxed);
     }
@@ -278,7 +278,7 @@ impl StreamWatch {
     }
 }
 
-/// A subscription that is running.
+/// Subscription that is running.
 #[derive(Debug)]
 pub struct OpenStream {
     open: Gauge,
@@ -288,7 +288,7 @@ pub struct OpenStream {
 }
 
 impl OpenStream {
-    /// Why it is about to end, whatever happens to its connection.
+    /// Sets the reason for the end of the subscription, unless it has one.
     pub(crate) fn ends(&mut self, end: StreamEnd) {
         self.end.get_or_insert(end);
     }

@@ -1,6 +1,6 @@
-//! Metrics: what is counted of requests, sockets and streams, and where Prometheus reads it.
+//! Metrics of requests, sockets and streams, and the server that Prometheus reads them from.
 //!
-//! Metrics are handles on atomics; label values on the way of a request are looked up, never allocated.
+//! Metrics are handles on atomics. Label values of requests are looked up, never allocated.
 
 mod graphql;
 mod http;
@@ -16,7 +16,7 @@ pub use server::MetricsServer;
 /// Histograms of durations in seconds, one for each set of labels.
 type Durations<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
 
-/// A histogram for what takes from half a millisecond to minutes.
+/// Creates a histogram from half a millisecond to minutes.
 fn durations() -> Histogram {
     Histogram::new([
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,

@@ -1,4 +1,4 @@
-//! Where Prometheus reads: an address of its own, so that it need not be open to the world.
+//! Metrics server, on an address of its own that need not be public.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,18 +28,18 @@ use crate::net::host;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Readers at once; more wait until one has gone.
+/// Readers at once; others wait until one has left.
 const READERS: usize = 16;
-/// How long a reader may take, with its request. Each connection takes one.
+/// Time limit of a connection, which serves one request.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the request alone may take to arrive.
+/// Time limit of a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const READ_BUFFER: usize = 16 * 1024;
-/// Pause after a connection could not be accepted, for want of file descriptors, say.
+/// Pause after an error of `accept`, such as a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A server that holds its address already.
+/// Metrics server that has bound its address.
 #[derive(Debug)]
 pub struct MetricsServer {
     listener: TcpListener,
@@ -47,17 +47,18 @@ pub struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Takes the address; readers wait until [`MetricsServer::run`]. Port 0 means any free one.
+    /// Binds the address. Readers wait until [`MetricsServer::run`]. Port 0 means any free one.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    ///
+    /// The address cannot be bound.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// The address, with the port that was chosen.
+    /// Returns the address, with the port that was chosen.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -78,7 +79,7 @@ impl MetricsServer {
 /// Serves until dropped.
 async fn serve(listener: TcpListener, router: Router) {
     let room = Arc::new(Semaphore::new(READERS));
-    // Readers end with it.
+    // Readers end with the set.
     let mut readers = JoinSet::new();
     loop {
         let place = Arc::clone(&room).acquire_owned().await;
@@ -114,8 +115,9 @@ async fn answer(stream: TcpStream, router: Router) {
     }
 }
 
-/// Answers requests that name one host; where nobody but this machine can come `near`, one that means this
-/// machine. A page elsewhere can have its own name lead here, and would read the metrics as its own.
+/// Refuses requests with an unclear host and, on a loopback address, with another host.
+///
+/// A page elsewhere can have its own host name lead here, and would read the metrics as its own.
 async fn guard(State(near): State<bool>, request: Request, next: Next) -> Response {
     match host::of(&request) {
         Err(_) => (StatusCode::BAD_REQUEST, "Name one host.\n").into_response(),
@@ -127,7 +129,7 @@ async fn guard(State(near): State<bool>, request: Request, next: Next) -> Respon
     }
 }
 
-/// Reading what the process uses may block.
+/// Encodes the metrics. Reading those of the process may block.
 async fn show(State(registry): State<Arc<Registry>>) -> Response {
     let encoded = spawn_blocking(move || {
         let mut text = String::with_capacity(64 * 1024);
@@ -148,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// What a server that listens at `address` answers to a request with this head.
+    /// Returns the response of a server at `address` to a request with this head.
     async fn answer(address: IpAddr, head: &str) -> String {
         let server = MetricsServer::bind((address, 0).into()).await;
         let server = server.expect("a free port");
@@ -217,7 +219,7 @@ mod tests {
         let mut reader = TcpStream::connect(address).await.expect("connected");
         let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
         reader.write_all(request).await.expect("sent");
-        // To its end: a connection takes one request.
+        // Reads to the end: a connection serves one request.
         let mut answer = String::new();
         let read = timeout(3 * HEAD_PATIENCE, reader.read_to_string(&mut answer)).await;
         read.expect("in time").expect("read");

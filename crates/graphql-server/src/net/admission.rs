@@ -1,4 +1,4 @@
-//! How many connections may be open, in all and from one address.
+//! Admission of connections: limits in all and for each address.
 
 use std::{
     io::Write,
@@ -19,7 +19,7 @@ use crate::options::ServerOptions;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Lets connections in as long as there is room.
+/// Admits connections up to the limits.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     room: Arc<Semaphore>,
@@ -28,7 +28,7 @@ pub(crate) struct Admission {
     proxies: TrustedProxies,
 }
 
-/// A permit for a connection, for as long as it lives.
+/// Permit of a connection, for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     _room: OwnedSemaphorePermit,
@@ -45,7 +45,7 @@ impl Admission {
         }
     }
 
-    /// None when there is no room for a connection from the address.
+    /// Acquires a permit for a connection from the address; none when a limit is reached.
     pub(crate) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
         let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
         let address = match (client(peer), self.per_address) {
@@ -61,16 +61,17 @@ impl Admission {
     }
 }
 
-/// Says that there is no room, as far as that costs nothing.
+/// Responds with 503, as far as that does not block.
 pub(crate) fn turn_away(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
-        // Whether it arrives is the peer's concern: the socket is new, so there is room for it.
+        // An error does not matter. The socket is new, so its buffer is empty.
         let _ = stream.write(FULL);
     }
 }
 
-/// Whom connections from the address are counted for: an IPv6 client has a whole /64 to itself. None
-/// for addresses of this machine and of private networks, where reverse proxies are.
+/// Returns the address that a connection counts for; none for loopback and private addresses.
+///
+/// An IPv6 client usually has a whole /64. Reverse proxies have private addresses.
 fn client(peer: IpAddr) -> Option<IpAddr> {
     match peer.to_canonical() {
         IpAddr::V4(peer) => {

@@ -1,23 +1,23 @@
-//! The hosts that the server answers for, where the operator names them.
+//! Allowed hosts: the hosts that the server answers for.
 
 use super::host::{HTTP, HTTPS, Host};
 
-/// The hosts that the server answers for; none named, and it answers for any.
+/// Hosts that the server answers for. An empty list allows any host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedHosts(pub Vec<AllowedHost>);
 
-/// A host that the server answers for.
+/// Host that the server answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedHost {
     name: String,
-    /// Whether the names below it are meant, and not the name itself.
+    /// Tells whether subdomains are meant, and not the name itself.
     below: bool,
-    /// None for any port.
+    /// Port; none for any port.
     port: Option<u16>,
 }
 
 impl AllowedHost {
-    /// Reads a name or an address, with a port or without; before a name `*.` may stand.
+    /// Parses a name or an address, with or without a port. `*.` before a name stands for its subdomains.
     pub fn parse(text: &str) -> Option<Self> {
         let (below, text) = match text.strip_prefix("*.") {
             Some(domain) => (true, domain),
@@ -42,13 +42,13 @@ impl AllowedHost {
 }
 
 impl AllowedHosts {
-    /// Tells whether the server answers a request that names this host, or none.
+    /// Tells whether the server answers a request for this host, or for none.
     pub(crate) fn allow(&self, host: Option<Host<'_>>) -> bool {
         self.0.is_empty() || host.is_some_and(|host| self.0.iter().any(|allowed| allowed.is(host)))
     }
 }
 
-/// Clients leave a port out where it is the scheme's own, and the scheme is not known here.
+/// Compares ports. Clients leave out the scheme's default port, and the scheme is not known here.
 fn has_port(host: Host<'_>, port: u16) -> bool {
     match host.port {
         Some(named) => named == port,

@@ -1,5 +1,4 @@
-//! A TCP connection that minds its manners: it gives up on a peer that takes too little, and lets the
-//! peer read the last answer before it is gone.
+//! TCP connection with a write time-out and a lingering close.
 
 use std::{
     io,
@@ -17,29 +16,30 @@ use tokio::{
 
 use super::{admission::ConnectionPermit, write_timeout::WriteTimeout};
 
-/// How long what the peer still sends is read and thrown away.
+/// Time for which input is read and dropped after the last response.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much of it at once, and the pause after: the peer's own speed must not set the pace, or an
-/// upload that nobody wants would cost as much as one that somebody does.
+/// Bytes that are dropped at a time, with a pause after.
+///
+/// So the peer's speed does not set the pace, and an unwanted upload costs little.
 const LINGER_BYTES: usize = 16 * 1024;
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
 
-/// A connection to a client.
+/// Connection to a client.
 ///
-/// A socket that is closed while unread data waits in it resets the connection, and the peer loses the
-/// last answer: a 413 to an upload that is still under way, say. So when this is dropped while the peer
-/// is still sending, the socket lives on for a little while, to be read empty.
+/// A socket that is closed while input waits in it resets the connection, and the peer loses the last
+/// response. An example is a 413 to an upload. So a dropped connection lives on for a moment while its
+/// input is read and dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Option<WriteTimeout<TcpStream>>,
-    /// Whether the peer has said that it sends no more.
+    /// Tells whether the peer has closed its side.
     ended: bool,
     permit: Option<ConnectionPermit>,
 }
 
 impl Connection {
-    /// Writing fails once the peer takes too little in `write_timeout`.
+    /// Wraps a stream whose writes fail when the peer reads too slowly for `write_timeout`.
     pub(crate) fn new(
         stream: TcpStream,
         write_timeout: Duration,

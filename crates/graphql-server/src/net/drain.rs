@@ -1,5 +1,6 @@
-//! The drain schedule: spreads the goodbyes when the server stops: clients come back at once, and all of them at the same
-//! moment would be a storm for whoever takes them in.
+//! Drain schedule: spreads the end of connections when the server stops.
+//!
+//! Clients reconnect at once, and all at the same moment would overload the other servers.
 
 use std::{
     array,
@@ -13,10 +14,10 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Groups that leave one after the other.
+/// Number of groups that end one after the other.
 const GROUPS: usize = 64;
 
-/// The groups in which sockets and event streams leave. Clones share the groups.
+/// Groups of sockets and event streams. Clones share the groups.
 #[derive(Clone, Debug)]
 pub(crate) struct DrainSchedule {
     groups: Arc<[CancellationToken; GROUPS]>,
@@ -31,14 +32,14 @@ impl DrainSchedule {
         }
     }
 
-    /// Resolves when it is time for one more socket or event stream to leave.
+    /// Adds a socket or an event stream to a group, and resolves when it must end.
     pub(crate) fn join(&self) -> WaitForCancellationFutureOwned {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % GROUPS;
         let group = self.groups.get(turn).cloned().unwrap_or_default();
         group.cancelled_owned()
     }
 
-    /// Lets one group after the other leave, within `spread`.
+    /// Ends one group after the other, within `spread`.
     pub(crate) async fn run(&self, spread: Duration) {
         let mut time = Instant::now();
         for group in self.groups.iter() {

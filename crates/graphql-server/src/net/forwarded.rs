@@ -1,5 +1,7 @@
-//! Whose request it is when reverse proxies stand in front: they say so in `X-Forwarded-For`, and are
-//! believed only when the operator trusts them. Anyone can send that header.
+//! Client addresses behind reverse proxies.
+//!
+//! Proxies send them in `X-Forwarded-For`. Anyone can send that header, so it is read only from trusted
+//! proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,16 +11,17 @@ use ipnet::IpNet;
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Proxies in a row that are followed back; nobody has as many.
+/// Upper bound of proxies in a row.
 const MAX_HOPS: usize = 16;
 
-/// The reverse proxies that are believed.
+/// Reverse proxies that are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
-    /// The nearest address on the way back from `peer` that is no trusted proxy's. What a proxy wrote
-    /// that is no address ends the way: then the client is that proxy.
+    /// Returns the first untrusted address on the way back from `peer`.
+    ///
+    /// An entry that is no address ends the search: the client is then the proxy that wrote it.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
@@ -38,28 +41,29 @@ impl TrustedProxies {
         client
     }
 
-    /// Tells whether a trusted `peer` says that the client came over https. Each proxy in a row may say what
-    /// it was spoken to, so one of them is enough.
+    /// Tells whether a trusted `peer` says that the client uses https.
+    ///
+    /// Each proxy in a row adds the protocol that it was reached by, so one entry is enough.
     pub(crate) fn is_behind_tls(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let mut lines = headers.get_all(X_FORWARDED_PROTO).iter();
         self.trusts(peer)
             && lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(is_tls))
     }
 
-    /// Tells whether it is the address of a proxy that is believed.
+    /// Tells whether the address is one of a trusted proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-/// Some proxies name the protocol that is spoken within TLS.
+/// Recognizes the protocols within TLS, too: some proxies name those.
 fn is_tls(protocol: &[u8]) -> bool {
     let protocol = protocol.trim_ascii();
     protocol.eq_ignore_ascii_case(b"https") || protocol.eq_ignore_ascii_case(b"wss")
 }
 
-/// The address in an entry, which may come with a port, and in brackets when it is an IPv6 one.
+/// Parses the address of an entry, with or without a port; IPv6 may be in brackets.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(entry).ok()?.trim();
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -88,27 +92,27 @@ mod tests {
     }
 
     #[rstest]
-    // Without a trusted proxy the header counts for nothing.
+    // Without a trusted proxy the header is ignored.
     #[case("192.0.2.1", &["198.51.100.1"], "192.0.2.1")]
     #[case("::1", &["198.51.100.1"], "::1")]
     #[case("10.0.0.1", &[], "10.0.0.1")]
     #[case("10.0.0.1", &["198.51.100.1"], "198.51.100.1")]
     #[case("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1")]
     #[case("2001:db8:aaaa::1", &["2001:db8::7"], "2001:db8::7")]
-    // What the client made up stands to the left.
+    // Entries of the client's own are on the left.
     #[case("10.0.0.1", &["203.0.113.9, 198.51.100.1"], "198.51.100.1")]
     #[case("10.0.0.1", &["203.0.113.9", "198.51.100.1"], "198.51.100.1")]
     #[case("10.0.0.1", &["203.0.113.9, 198.51.100.1", "10.0.0.2,10.0.0.3"], "198.51.100.1")]
     #[case("10.0.0.1", &["198.51.100.1,2001:db8:aaaa::2"], "198.51.100.1")]
     #[case("10.0.0.1", &["10.0.0.2, 10.0.0.3"], "10.0.0.2")]
-    // Forms.
+    // Forms of addresses.
     #[case("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1")]
     #[case("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7")]
     #[case("10.0.0.1", &["[2001:db8::7]"], "2001:db8::7")]
     #[case("10.0.0.1", &["  \t198.51.100.1\t "], "198.51.100.1")]
     #[case("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1")]
     #[case("10.0.0.1", &["::ffff:10.0.0.2"], "10.0.0.2")]
-    // Garbage hides what stands to its left.
+    // Garbage hides the entries on its left.
     #[case("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1")]
     #[case("10.0.0.1", &["198.51.100.1, , 10.0.0.2"], "10.0.0.2")]
     #[case("10.0.0.1", &["198.51.100.1,"], "10.0.0.1")]

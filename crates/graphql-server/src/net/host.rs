@@ -1,33 +1,34 @@
-//! Which host a request is for: with two answers to that, a proxy in front and the server could go by
-//! different ones (RFC 9112, section 3.2).
+//! Host of a request (RFC 9112, section 3.2).
+//!
+//! A request with two hosts could mean different ones to the server and to a proxy in front.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::{Request, Uri, Version, header};
 
-/// Bytes of a name; DNS has none that is longer.
+/// Upper bound of a name's length in DNS.
 const LONGEST: usize = 255;
 
-/// The ports that names without one stand for.
+/// Default ports of the schemes.
 pub(crate) const HTTP: u16 = 80;
 pub(crate) const HTTPS: u16 = 443;
 
-/// A host with its port where one was named, as in a `Host` header.
+/// Host with an optional port, as in a `Host` header.
 #[derive(Clone, Copy, Debug)]
 pub struct Host<'a> {
     text: &'a str,
     name: &'a str,
-    /// None where it goes without saying.
+    /// Port; none for the default.
     pub(crate) port: Option<u16>,
 }
 
-/// A request that names no host, several, or one that cannot be.
+/// Refusal of a request that names no host, several, or an invalid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request does not name one host")]
 pub struct Unclear;
 
 impl<'a> Host<'a> {
-    /// Reads `name`, `name:port`, `address:port` or `[address]:port`, and nothing else.
+    /// Parses `name`, `name:port`, `address:port` or `[address]:port`, and nothing else.
     pub fn parse(text: &'a str) -> Option<Self> {
         let end = match text.strip_prefix('[') {
             Some(rest) => rest.find(']')? + 2,
@@ -39,14 +40,14 @@ impl<'a> Host<'a> {
             port => Some(read_port(port.strip_prefix(':')?)?),
         };
         let named = is_name(name);
-        // Its final dot makes a name absolute, and no other one. An address has none.
+        // A final dot makes a name absolute, and belongs to no address.
         let absolute = name.strip_suffix('.');
         let absolute = absolute.filter(|name| address_in(name).is_none());
         let name = absolute.unwrap_or(name);
         named.then_some(Self { text, name, port })
     }
 
-    /// Tells whether both are the same, where `default` is the port that goes without saying.
+    /// Tells whether two hosts are the same, with `default` as the default port.
     pub(crate) fn is(self, other: Self, default: u16) -> bool {
         let port = |host: Self| host.port.unwrap_or(default);
         self.is_named(other.name) && port(self) == port(other)
@@ -58,30 +59,30 @@ impl<'a> Host<'a> {
         self.name.eq_ignore_ascii_case(name) || address.is_some() && address == address_in(name)
     }
 
-    /// Tells whether it is a name below that domain.
+    /// Tells whether the host is a subdomain of the domain.
     pub(crate) fn is_below(self, domain: &str) -> bool {
         let start = self.name.len().checked_sub(domain.len());
         let parts = start.and_then(|start| self.name.split_at_checked(start));
         parts.is_some_and(|(below, end)| below.ends_with('.') && end.eq_ignore_ascii_case(domain))
     }
 
-    /// Tells whether nothing but this machine can be meant.
+    /// Tells whether the host can only be this machine.
     pub fn is_loopback(self) -> bool {
         let address = self.address();
         self.is_named("localhost") || address.is_some_and(|address| address.is_loopback())
     }
 
-    /// The name without its port.
+    /// Returns the name without the port.
     pub(crate) fn name(self) -> &'a str {
         self.name
     }
 
-    /// What was read.
+    /// Returns the host as it was sent.
     pub(crate) fn text(self) -> &'a str {
         self.text
     }
 
-    /// Tells whether it is an address rather than a name.
+    /// Tells whether the host is an address rather than a name.
     pub(crate) fn is_address(self) -> bool {
         self.address().is_some()
     }
@@ -91,10 +92,11 @@ impl<'a> Host<'a> {
     }
 }
 
-/// The host that the request names; before HTTP/1.1 it need not name one.
+/// Returns the host of a request; before HTTP/1.1 there may be none.
 ///
 /// # Errors
-/// It names none where it must, several, or one that cannot be.
+///
+/// The request names no host, several, or an invalid one.
 pub fn of<B>(request: &Request<B>) -> Result<Option<Host<'_>>, Unclear> {
     let mut headers = request.headers().get_all(header::HOST).iter();
     let header = match (headers.next(), headers.next()) {
@@ -114,7 +116,7 @@ pub fn of<B>(request: &Request<B>) -> Result<Option<Host<'_>>, Unclear> {
     }
 }
 
-/// The host in the request's first line, where one stands there, with the port that it has by default.
+/// Returns the host in the request line, if there is one, with its default port.
 fn target(uri: &Uri) -> Result<Option<(Host<'_>, u16)>, Unclear> {
     let Some(authority) = uri.authority() else {
         return Ok(None);
@@ -134,7 +136,7 @@ fn read_port(text: &str) -> Option<u16> {
     port.filter(|_| digits)
 }
 
-/// Tells whether it is a name as DNS has it, or an address.
+/// Tells whether the text is a name of DNS or an address.
 pub fn is_name(name: &str) -> bool {
     if name.starts_with('[') {
         return address_in(name).is_some();

@@ -1,4 +1,4 @@
-//! A concurrency limiter: bounds what each holder has open at once.
+//! Concurrency limiter: limits the open resources of each holder.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Counts what each holder has open. Clones share the counts.
+/// Counts the open resources of each holder. Clones share the counts.
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimiter<K>(Arc<Mutex<HashMap<K, usize>>>);
 
-/// A permit for one thing that is open, for as long as the permit lives.
+/// Permit for one open resource.
 #[derive(Debug)]
 pub(crate) struct Permit<K: Copy + Eq + Hash> {
     holder: K,
@@ -30,7 +30,7 @@ impl<K> Clone for ConcurrencyLimiter<K> {
 }
 
 impl<K: Copy + Eq + Hash> ConcurrencyLimiter<K> {
-    /// None when the holder has `limit` of them open already.
+    /// Acquires a permit; none when the holder has `limit` of them.
     pub(crate) fn acquire(&self, holder: K, limit: usize) -> Option<Permit<K>> {
         let mut open = self.lock();
         let count = open.get(&holder).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The network: listening, admission, and the life of a connection.
+//! Network: listener, admission, hosts and client addresses, and the connections.
 
 pub(crate) mod admission;
 pub mod allowed_hosts;

@@ -1,4 +1,4 @@
-//! Listening, and the life of a connection.
+//! Server: the listener and its connections.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -40,39 +40,41 @@ use crate::{
     options::ServerOptions,
 };
 
-/// Bytes of a request's head, and of what is read ahead of its body.
+/// Bytes of a request's head, and of input that is read ahead of its body.
 const READ_BUFFER: usize = 16 * 1024;
 
-/// Pause after a connection could not be accepted, for want of file descriptors, say.
+/// Pause after an error of `accept`, such as a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pause between two goodbyes when the server stops, where there is time for it.
+/// Pause between the end of two connections when the server stops, where there is time for it.
 const EACH_LEAVES_AFTER: Duration = Duration::from_millis(1);
 
-/// A schema with all that it is served with.
+/// Schema with everything that it is served with.
 pub struct Endpoint<H> {
     /// Runs the schema.
     pub executor: SchemaExecutor,
-    /// Reads documents, and bounds them.
+    /// Reads documents and checks them against limits.
     pub reader: DocumentReader,
-    /// The only documents that may run; none for any.
+    /// Documents that may run; none for any.
     pub trusted: Option<TrustedDocuments>,
-    /// The product's own part.
+    /// Hooks of the product.
     pub hooks: Arc<H>,
-    /// Tells what keeps the server from serving.
+    /// Checks whether the server can serve.
     pub readiness: Readiness,
-    /// Makes names for requests.
+    /// Generates request ids.
     pub new_request_id: NewRequestId,
-    /// Counts and measures.
+    /// Metrics of the server.
     pub metrics: ServerMetrics,
-    /// Routes besides `/graphql` and `/health`. They get an id, a span and the security headers too;
-    /// headers that they set themselves stay.
+    /// Routes besides `/graphql` and `/health`.
+    ///
+    /// They get an id, a span and the security headers, too; headers that they set themselves stay.
     pub routes: Router,
 }
 
 impl Endpoint<Anonymous> {
-    /// The schema that `build` makes, for anybody, with nothing else: resolvers find a
-    /// [`RequestInfo`](crate::RequestInfo) in their context.
+    /// Creates an endpoint without users for the schema that `build` makes.
+    ///
+    /// Resolvers find a [`RequestInfo`](crate::RequestInfo) in their context.
     pub fn of<Query, Mutation, Subscription>(
         build: impl Fn() -> SchemaBuilder<Query, Mutation, Subscription>,
     ) -> Self
@@ -96,7 +98,7 @@ impl Endpoint<Anonymous> {
 }
 
 impl<H: Hooks> Endpoint<H> {
-    /// What answers requests. `tasks` is what must end before the server has stopped.
+    /// Creates the request scope. `tasks` are the tasks that the server waits for when it stops.
     pub(crate) fn into_scope(
         self,
         options: &ServerOptions,
@@ -127,7 +129,7 @@ impl<H: Hooks> Endpoint<H> {
     }
 }
 
-/// A server that holds its address already.
+/// Server that has bound its address.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -136,11 +138,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address; connections wait until [`Server::run`]. Port 0 means any free one.
+    /// Binds the address. Connections wait until [`Server::run`]. Port 0 means any free one.
     ///
     /// # Errors
     ///
-    /// When the address cannot be had.
+    /// The address cannot be bound.
     pub async fn bind(address: SocketAddr, options: ServerOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         prepare(&listener, options.write_timeout)?;
@@ -152,13 +154,14 @@ impl Server {
         })
     }
 
-    /// The address, with the port that was chosen.
+    /// Returns the address, with the port that was chosen.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown` is cancelled, and then until all requests and sockets have ended, at most
-    /// [`ServerOptions::shutdown_timeout`].
+    /// Serves until `shutdown` is cancelled, and then until all requests and sockets have ended.
+    ///
+    /// That takes at most [`ServerOptions::shutdown_timeout`].
     pub async fn run<H: Hooks>(self, endpoint: Endpoint<H>, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
@@ -194,7 +197,7 @@ impl Server {
     }
 }
 
-/// None once `shutdown` is cancelled.
+/// Accepts a connection; none once `shutdown` is cancelled.
 async fn accept(
     listener: &TcpListener,
     shutdown: &CancellationToken,
@@ -211,18 +214,21 @@ async fn accept(
     }
 }
 
-/// Bytes that the kernel may hold for a peer that does not read; by itself it takes up to 4 MiB.
+/// Bytes that the kernel buffers for a peer that does not read. Its own default is up to 4 MiB.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// As many of them may wait to be sent. Without this limit the kernel says that a peer takes something only
-/// when it has taken a third of the buffer, and a peer that takes little looks like one that takes nothing.
+/// Bytes of that buffer that may wait to be sent.
+///
+/// Without this limit the kernel reports progress only after a third of the buffer. A slow peer would
+/// look like one that reads nothing.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 16 * 1024;
 
-/// Has all connections that are accepted send small messages at once, bounds what the kernel holds for a
-/// peer that does not read, and has it give up on a peer that acknowledges nothing for `write_timeout`: one
-/// that is gone without a word would be sent to for a quarter of an hour. Connections inherit these from
-/// the listener, which saves some calls for each.
+/// Sets the options of the listener's socket, which accepted connections inherit.
+///
+/// Small messages are sent at once, and the kernel's buffer is limited. A peer that acknowledges nothing
+/// for `write_timeout` is given up. Without that, data would be sent to a vanished peer for a quarter of
+/// an hour.
 fn prepare(listener: &TcpListener, write_timeout: Duration) -> io::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_tcp_nodelay(true)?;
@@ -235,7 +241,7 @@ fn prepare(listener: &TcpListener, write_timeout: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// What all connections are served with.
+/// State that all connections share.
 struct Connections {
     scope: Arc<RequestScope>,
     options: ServerOptions,
@@ -244,7 +250,7 @@ struct Connections {
 }
 
 impl Connections {
-    /// Serves one connection to its end, or to where it becomes a WebSocket.
+    /// Serves one connection until it ends or becomes a WebSocket.
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
         let io = TokioIo::new(Connection::new(stream, self.options.write_timeout, permit));
         let scope = Arc::clone(&self.scope);
@@ -295,7 +301,7 @@ mod tests {
         let (_client, (stream, _)) = (client.expect("connected"), accepted.expect("accepted"));
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().expect("an option"));
-        // The kernel doubles it, for what it needs itself.
+        // The kernel doubles it for its own needs.
         let send_buffer = socket.send_buffer_size().expect("an option");
         assert_eq!(send_buffer, 2 * SEND_BUFFER);
         #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The write time-out: ends a connection to a peer that is too slow to take what it is sent.
+//! Write time-out: ends a connection to a peer that reads too slowly.
 
 use std::{
     io,
@@ -12,22 +12,21 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Bytes that a peer takes in time, at the least, of what does not fit into them.
+/// Bytes that a peer must read within each time-out, at least.
 const LEAST: usize = 32 * 1024;
 
-/// A stream whose writes fail once the peer is too slow.
+/// Stream whose writes fail when the peer reads too slowly.
 ///
-/// From the moment when something is not taken at once, the peer has `timeout` for all of it. Of what is
-/// longer than [`LEAST`] it need only take as much, each time anew: a slow reader gets a long answer. Were
-/// any progress enough, a peer that takes a byte now and then would keep its connection, and what waits
-/// for it, for as long as it likes.
+/// The time starts when a write cannot complete at once. Within `timeout` the peer must read everything,
+/// or [`LEAST`] bytes, after which the time starts anew. So a slow reader gets a long response. If any
+/// progress were enough, a peer could keep its connection forever by reading a byte now and then.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     stream: S,
     timeout: Duration,
-    /// What the peer has taken since it was found to be slow.
+    /// Bytes written since the time started.
     taken: usize,
-    /// Ends its time; none while it takes everything at once, as nearly all peers do.
+    /// End of the time; none while the peer reads everything at once, as nearly all peers do.
     end: Option<Pin<Box<Sleep>>>,
 }
 
@@ -43,7 +42,7 @@ impl<S> WriteTimeout<S> {
 }
 
 impl<S: AsyncWrite + Unpin> WriteTimeout<S> {
-    /// Judges by how much was written of what was offered.
+    /// Restarts or ends the time according to the bytes written of those offered.
     fn judge(
         &mut self,
         cx: &mut Context<'_>,
@@ -102,7 +101,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         self.stream.is_write_vectored()
     }
 
-    /// Of a TCP stream there is nothing to wait for, here or below.
+    /// A TCP stream has nothing to flush.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
@@ -124,7 +123,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Takes so many bytes at a time, with a pause before each time, until there is no more.
+    /// Reads this many bytes at a time, each after a pause, until the end.
     async fn take(mut peer: DuplexStream, bytes: usize, pause: Duration) {
         let mut taken = vec![0; bytes];
         loop {
@@ -135,8 +134,9 @@ mod tests {
         }
     }
 
-    /// Sends messages of this length to a peer that has room for 64 bytes and takes what it is sent like
-    /// this. How many were taken, and when the first that was not failed.
+    /// Sends messages of this length to a peer with a buffer of 64 bytes.
+    ///
+    /// Returns the number of messages written, and the time until the first failure.
     async fn send(
         count: usize,
         length: usize,

@@ -1,22 +1,22 @@
-//! Request errors: why a request never reached the schema.
+//! Errors of requests that never reach the schema.
 //!
 //! | status | `extensions.code` | when |
 //! | --- | --- | --- |
-//! | 400 | `BAD_REQUEST` | the body or the URL holds no well-formed GraphQL request, too many values, or a batch where none may be; it is not clear for which host it is, or where it ends; a WebSocket handshake is none |
-//! | 400 | those of [`DocumentError`] | the query document is refused |
-//! | 401 | `UNAUTHENTICATED` | the session has ended; in the last part of a multipart stream only |
-//! | 403 | `FORBIDDEN` | a foreign page tries to use a cookie's session |
+//! | 400 | `BAD_REQUEST` | malformed body, URL, host, framing or WebSocket handshake; too many values; a batch where batches are off |
+//! | 400 | those of [`DocumentError`] | errors of the document |
+//! | 401 | `UNAUTHENTICATED` | the session has ended, in the last part of a multipart stream only |
+//! | 403 | `FORBIDDEN` | credentials from a page of another origin |
 //! | 404 | `NOT_FOUND` | nothing is served at the path |
 //! | 405 | `METHOD_NOT_ALLOWED` | a method other than GET and POST; more than a query by GET |
 //! | 406 | `NOT_ACCEPTABLE` | `Accept` names nothing that can be served |
 //! | 408 | `REQUEST_TIMEOUT` | the body does not arrive in time |
 //! | 413 | `PAYLOAD_TOO_LARGE` | the body is too long |
 //! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body is not declared as JSON, or is compressed |
-//! | 421 | `MISDIRECTED_REQUEST` | it is for a host that the server does not answer for |
+//! | 421 | `MISDIRECTED_REQUEST` | a host that the server does not answer for |
 //! | 429 | `TOO_MANY_STREAMS` | the user has too many sockets and event streams open |
 //! | 429 | `TOO_MANY_OPERATIONS` | too many operations run on the socket; there only |
-//! | 500 | `INTERNAL` | a defect of the server's; the request id leads to it in the log |
-//! | 503 | `SERVICE_UNAVAILABLE` | the caller's session cannot be looked up; too many long bodies at once |
+//! | 500 | `INTERNAL` | a defect of the server; the log has the request id |
+//! | 503 | `SERVICE_UNAVAILABLE` | the session cannot be looked up; too many long bodies at once |
 //! | 504 | `EXECUTION_TIMEOUT` | the operation ran out of time |
 
 use async_graphql::{ErrorExtensionValues, ServerError};
@@ -24,7 +24,7 @@ use axum::http::{HeaderValue, StatusCode};
 
 use crate::{document::DocumentError, http::page::ForeignPage};
 
-/// Why a request never reached the schema. Messages are fixed: none repeats what was sent.
+/// Error of a request that never reached the schema. Messages are fixed: none repeats the input.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum RequestError {
     #[error("The body must be a JSON object, with each parameter once at most.")]
@@ -173,7 +173,7 @@ impl RequestError {
         }
     }
 
-    /// For the `Allow` header of a 405.
+    /// Returns the `Allow` header of a 405.
     pub(crate) fn allow(&self) -> Option<HeaderValue> {
         match self {
             Self::Method => Some(HeaderValue::from_static("GET, POST")),

@@ -1,4 +1,4 @@
-//! Requests: what they carry, where they come from, and why they are refused.
+//! Requests: their parameters, their origin, and their errors.
 
 pub(crate) mod credentials;
 pub(crate) mod error;
@@ -6,28 +6,28 @@ pub(crate) mod parameters;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-/// The request at hand: its name, and where it comes from.
+/// Id and origin of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestInfo {
-    /// The name of the request in answers and logs.
+    /// Id of the request in responses and logs.
     pub id: RequestId,
-    /// The address of the client, as far as proxies that are trusted tell it.
+    /// Address of the client, as far as trusted proxies report it.
     pub client: IpAddr,
-    /// Tells whether a proxy that is trusted says that the client came over https.
+    /// Tells whether a trusted proxy says that the client uses https.
     pub behind_tls: bool,
 }
 
-/// Names a request in answers and logs. Clones share the text.
+/// Id of a request in responses and logs. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The id as text: at most 64 letters, digits, dots, hyphens and underscores.
+    /// Returns the id as text: at most 64 letters, digits, dots, hyphens and underscores.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text, shared.
+    /// Returns the text, shared.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }

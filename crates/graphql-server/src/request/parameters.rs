@@ -1,4 +1,4 @@
-//! The parameters of a GraphQL request, however it arrives.
+//! Parameters of a GraphQL request, on any transport.
 
 use async_graphql::{Name, Value, Variables, indexmap::IndexMap};
 use serde::Deserialize;
@@ -7,18 +7,21 @@ use url::form_urlencoded;
 use super::error::RequestError;
 use crate::{document::DocumentSource, options::ServerOptions};
 
-/// A JSON object as it is. `serde_json` reads one into a value of its own differently: what stands under
-/// one certain key is taken for JSON in a text and read anew, past every bound on values and depth.
+/// JSON object as it was sent.
+///
+/// `serde_json::Value` is not used: it parses the text under one certain key as JSON again, past all
+/// limits.
 pub(crate) type Object = IndexMap<Name, Value>;
 
-/// The document, `operationName` and `variables`. It may hold secrets, so it cannot be printed.
+/// Document, `operationName` and `variables`. They may hold secrets, so the type does not implement
+/// `Debug`.
 pub(crate) struct Parameters {
     pub(crate) document: DocumentSource,
     pub(crate) operation_name: Option<String>,
     pub(crate) variables: Variables,
 }
 
-/// The parameters as they were sent, of whatever type; others are passed over.
+/// Parameters of any type, as they were sent; others are ignored.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Sent {
@@ -30,7 +33,7 @@ struct Sent {
 }
 
 impl Parameters {
-    /// From the body of a POST.
+    /// Reads the body of a POST.
     pub(crate) fn from_body(body: &[u8], options: &ServerOptions) -> Result<Self, RequestError> {
         let limit = options.value_limit;
         if has_more_values(body, limit) {
@@ -45,7 +48,7 @@ impl Parameters {
         }
     }
 
-    /// From the query part of a GET's URL, whose JSON may have `limit` values.
+    /// Reads the query part of a GET's URL, whose JSON may have `limit` values.
     pub(crate) fn from_url(query: &str, limit: usize) -> Result<Self, RequestError> {
         let mut sent = Sent::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -69,7 +72,7 @@ impl Parameters {
         Self::from_sent(sent)
     }
 
-    /// From a JSON object.
+    /// Reads a JSON object.
     pub(crate) fn from_object(mut object: Object) -> Result<Self, RequestError> {
         Self::from_sent(Sent {
             query: object.swap_remove("query"),
@@ -106,8 +109,7 @@ impl Parameters {
     }
 }
 
-/// The document is named by its text, by the `documentId` of persisted documents, or by the `extensions`
-/// of automatic persisted queries.
+/// Selects the source of the document: its text, its `documentId`, or the hash in `extensions`.
 fn wanted(
     text: Option<String>,
     id: Option<String>,
@@ -137,7 +139,7 @@ fn wanted(
     }
 }
 
-/// None when the value is absent or empty.
+/// Returns a text; none when it is absent or empty.
 fn string(name: &'static str, value: Option<Value>) -> Result<Option<String>, RequestError> {
     match value {
         None | Some(Value::Null) => Ok(None),
@@ -146,10 +148,11 @@ fn string(name: &'static str, value: Option<Value>) -> Result<Option<String>, Re
     }
 }
 
-/// Whether the JSON has more than `limit` values. Values in memory take many times the room of their
-/// text, so this is asked before they are parsed.
+/// Tells whether the JSON has more than `limit` values.
+///
+/// Parsed values take many times the memory of their text, so they are counted before they are parsed.
 pub(crate) fn has_more_values(json: &[u8], limit: usize) -> bool {
-    // Each takes a byte at least, besides the first.
+    // Each value takes a byte at least, besides the first.
     if json.len() < limit {
         return false;
     }
@@ -159,7 +162,7 @@ pub(crate) fn has_more_values(json: &[u8], limit: usize) -> bool {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
-            // Each value but the first of a list or an object comes after a comma.
+            // Each value but the first of a list or an object follows a comma.
             b',' | b'[' | b'{' if !in_string => values += 1,
             _ => {}
         }
@@ -190,7 +193,7 @@ mod tests {
         }
     }
 
-    /// What `serde_json` takes for a text to read anew.
+    /// Key whose text `serde_json` parses again.
     const RAW: &str = "$serde_json::private::RawValue";
 
     #[rstest]

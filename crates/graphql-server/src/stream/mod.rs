@@ -1,5 +1,4 @@
-//! What event streams over plain HTTP share, however their events are written: the permit that each takes,
-//! signs of life, and what ends them.
+//! Event streams over plain HTTP: their permits, keep-alive messages and ends.
 
 pub(crate) mod multipart;
 pub(crate) mod sse;
@@ -33,19 +32,19 @@ use crate::{
     request::error::RequestError,
 };
 
-/// What there is to write.
+/// Event of a stream.
 #[expect(
     clippy::large_enum_variant,
     reason = "almost all events are answers, and none is kept"
 )]
 enum Event {
-    /// An answer.
+    /// Result of the operation.
     Answer(ExecutionResult),
-    /// Nothing has been written for a while.
+    /// Keep-alive message after a pause.
     Quiet,
-    /// The last, when the operation has no more answers.
+    /// End of the operation; the last event.
     Complete,
-    /// The last, when the caller's session has ended.
+    /// End of the session; the last event.
     SessionEnded,
 }
 
@@ -58,7 +57,7 @@ struct Open {
     _permit: Option<StreamPermit>,
 }
 
-/// The events of the operation. When the server stops they end with no last one.
+/// Returns the events of the operation. They end without a last one when the server stops.
 fn events<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
     understood: Understood<H::Session>,
@@ -98,7 +97,7 @@ fn events<H: Hooks>(
 }
 
 impl Open {
-    /// The next event and whether it is the last; none when the server stops.
+    /// Waits for the next event, and tells whether it is the last; none when the server stops.
     async fn next(&mut self) -> Option<(Event, bool)> {
         tokio::select! {
             answer = self.answers.next() => {
@@ -121,12 +120,12 @@ impl Open {
     }
 }
 
-/// An answer that is written bit by bit.
+/// Responds with a stream.
 fn respond(body: impl Stream<Item = Bytes> + Send + 'static, media: Media) -> Response {
     let mut response = Body::from_stream(body.map(Ok::<_, Infallible>)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, media.header());
-    // Asks nginx not to hold anything back.
+    // Switches the buffer of nginx off.
     headers.insert(
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),

@@ -1,4 +1,4 @@
-//! Subscriptions as Apollo's multipart protocol has them: one part for each answer, over plain HTTP.
+//! Subscriptions over Apollo's multipart protocol: one part for each result, over plain HTTP.
 //!
 //! <https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol>
 
@@ -18,16 +18,17 @@ use crate::{
     request::error::RequestError,
 };
 
-/// Clients see a part only once the boundary after it is there, so each part ends with the next one's.
+/// Boundary before the first part. Clients see a part only with the boundary after it, so each part ends
+/// with that.
 const START: Bytes = Bytes::from_static(b"\r\n--graphql");
 const HEARTBEAT: Bytes =
     Bytes::from_static(b"\r\ncontent-type: application/json\r\n\r\n{}\r\n--graphql");
 const END: Bytes = Bytes::from_static(b"--\r\n");
 
-/// Answers the subscription part by part.
+/// Responds with the results of a subscription, one in each part.
 ///
-/// When the caller's session ends, an error says so. When the server stops, the stream breaks off with no
-/// closing boundary: to clients that is a network error, after which they come back by themselves.
+/// An error ends the stream when the session ends. When the server stops, the stream ends without a
+/// closing boundary. Clients take that for a network error and reconnect.
 pub(crate) fn stream<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
     understood: Understood<H::Session>,
@@ -49,7 +50,7 @@ pub(crate) fn stream<H: Hooks>(
     Ok(respond(start.chain(parts), Media::Multipart))
 }
 
-/// An operation that was not executed has no payload, only what is wrong with it.
+/// Writes a result. An operation that was not executed has errors and no payload.
 fn part(result: &ExecutionResult) -> Vec<Bytes> {
     const BEFORE: &str = "\r\ncontent-type: application/json\r\n\r\n";
     const AFTER: &str = "\r\n--graphql";

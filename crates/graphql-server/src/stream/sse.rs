@@ -1,5 +1,6 @@
-//! Server-sent events, as graphql-sse's distinct connections mode has them: one operation for each
-//! request, `next` for each of its answers, `complete` after the last.
+//! Server-sent events in the distinct connections mode of graphql-sse.
+//!
+//! Each request has one operation, `next` for each of its results, and `complete` after the last.
 
 use std::sync::Arc;
 
@@ -17,19 +18,18 @@ use crate::{
     request::error::RequestError,
 };
 
-/// Bytes that are sent at a time, and copied where they have line breaks.
+/// Bytes that are sent at a time, and copied if they have line breaks.
 const SLICE: usize = 16 * 1024;
 
-/// Keeps the connection from looking dead.
+/// Comment that keeps the connection from looking dead.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
-/// Browsers drop an event that has no `data` line.
+/// Last event. Browsers drop events without a `data` line.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
 
-/// Answers the operation as an event stream.
+/// Responds with the results of the operation as an event stream.
 ///
-/// The stream breaks off, with no `complete`, when the caller's session ends or the server stops:
-/// clients then come back by themselves.
+/// When the session ends or the server stops, the stream ends without `complete`. Clients then reconnect.
 pub(crate) fn stream<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
     understood: Understood<H::Session>,
@@ -43,13 +43,15 @@ pub(crate) fn stream<H: Hooks>(
             Event::SessionEnded => None,
         })
     });
-    // Some browsers take note of the answer only once there is something to read.
+    // Some browsers report the response only once there is something to read.
     let start = stream::once(future::ready(COMMENT));
     Ok(respond(start.chain(texts.flatten()), Media::EventStream))
 }
 
-/// One `data` line holds it: line breaks in JSON stand between its values, and are blanks there. What others
-/// show, too, is changed in copies, each made when it is its turn to be sent.
+/// Writes a result as one `data` line.
+///
+/// Line breaks in JSON are between values, so they become blanks. Shared parts are changed in copies,
+/// slice by slice.
 fn next(result: &ExecutionResult) -> impl Iterator<Item = Bytes> + use<> {
     const BEFORE: &str = "event: next\ndata: ";
     const AFTER: &str = "\n\n";

@@ -1,4 +1,4 @@
-//! The reasons why the server closes a socket.
+//! Close codes of WebSockets.
 
 use std::time::Duration;
 
@@ -8,40 +8,40 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use super::handshake::Socket;
 
-/// The longest wait for the peer to take the goodbye and to answer it.
+/// Time limit for sending a close frame and receiving the peer's.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Bytes of a reason, by the WebSocket protocol.
+/// Upper bound of a reason's length in the WebSocket protocol.
 const REASON: usize = 123;
 
-/// The codes and reasons that clients of the protocol know. Reasons are fixed texts, but for an id.
+/// Close codes and reasons of the protocol. Reasons are fixed texts, except for an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Close {
-    /// Comes back to another replica.
+    /// Server stops; the client may reconnect.
     Restart,
-    /// The session cannot be looked up now.
+    /// Session cannot be looked up at the moment.
     TryAgain,
-    /// A message over the limit.
+    /// Message over the limit.
     TooBig,
-    /// Not the WebSocket protocol.
+    /// Violation of the WebSocket protocol.
     Protocol,
-    /// A text that is no UTF-8.
+    /// Text that is not UTF-8.
     Encoding,
-    /// Not a message of the GraphQL protocol.
+    /// Violation of the GraphQL protocol.
     Invalid,
     /// `subscribe` before the acknowledgement.
     Unauthorized,
-    /// Bad credentials, or the session has ended: clients come back with fresh ones.
+    /// Bad credentials, or the end of the session. Clients reconnect with new ones.
     Forbidden,
-    /// The handshake did not offer our subprotocol.
+    /// Handshake without the subprotocol.
     Subprotocol,
-    /// No `connection_init` in time.
+    /// Missing `connection_init` in time.
     InitTimeout,
-    /// The id is in use.
+    /// Id of a running operation.
     Subscriber(String),
-    /// A second `connection_init`.
+    /// Second `connection_init`.
     SecondInit,
-    /// The user has too many sockets and event streams.
+    /// Too many sockets and event streams of the user.
     TooManySockets,
 }
 
@@ -63,7 +63,7 @@ impl Close {
         }
     }
 
-    /// For metrics.
+    /// Returns the label in metrics.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Restart => "restart",
@@ -101,7 +101,7 @@ impl Close {
         .to_owned()
     }
 
-    /// Says goodbye and waits for the peer's own.
+    /// Sends a close frame and waits for the peer's.
     pub(super) async fn say(self, socket: &mut Socket) {
         let frame = CloseFrame {
             code: self.code().into(),
@@ -114,13 +114,13 @@ impl Close {
     }
 }
 
-/// Reads on until both sides have said goodbye: reading is what sends the answer to the peer's.
+/// Reads until both sides have closed: reading also answers the peer's close frame.
 pub(super) async fn answer(socket: &mut Socket) {
     let goodbye = async { while let Some(Ok(_)) = socket.next().await {} };
     let _ = timeout(GOODBYE, goodbye).await;
 }
 
-/// The id is cut where the reason would be too long.
+/// Cuts the id where the reason would be too long.
 fn already_exists(id: &str) -> String {
     let room = REASON - "Subscriber for  already exists".len();
     let end = id.floor_char_boundary(room);

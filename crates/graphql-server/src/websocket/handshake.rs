@@ -1,4 +1,4 @@
-//! The opening handshake of a WebSocket (RFC 6455, section 4.2).
+//! Opening handshake of a WebSocket (RFC 6455, section 4.2).
 
 use axum::{
     body::Body,
@@ -15,25 +15,25 @@ use tokio_tungstenite::{
     },
 };
 
-/// A socket that is open.
+/// Open socket.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// The subprotocol's name.
+/// Name of the subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// The version of the WebSocket protocol.
+/// Version of the WebSocket protocol.
 const VERSION: &str = "13";
 
-/// A request that would have its connection become a WebSocket.
+/// Request to upgrade its connection to a WebSocket.
 pub(crate) struct Handshake {
     accept: HeaderValue,
     upgrade: OnUpgrade,
-    /// Tells whether our subprotocol is offered.
+    /// Tells whether the client offers the subprotocol.
     is_ours: bool,
 }
 
 impl Handshake {
-    /// None when the request is none.
+    /// Reads a handshake; none when the request is no handshake.
     pub(crate) fn of(parts: &mut Parts) -> Option<Self> {
         let headers = &parts.headers;
         let is_one = parts.method == Method::GET
@@ -51,12 +51,12 @@ impl Handshake {
         })
     }
 
-    /// Tells whether the client speaks our protocol.
+    /// Tells whether the client offers the subprotocol.
     pub(super) fn is_ours(&self) -> bool {
         self.is_ours
     }
 
-    /// The answer that opens the socket, which is left to `serve` then.
+    /// Responds to the handshake, and hands the open socket to `serve`.
     pub(super) fn complete<F: Future<Output = ()> + Send>(
         self,
         config: WebSocketConfig,

@@ -1,4 +1,4 @@
-//! The messages of the protocol.
+//! Messages of the protocol.
 
 use async_graphql::{ServerError, Value};
 use secrecy::SecretString;
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Bytes of an operation's id, which is held and repeated for as long as the operation runs.
+/// Bytes of an operation's id, which is kept and repeated for as long as the operation runs.
 const LONGEST_ID: usize = 255;
 
-/// What a client says. It may hold secrets, so it cannot be printed.
+/// Message of a client. It may hold secrets, so it does not implement `Debug`.
 pub(super) enum ClientMessage {
     Init(Credentials),
     Ping(Option<Object>),
@@ -25,17 +25,17 @@ pub(super) enum ClientMessage {
     Complete { id: String },
 }
 
-/// What the payload of `connection_init` says about who is there.
+/// Credentials in the payload of `connection_init`.
 pub(super) enum Credentials {
-    /// Nothing.
+    /// No credentials.
     Absent,
-    /// A token, valid or not.
+    /// Token, valid or not.
     Token(SecretString),
-    /// Something that can be no token.
+    /// Value that cannot be a token.
     Malformed,
 }
 
-/// The message as it is on the wire.
+/// Message on the wire.
 #[derive(Deserialize)]
 struct Envelope {
     r#type: Type,
@@ -54,7 +54,9 @@ enum Type {
 }
 
 impl ClientMessage {
-    /// None when it is no message of the protocol, has too long an id, or more than `limit` values.
+    /// Parses a message.
+    ///
+    /// Returns none for an unknown message, too long an id, or more than `limit` values.
     pub(super) fn parse(text: &str, limit: usize) -> Option<Self> {
         if has_more_values(text.as_bytes(), limit) {
             return None;
@@ -75,7 +77,7 @@ impl ClientMessage {
     }
 }
 
-/// The token is under `authorization`, with or without `Bearer` in front of it.
+/// Reads the token under `authorization`, with or without `Bearer`.
 fn credentials(mut payload: Object) -> Credentials {
     let value = payload
         .swap_remove("authorization")
@@ -90,7 +92,7 @@ fn credentials(mut payload: Object) -> Credentials {
     }
 }
 
-/// What the server says, but for answers.
+/// Message of the server, except for results.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -109,7 +111,7 @@ pub(super) enum ServerMessage<'a> {
 }
 
 impl ServerMessage<'_> {
-    /// As it goes over the wire.
+    /// Serializes the message.
     pub(super) fn to_text(&self) -> serde_json::Result<Text> {
         let mut text = Text::default();
         serde_json::to_writer(&mut text, self)?;
@@ -117,7 +119,7 @@ impl ServerMessage<'_> {
     }
 }
 
-/// One answer of the operation, as it goes over the wire.
+/// Serializes a result of the operation.
 pub(super) fn next(id: &str, result: &ExecutionResult) -> serde_json::Result<Text> {
     let id = serde_json::to_string(id)?;
     let before = format!(r#"{{"type":"next","id":{id},"payload":"#);

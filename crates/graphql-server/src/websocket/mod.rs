@@ -23,10 +23,10 @@ use crate::{
     request::RequestInfo,
 };
 
-/// Bytes read ahead. Clients send little, and every socket holds this much.
+/// Bytes that are read ahead. Clients send little, and every socket holds this buffer.
 const READ_BUFFER: usize = 1024;
 
-/// Completes the handshake and leaves the socket to its session.
+/// Completes the handshake and starts the session of the socket.
 pub(crate) fn open<H: Hooks>(
     service: Arc<GraphqlService<H>>,
     handshake: Handshake,
@@ -50,7 +50,7 @@ pub(crate) fn open<H: Hooks>(
     let request_id = info.id.shared();
     let task = service.tasks.token();
     handshake.complete(config, move |socket| {
-        // Made here, so that its task has room for it once.
+        // Created here, so that its task has room for it once.
         let mut session = Session::new(socket, service, info, token, task);
         let running = async move {
             if is_ours {

@@ -1,7 +1,7 @@
-//! What goes out over a socket: a message or, where it is long, its fragments.
+//! Outgoing messages; long ones are split into frames.
 //!
-//! The library copies each frame that it sends, and keeps the room for the next. Of a message in one frame, that
-//! would be all of it, for each socket whose peer is slow.
+//! tungstenite copies each frame that it sends, and keeps the memory for the next. For a long message in
+//! one frame, that would be all of it, for each socket with a slow peer.
 
 use std::{iter, mem};
 
@@ -18,15 +18,15 @@ use written_json::Text;
 /// Bytes of one frame.
 const FRAGMENT: usize = 32 * 1024;
 
-/// Something to send.
+/// Message to send.
 pub(super) enum Outgoing {
-    /// A message in one frame.
+    /// Message in one frame.
     Message(Message),
-    /// A message in several.
+    /// Message in several frames.
     Long(Long),
 }
 
-/// A text of more bytes than one frame has.
+/// Text with more bytes than one frame.
 pub(super) struct Long(Text);
 
 impl From<Text> for Outgoing {
@@ -34,14 +34,14 @@ impl From<Text> for Outgoing {
         if text.len() > FRAGMENT {
             return Self::Long(Long(text));
         }
-        // It is UTF-8, all of which was checked or written.
+        // The text is UTF-8, all of which was checked or written.
         let text = Utf8Bytes::try_from(text.into_bytes());
         Self::Message(Message::Text(text.unwrap_or_default()))
     }
 }
 
 impl Long {
-    /// The frames of the message. A letter may begin in one and end in the next.
+    /// Splits the message into frames. A character may begin in one frame and end in the next.
     pub(super) fn into_fragments(self) -> impl Iterator<Item = Message> {
         let mut slices = self.0.into_slices(FRAGMENT).peekable();
         let mut kind = Data::Text;

@@ -1,8 +1,7 @@
-//! One socket: a single task that reads, runs the operations and writes.
+//! Session of one socket: a single task that reads, runs operations and writes.
 //!
-//! Nothing is queued here: while an answer is being written no operation is asked for another, so a
-//! reader that is slow slows down its own operations only, and one that stops is closed by the
-//! connection's write timeout.
+//! Nothing is queued. While a result is written, no operation is polled, so a slow reader slows down its
+//! own operations only. A reader that stops is closed by the connection's write time-out.
 
 use std::sync::Arc;
 
@@ -36,13 +35,13 @@ use crate::{
     request::{RequestInfo, error::RequestError, parameters::Parameters},
 };
 
-/// Why a session is over.
+/// Reason for the end of a session.
 pub(super) enum End {
-    /// The service closes it.
+    /// Server closes the socket.
     Close(Close),
-    /// The peer closes it.
+    /// Peer closes the socket.
     Closed,
-    /// The peer is gone.
+    /// Peer is gone.
     Gone,
 }
 
@@ -53,7 +52,7 @@ impl From<Close> for End {
 }
 
 impl End {
-    /// What is counted: why the subscriptions end, and why the socket does.
+    /// Returns the metrics' labels: why the subscriptions end, and why the socket does.
     fn told(&self) -> (StreamEnd, &'static str) {
         match self {
             Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
@@ -66,20 +65,20 @@ impl End {
 
 type Flow = Result<(), End>;
 
-/// How far the socket has got.
+/// State of a session.
 enum Phase<S> {
-    /// Waiting for `connection_init`, until the first pause is over.
+    /// Before `connection_init`, until the first tick.
     Silent,
-    /// Looking up whose token it is; none when it is nobody's.
+    /// During authentication.
     Checking(BoxFuture<'static, Result<Option<S>, Close>>),
-    /// Operations may run.
+    /// After the acknowledgement.
     Open {
         session: Option<S>,
         _permit: StreamPermit,
     },
 }
 
-/// What the session reacts to.
+/// Event of a session.
 enum Event<S> {
     Received(Option<Result<Message, SocketError>>),
     Produced(Arc<str>, Option<ExecutionResult>),
@@ -91,16 +90,16 @@ pub(super) struct Session<H: Hooks> {
     socket: Socket,
     service: Arc<GraphqlService<H>>,
     info: RequestInfo,
-    /// From the handshake, for a `connection_init` that has none.
+    /// Token of the handshake, for a `connection_init` without one.
     token: Option<SecretString>,
     phase: Phase<H::Session>,
     operations: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, ExecutionResult>>>,
     timers: Timers,
-    /// Whether anything has come since the last sign of life was asked for.
+    /// Tells whether the peer has sent anything since the last ping.
     alive: bool,
     watch: StreamWatch,
     metrics: OpenSocket,
-    /// The last to go: who waits for it finds nothing of the session left.
+    /// Dropped last: whoever waits for it finds nothing of the session left.
     _task: TaskTrackerToken,
 }
 
@@ -129,7 +128,9 @@ impl<H: Hooks> Session<H> {
         }
     }
 
-    /// Runs the session to its end. What happens rarely is boxed: ten thousand of these may wait at once.
+    /// Runs the session to its end.
+    ///
+    /// Rare steps are boxed, because ten thousand sessions may wait at once.
     pub(super) async fn run(&mut self) {
         loop {
             let flow = match self.next_event().await {
@@ -151,7 +152,7 @@ impl<H: Hooks> Session<H> {
         }
     }
 
-    /// Counts the end, and says goodbye.
+    /// Counts the end, and closes the socket.
     pub(super) async fn end(&mut self, end: End) {
         let (streams, reason) = end.told();
         self.watch.ends(streams);
@@ -179,7 +180,7 @@ impl<H: Hooks> Session<H> {
         }
     }
 
-    /// The first pause ends the wait for `connection_init`; each later one asks for a sign of life.
+    /// Ends the wait for `connection_init` on the first tick; pings the peer on later ones.
     async fn pause(&mut self) -> Flow {
         if matches!(self.phase, Phase::Silent) {
             return Err(Close::InitTimeout.into());
@@ -188,7 +189,7 @@ impl<H: Hooks> Session<H> {
             self.alive = false;
             return self.write(Message::Ping(Bytes::new())).await;
         }
-        // Writing may have taken so long that the sign of life is there, unread.
+        // The peer's answer may be there, unread, after a long write.
         let message = self.socket.next().now_or_never().ok_or(End::Gone)?;
         self.alive = true;
         self.read(message).await
@@ -201,7 +202,7 @@ impl<H: Hooks> Session<H> {
         {
             Message::Text(text) => self.receive(text.as_str()).await,
             Message::Binary(_) => Err(Close::Invalid.into()),
-            // Frames by themselves are not read.
+            // Frames are not delivered one by one.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
             Message::Close(_) => Err(End::Closed),
         }
@@ -254,7 +255,7 @@ impl<H: Hooks> Session<H> {
         Ok(())
     }
 
-    /// The acknowledgement.
+    /// Opens the session and returns the acknowledgement.
     fn open(&mut self, checked: Result<Option<H::Session>, Close>) -> Result<Outgoing, End> {
         let session = checked?;
         let permit = self.service.stream_permit(session.as_ref());
@@ -270,7 +271,7 @@ impl<H: Hooks> Session<H> {
         rendered(&ServerMessage::ConnectionAck)
     }
 
-    /// Begins an operation; its error, if it does not begin.
+    /// Starts an operation; returns its error if it does not start.
     fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<Option<Outgoing>, End> {
         let Phase::Open { session, .. } = &self.phase else {
             return Err(Close::Unauthorized.into());
@@ -310,7 +311,9 @@ impl<H: Hooks> Session<H> {
         rendered(&ServerMessage::Complete { id })
     }
 
-    /// An operation that was not executed ends with `error`, and no `complete` follows.
+    /// Serializes a result.
+    ///
+    /// An operation that was not executed ends with `error`, without `complete`.
     fn answer(&mut self, id: &str, result: &ExecutionResult) -> Result<Outgoing, End> {
         if result.is_request_error() {
             self.operations.remove(id);
@@ -325,7 +328,7 @@ impl<H: Hooks> Session<H> {
         match outgoing {
             Outgoing::Message(message) => self.write(message).await,
             Outgoing::Long(text) => {
-                // One after the other: little of what is long is copied at a time.
+                // One after the other, so that little of a long message is copied at a time.
                 let fragments = async {
                     for fragment in text.into_fragments() {
                         self.write(fragment).await?;
@@ -337,7 +340,7 @@ impl<H: Hooks> Session<H> {
         }
     }
 
-    /// Waits for the peer to take the message, unless the session ends in the meantime.
+    /// Writes a message, unless the session ends in the meantime.
     async fn write(&mut self, message: Message) -> Flow {
         let mut sending = SinkExt::send(&mut self.socket, message);
         loop {
@@ -349,7 +352,7 @@ impl<H: Hooks> Session<H> {
                     TimerEvent::Pause if matches!(self.phase, Phase::Silent) => {
                         return Err(Close::InitTimeout.into());
                     }
-                    // Whether the peer takes something is what tells now.
+                    // The write itself shows whether the peer is alive.
                     TimerEvent::Pause => {}
                 },
             }
@@ -375,7 +378,7 @@ impl<S> Phase<S> {
     }
 }
 
-/// What the peer is told when what it sent could not be read.
+/// Returns the end of a session whose input could not be read.
 fn read_error(error: &SocketError) -> End {
     match error {
         SocketError::Capacity(_) => Close::TooBig.into(),

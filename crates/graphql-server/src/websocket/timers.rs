@@ -1,4 +1,4 @@
-//! The timers of a socket: pauses, the server's stop, the end of the session.
+//! Timers of a socket: ticks, the stop of the server, and the end of the session.
 
 use std::{
     pin::Pin,
@@ -16,16 +16,18 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::close::Close;
 
-/// Something that interrupts a socket, and seldom.
+/// Event of the timers.
 pub(super) enum TimerEvent {
-    /// The pause is over; the next one begins.
+    /// Tick; the next period begins.
     Pause,
-    /// The server stops, or the session has ended.
+    /// Stop of the server, or end of the session.
     End(Close),
 }
 
-/// Looked at only when one of them has woken the task: an event to ten thousand sockets costs mostly what
-/// each of them has to fetch from memory for it.
+/// Timers of a socket.
+///
+/// They are polled only when one of them has woken the task. With ten thousand sockets, an event costs
+/// mostly the memory that each socket touches.
 pub(super) struct Timers(SelectAll<Source>);
 
 enum Source {
@@ -46,7 +48,7 @@ impl Timers {
         }]))
     }
 
-    /// Has pauses take this long, from now on.
+    /// Sets the period of the ticks and starts a new one.
     pub(super) fn pause_for(&mut self, pause_period: Duration) {
         for source in &mut self.0 {
             if let Source::Server { pause, period, .. } = source {
@@ -56,7 +58,7 @@ impl Timers {
         }
     }
 
-    /// From now on the end of the user's session interrupts, too.
+    /// Adds the end of the user's session.
     pub(super) fn watch_session(&mut self, ended: BoxFuture<'static, ()>) {
         self.0.push(Source::Session(ended));
     }

@@ -1,4 +1,4 @@
-//! What is logged: fields, and nothing of what callers send.
+//! Log contents: fields of requests, and nothing that clients send.
 
 use rstest::rstest;
 use serde_json::json;
@@ -60,7 +60,7 @@ async fn logs_name_the_request_and_hold_nothing_of_its_contents() {
     }
 }
 
-/// What a gateway that trusts `proxies` logs about requests with this header.
+/// Returns the log of a server that trusts `proxies`, after requests with this header.
 async fn warnings(proxies: Option<&str>, headers: &[(&'static str, &str)]) -> Vec<String> {
     let log = Log::new();
     let subscriber = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! What requests are called: by the server, or by a proxy that it trusts.
+//! Request ids, set by the server or by a trusted proxy.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ async fn behind_a_proxy() -> Toy {
     .await
 }
 
-/// What the request is called in the answer's header, and in the answer.
+/// Returns the id in the response's header, and the response.
 async fn named(toy: &Toy, query: &str, id: &[u8]) -> (String, Value) {
     let request = toy.post(&json!({ "query": query }));
     let response = soon(request.header("x-request-id", id).send()).await;
@@ -71,7 +71,7 @@ async fn a_trusted_proxys_id_is_taken_where_it_is_fit_for_it() {
     }
 }
 
-/// What operations on a socket whose handshake has this id are called.
+/// Returns the id that operations on a socket see.
 async fn named_on_a_socket(toy: &Toy) -> String {
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),

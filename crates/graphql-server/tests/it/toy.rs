@@ -1,4 +1,4 @@
-//! A small schema and made-up accounts behind the real transports, on a real socket.
+//! Small schema with made-up accounts behind the real transports, on a real socket.
 
 #![expect(clippy::unused_async, reason = "resolvers are async")]
 
@@ -82,13 +82,13 @@ impl Accounts {
         self.sessions_ended.send_replace(true);
     }
 
-    /// How many sockets and streams wait for the end of a session.
+    /// Returns the number of sockets and streams that wait for the end of a session.
     pub(crate) fn watchers(&self) -> usize {
         self.sessions_ended.receiver_count()
     }
 }
 
-/// Whoever sent a request.
+/// Sender of a request.
 struct Sender {
     user: Option<Uuid>,
     info: RequestInfo,
@@ -250,7 +250,7 @@ impl Subscriptions {
         stream::pending()
     }
 
-    /// One number, after a while.
+    /// Streams one number, after a while.
     async fn late(&self) -> impl Stream<Item = i32> {
         stream::once(async {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -258,7 +258,7 @@ impl Subscriptions {
         })
     }
 
-    /// One number, then silence.
+    /// Streams one number, then nothing.
     async fn once(&self) -> impl Stream<Item = i32> {
         stream::iter([1]).chain(stream::pending())
     }
@@ -307,12 +307,12 @@ impl Toy {
         Self::with(|_| {}).await
     }
 
-    /// With some of the settings changed.
+    /// Starts with changed options.
     pub(crate) async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
         Self::with_credentials(credentials, change).await
     }
 
-    /// With another rule for what counts as credentials.
+    /// Starts with another rule for credentials.
     pub(crate) async fn with_credentials(
         credentials: Credentials,
         change: impl FnOnce(&mut ServerOptions),
@@ -323,7 +323,7 @@ impl Toy {
         Self::serving(any_port, options, Vec::new(), credentials).await
     }
 
-    /// With parts that are not ready.
+    /// Starts with parts that are not ready.
     pub(crate) async fn listening(
         address: SocketAddr,
         options: ServerOptions,
@@ -381,7 +381,7 @@ impl Toy {
         format!("http://{}{path}", self.address)
     }
 
-    /// How often `increment` and the query `wait` ran, and how many texts `flood` made.
+    /// Returns how often `increment` and the query `wait` ran, and how many texts `flood` made.
     pub(crate) fn count(&self) -> usize {
         self.counter.0.load(Ordering::SeqCst)
     }

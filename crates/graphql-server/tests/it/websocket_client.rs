@@ -131,7 +131,7 @@ impl Client {
         }
     }
 
-    /// That nothing has been sent which was not looked at: a ping is answered next.
+    /// Asserts that no message is unread: a ping is answered next.
     pub(crate) async fn is_quiet(&mut self) {
         self.send(json!({ "type": "ping", "payload": { "quiet": true } }))
             .await;

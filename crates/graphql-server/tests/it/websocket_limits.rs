@@ -1,4 +1,4 @@
-//! What a socket may take up, and what ends it.
+//! Limits of sockets, and their ends.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Bounds on a parsed document: every operation is walked once, every fragment is measured once.
+//! Measurement of a parsed document: every operation is walked once, every fragment is measured once.
 
 use std::collections::HashMap;
 
@@ -17,18 +17,23 @@ use crate::document::{
     types::{Composite, FieldFacts},
 };
 
-/// Lists of introspection that may stand within each other. The query that `GraphiQL` sends needs one;
-/// each further one multiplies the answer by the size of the schema.
+/// Upper bound of introspection lists within each other.
+///
+/// The query that `GraphiQL` sends needs one; each further one multiplies the answer by the size of the
+/// schema.
 const INTROSPECTION_LISTS: usize = 2;
 
-/// Fragments that may be spread within each other. async-graphql refuses shorter chains already, but only
-/// after this walk: over one of thousands it would overflow the stack.
+/// Upper bound of a chain of fragment spreads.
+///
+/// async-graphql refuses shorter chains, but only after this walk, which would overflow the stack over a
+/// chain of thousands.
 const SPREADS: usize = 128;
 
-/// Values that an introspection query may bring. The query that `GraphiQL` sends has some 20,000.
+/// Upper bound of the values that an introspection query may return. `GraphiQL`'s own query returns some
+/// 20,000.
 const INTROSPECTION_VALUES: usize = 30_000;
 
-/// How long the lists of introspection are, about.
+/// Typical lengths of the lists of introspection.
 const INTROSPECTION_LENGTHS: [(&str, usize); 8] = [
     ("types", 50),
     ("fields", 4),
@@ -40,17 +45,16 @@ const INTROSPECTION_LENGTHS: [(&str, usize); 8] = [
     ("directives", 5),
 ];
 
-/// What the walk over a parsed document found besides that it is within bounds.
+/// Properties of a document that is within the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Findings {
-    /// Whether the text itself holds values (strings, numbers, enum values), rather than to take all
-    /// of them from variables.
+    /// Tells whether the text itself holds values (strings, numbers, enum values) instead of variables.
     pub(in crate::document) holds_values: bool,
-    /// Whether it may take long.
+    /// Tells whether an operation selects a slow field.
     pub(crate) is_slow: bool,
-    /// How often an operation takes a secret, at most.
+    /// Secrets that one operation takes, at most.
     pub(crate) secrets: usize,
-    /// Whether the schema itself is asked for, whose description is long.
+    /// Tells whether an operation introspects the schema, whose description is long.
     pub(crate) introspects: bool,
 }
 
@@ -84,22 +88,22 @@ pub(in crate::document) fn check_document(
     })
 }
 
-/// What a selection set asks for, with all of its fragments.
+/// Totals of a selection set, with all of its fragments.
 #[derive(Clone, Copy, Default)]
 struct Measure {
     /// Fields of the set itself.
     fields: usize,
-    /// Those of them that are to be asked for once.
+    /// Fields of the set itself that take a secret.
     once: usize,
     all_fields: usize,
-    /// Fragments within fragments.
+    /// Length of the longest chain of fragment spreads.
     spreads: usize,
     depth: usize,
     introspection_depth: usize,
-    /// Lists of introspection within each other; means nothing outside of introspection.
+    /// Introspection lists within each other; meaningless outside of introspection.
     lists: usize,
     introspection_lists: usize,
-    /// With those of each item of a list; means nothing outside of introspection.
+    /// Values including those of list items; meaningless outside of introspection.
     values: usize,
     introspection_values: usize,
     aliases: usize,
@@ -124,7 +128,7 @@ impl Measure {
         self.directives = self.directives.saturating_add(other.directives);
     }
 
-    /// The measure of a field that has this one as its selection set.
+    /// Measures a field that has this measure as its selection set.
     fn within(self, field: &Field, facts: Option<&FieldFacts>) -> Self {
         let name = field.name.node.as_str();
         let depth = self.depth + 1;
@@ -188,14 +192,14 @@ impl Measure {
     }
 }
 
-/// Rows that a field may bring, where it reads a page of them: each counts as a field.
+/// Rows of the page that a field returns, each of which counts as a field; zero for other fields.
 fn page_length(field: &Field, facts: Option<&FieldFacts>) -> usize {
     let Some(page) = facts.and_then(|facts| facts.page) else {
         return 0;
     };
     match field.get_argument(page.argument).map(|length| &length.node) {
         None => page.default,
-        // What is asked for in a variable, or is no length, counts as the longest.
+        // A variable, or a value that is no length, counts as the longest page.
         Some(Value::Number(length)) => {
             let length = length
                 .as_u64()
@@ -209,9 +213,9 @@ fn page_length(field: &Field, facts: Option<&FieldFacts>) -> usize {
 struct Walk<'a> {
     document: &'a ExecutableDocument,
     types: &'a SchemaTypes,
-    /// None while the fragment is being measured.
+    /// Measures by fragment name; none while a fragment is being measured.
     fragments: HashMap<&'a str, Option<Measure>>,
-    /// How many are being measured.
+    /// Number of fragments that are being measured.
     open: usize,
     holds_values: bool,
     is_slow: bool,
@@ -248,7 +252,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Measures what is selected from an object of this type; none where the schema has no such type.
+    /// Measures a selection set on a type; none where the schema has no such type.
     fn selection_set(
         &mut self,
         set: &'a SelectionSet,
@@ -285,8 +289,10 @@ impl<'a> Walk<'a> {
         Ok(total)
     }
 
-    /// An unknown fragment is one field. Validation reports it, but only after it has followed every
-    /// spread: fragments that double each other and end in an unknown one would take for ever.
+    /// Measures a fragment; an unknown one counts as a field.
+    ///
+    /// Validation reports unknown fragments only after it has followed every spread. Fragments that
+    /// double each other would keep it busy forever.
     fn fragment(&mut self, name: &str) -> Result<Measure, DocumentError> {
         let Some((name, fragment)) = self.document.fragments.get_key_value(name) else {
             return Ok(Measure {
@@ -305,7 +311,8 @@ impl<'a> Walk<'a> {
                 let mut measure = self.selection_set(&fragment.node.selection_set.node, ty)?;
                 self.open -= 1;
                 measure.spreads += 1;
-                // The first that is measured may be the end of the chain: then it is never open as a whole.
+                // The fragment measured first may be the end of the chain, so the check of `open` is not
+                // enough.
                 if measure.spreads > SPREADS {
                     return Err(DocumentError::Depth(SPREADS));
                 }
@@ -330,7 +337,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The name of the type, within however many lists.
+/// Returns the name of the type inside of lists.
 fn named(ty: &BaseType) -> &str {
     match ty {
         BaseType::Named(name) => name,

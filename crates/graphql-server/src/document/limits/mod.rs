@@ -1,9 +1,9 @@
-//! Bounds on what a query document may ask for, checked before anything of it runs.
+//! Limits on a query document, checked before it is executed.
 //!
-//! async-graphql bounds the depth, the complexity and the directives of one field, but only after it
-//! has walked the document field by field, so that fragments spread many times over cost time before
-//! they are refused, and it bounds neither the length nor aliases nor root fields. Here each fragment
-//! is measured once.
+//! async-graphql limits the depth, the complexity and the directives of one field. It does so only after
+//! it has walked the document field by field, so fragments that are spread many times cost time before
+//! they are refused. It limits neither the length nor aliases nor root fields. Here each fragment is
+//! measured once.
 
 mod measure;
 mod text;
@@ -11,27 +11,28 @@ mod text;
 pub(crate) use self::measure::Findings;
 pub(super) use self::{measure::check_document, text::check_text};
 
-/// How much a document may ask for. Fields, aliases and directives of a fragment count each time that
-/// it is spread.
+/// Limits on a document.
+///
+/// Fields, aliases and directives of a fragment count each time that it is spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentLimits {
-    /// Bytes of the text: parsing takes time for each, also where it is one token or a comment.
+    /// Bytes of the text. Parsing takes time for each byte, even of a comment.
     pub length: usize,
     /// Lexical tokens, counted before parsing.
     pub tokens: usize,
-    /// Fields within fields.
+    /// Levels of nested fields.
     pub depth: usize,
-    /// Fields within fields below `__schema` and `__type`.
+    /// Levels of nested fields below `__schema` and `__type`.
     pub introspection_depth: usize,
-    /// Fields, introspection included.
+    /// Fields, including those of introspection.
     pub complexity: usize,
     /// Fields of an operation's root type.
     pub root_fields: usize,
-    /// Fields that are given another name.
+    /// Fields with an alias.
     pub aliases: usize,
     /// Directives.
     pub directives: usize,
-    /// Whether it may ask for the schema.
+    /// Allows introspection.
     pub introspection: bool,
 }
 

@@ -1,13 +1,14 @@
-//! Bounds on a query's text, held before it is parsed.
+//! Limits on a document's text, checked before it is parsed.
 
 use super::DocumentLimits;
 use crate::document::DocumentError;
 
-/// Brackets of any kind that may be open at once: keeps the parser's recursion shallow.
+/// Upper bound of open brackets, which keeps the parser's recursion shallow.
 const NESTING: usize = 50;
 
-/// Looks at the length, and counts tokens and open brackets, so that a monstrous text is refused before it is parsed.
-/// Answers how many tokens there are.
+/// Checks the length, the number of tokens and the open brackets of a text.
+///
+/// Returns the number of tokens.
 pub(in crate::document) fn check_text(
     text: &str,
     limits: &DocumentLimits,
@@ -62,7 +63,7 @@ fn skip_while(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> &[u8] {
     end.and_then(|end| bytes.get(end..)).unwrap_or_default()
 }
 
-/// Skips the string or block string that `bytes` begins with.
+/// Skips the string or block string at the beginning of `bytes`.
 fn skip_string(bytes: &[u8]) -> &[u8] {
     let block = bytes.starts_with(br#"""""#);
     let (quote, escape): (&[u8], &[u8]) = if block {

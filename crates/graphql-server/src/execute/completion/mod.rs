@@ -1,6 +1,7 @@
-//! Completes answers as the specification has it, where async-graphql leaves something out: a field that
-//! failed is null, or, where it must not be, what it belongs to is; an object is there although nothing
-//! is selected from it; and fields come in the document's order, not in that of their completion.
+//! Completion of results as the specification defines it, where async-graphql leaves something out.
+//!
+//! A failed field is null, or, if it is not nullable, its parent is. An object is present even if nothing
+//! is selected from it. Fields come in the document's order.
 //!
 //! <https://spec.graphql.org/September2025/#sec-Executing-Selection-Sets>
 
@@ -25,25 +26,26 @@ pub(crate) use self::plan::CompletionPlan;
 use self::plan::{TYPE_KEY, condition, is_of_introspection};
 use crate::document::{Document, SchemaTypes};
 
-/// Whether nothing of the request was executed. An error of a field has the field's path; one that
-/// stopped the request has none.
+/// Tells whether nothing was executed.
+///
+/// Errors of fields have a path; errors that stop the request have none.
 pub(super) fn is_request_error(response: &Response) -> bool {
     response.data == Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.is_empty())
 }
 
-/// What a request asks for: what its answers are held against.
+/// Selections of a request, which its results are completed by.
 pub(super) struct CompletionRequest {
     document: Arc<Document>,
-    /// Where the document has several operations.
+    /// Name of the operation, if the document has several.
     operation_name: Option<String>,
-    /// The conditions of `@skip` and `@include` that hold.
+    /// Variables of `@skip` and `@include` that are true.
     holding: Vec<Name>,
 }
 
 impl CompletionRequest {
-    /// `request` is for the document.
+    /// Creates the selections of a request for `document`.
     pub(super) fn new(document: &Arc<Document>, request: &Request) -> Self {
         let holds = |name: &&Name| request.variables.get(*name) == Some(&Value::Boolean(true));
         let conditions = document.plan.conditions.iter();
@@ -56,7 +58,7 @@ impl CompletionRequest {
         }
     }
 
-    /// The response as it is answered.
+    /// Completes a response.
     pub(super) fn complete(&self, types: &SchemaTypes, mut response: Response) -> Response {
         let Some(operation) = self.document.operation(self.operation_name.as_deref()) else {
             return response;
@@ -71,7 +73,7 @@ impl CompletionRequest {
         let values = match mem::take(&mut response.data) {
             Value::Object(values) => values,
             Value::Null => IndexMap::new(),
-            // Written already.
+            // JSON is passed on as it is.
             written => {
                 response.data = written;
                 return response;
@@ -88,7 +90,7 @@ impl CompletionRequest {
     }
 }
 
-/// Whether the value has the fields of a set without fragments and directives, as they stand there.
+/// Tells whether the value has the fields of a plain selection set, in that order.
 fn is_in_order(set: &SelectionSet, value: &Value) -> bool {
     let stands = |(selection, (key, value)): (&Positioned<Selection>, (&Name, &Value))| {
         let Selection::Field(field) = &selection.node else {
@@ -107,8 +109,9 @@ fn is_in_order(set: &SelectionSet, value: &Value) -> bool {
     }
 }
 
-/// Whether the field's value is looked into. Scalars hold what they like, and the description of the
-/// schema is left as it is.
+/// Tells whether the field's value is completed, too.
+///
+/// Scalars and introspection are left as they are.
 fn has_parts(field: &Field) -> bool {
     !field.selection_set.node.items.is_empty() && !is_of_introspection(&field.name.node)
 }
@@ -120,14 +123,14 @@ struct Completion<'a> {
     errors: &'a [ServerError],
 }
 
-/// What is selected under one name.
+/// Selections under one response name.
 struct Selected<'a> {
     field: &'a Field,
-    /// Several, when it is selected several times; none of a field that has no parts.
+    /// Selection sets of the field, if it has any; several when it is selected several times.
     sets: Vec<&'a SelectionSet>,
 }
 
-/// A step on the way to a value.
+/// Segment of the path to a value.
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Field(&'a str),
@@ -158,7 +161,7 @@ impl<'a> Completion<'a> {
         completed.unwrap_or_default()
     }
 
-    /// None when null takes its place.
+    /// Completes an object. Returns none when null takes its place.
     fn object(
         &self,
         declared: &str,
@@ -193,7 +196,7 @@ impl<'a> Completion<'a> {
         Some(Value::Object(completed))
     }
 
-    /// None when null takes the place of what it belongs to.
+    /// Completes a value. Returns none when null takes the place of its parent.
     fn value(
         &self,
         ty: &Type,
@@ -205,7 +208,7 @@ impl<'a> Completion<'a> {
             (BaseType::Named(name), Value::Object(values)) if !sets.is_empty() => {
                 self.object(name, sets, values, path)
             }
-            // It was there, but each of its fields has failed.
+            // The object was present, but each of its fields has failed.
             (BaseType::Named(name), Value::Null) if self.failed_within(path) => {
                 self.object(name, sets, IndexMap::new(), path)
             }
@@ -244,8 +247,7 @@ impl<'a> Completion<'a> {
         self.errors.iter().any(within)
     }
 
-    /// Gathers the fields of an object of this type by the names that the client gives them, in the order
-    /// in which they appear.
+    /// Collects the fields of an object of this type by response name, in the order of the document.
     fn collect(
         &self,
         name: &str,

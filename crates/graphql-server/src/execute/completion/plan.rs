@@ -1,4 +1,4 @@
-//! What a document has to do with how its answers are completed.
+//! Completion plan: properties of a document that completion depends on.
 
 use std::collections::HashSet;
 
@@ -10,23 +10,25 @@ use async_graphql::{
 };
 use async_graphql_value::Value;
 
-/// Where each object tells its type, and with it that it is there although nothing is selected from it:
-/// async-graphql makes null of such an object. No client can write this name.
+/// Response name of the type in each object.
+///
+/// It keeps an object present from which nothing is selected: async-graphql would make it null. No client
+/// can write this name.
 pub(super) const TYPE_KEY: &str = "(type)";
 
 const TYPENAME: &str = "__typename";
 
-/// What is found in a document when it is read.
+/// Completion plan of a document.
 #[derive(Debug, Default)]
 pub(crate) struct CompletionPlan {
-    /// Whether something else than fields, each name once, is selected somewhere.
+    /// Tells whether a selection set has more than fields with different response names.
     pub(super) is_varied: bool,
-    /// The variables that `@skip` and `@include` look at.
+    /// Variables in the conditions of `@skip` and `@include`.
     pub(crate) conditions: Vec<Name>,
 }
 
 impl CompletionPlan {
-    /// Looks at the document, and has each object tell its type where the answer alone would not do.
+    /// Examines the document, and adds the type to each object where completion needs it.
     pub(crate) fn mark(document: &mut ExecutableDocument) -> Self {
         let mut plan = Self::default();
         for (_, operation) in document.operations.iter() {
@@ -82,19 +84,19 @@ impl CompletionPlan {
     }
 }
 
-/// What a `@skip` or an `@include` depends on.
+/// Returns the condition of a `@skip` or an `@include`.
 pub(super) fn condition(directive: &Directive) -> Option<&Value> {
     let is_condition = matches!(directive.name.node.as_str(), "skip" | "include");
     let condition = is_condition.then(|| directive.get_argument("if"))??;
     Some(&condition.node)
 }
 
-/// Whether it leads into the description of the schema, which is answered as async-graphql has it.
+/// Tells whether the field or type is one of introspection.
 pub(super) fn is_of_introspection(name: &str) -> bool {
     name.starts_with("__")
 }
 
-/// Adds the type to every field that has a selection.
+/// Adds the type to every field with a selection set.
 fn mark(set: &mut SelectionSet) {
     for selection in &mut set.items {
         let pos = selection.pos;

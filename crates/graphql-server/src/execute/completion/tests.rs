@@ -1,4 +1,4 @@
-//! What is answered, to the letter.
+//! Tests of completed responses, byte by byte.
 
 #![expect(clippy::unused_async, reason = "resolvers are async")]
 
@@ -125,7 +125,7 @@ impl Mutation {
     }
 }
 
-/// The answer's data and where something failed.
+/// Returns the response's data and the paths of its errors.
 async fn answer(query: &str, variables: serde_json::Value) -> (String, Vec<String>) {
     let types = SchemaTypes::of::<Query, Mutation, EmptySubscription>(&FieldPolicy::default());
     let reader = DocumentReader::new(DocumentLimits::default(), types.clone());
