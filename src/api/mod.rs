@@ -73,12 +73,12 @@ pub fn sdl() -> String {
 
 /// The types of the schema, with the policy of its fields.
 pub fn types() -> SchemaTypes {
-    SchemaTypes::of::<Query, Mutation, Subscriptions>(&policy::fields())
+    SchemaTypes::new::<Query, Mutation, Subscriptions>(&policy::fields())
 }
 
 /// Reads documents for the schema, and keeps with each how its events are written.
 pub fn document_reader(limits: DocumentLimits, types: SchemaTypes) -> DocumentReader {
-    DocumentReader::new(limits, types).keeping(compiled::keep)
+    DocumentReader::new(limits, types).with_extension(compiled::keep)
 }
 
 /// The schema without services, which documents can be validated against.

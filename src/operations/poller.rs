@@ -101,17 +101,17 @@ impl Poller {
             tracing::warn!(operation.id = %id, "a start was not sent: the operation was taken over");
             return;
         }
-        let trail = trail.branch(span(id, trail.request_id()));
+        let trail = trail.child(span(id, trail.request_id()));
         let driver = self.driver(operation, Failure::start_lost);
         let first = Step::Start(Box::new(credentials));
-        self.drivers.spawn(trail.follow(driver.drive(first)));
+        self.drivers.spawn(trail.instrument(driver.drive(first)));
     }
 
     fn recover(&mut self, operation: Operation) {
         let trail = TraceContext::new(span(operation.id, None), None);
         let driver = self.driver(operation, Failure::interrupted);
         let first = driver.spread();
-        self.drivers.spawn(trail.follow(driver.drive(first)));
+        self.drivers.spawn(trail.instrument(driver.drive(first)));
     }
 
     fn driver(&mut self, operation: Operation, lost: fn() -> Failure) -> Box<Driver> {

@@ -444,7 +444,7 @@ impl Operations {
     ) -> Result<T, OperationError> {
         let ended = self
             .tasks
-            .spawn(TraceContext::current().follow(command))
+            .spawn(TraceContext::current().instrument(command))
             .await;
         ended.unwrap_or(Err(OperationError::ShuttingDown))
     }

@@ -47,7 +47,7 @@ impl SendError {
 
 impl From<reqwest::Error> for SendError {
     fn from(error: reqwest::Error) -> Self {
-        Self::Unreachable(outbound::innermost(error))
+        Self::Unreachable(outbound::root_cause(error))
     }
 }
 

@@ -39,7 +39,7 @@ impl Count {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let server = Server::bind(([127, 0, 0, 1], 8080).into(), ServerOptions::default()).await?;
-    let endpoint = Endpoint::of(|| Schema::build(Query, EmptyMutation, Count));
+    let endpoint = Endpoint::new(|| Schema::build(Query, EmptyMutation, Count));
     let shutdown = CancellationToken::new();
     let stopping = shutdown.clone();
     tokio::spawn(async move {

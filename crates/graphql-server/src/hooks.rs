@@ -11,10 +11,13 @@ use futures_util::{
 use secrecy::SecretString;
 
 use crate::{
-    document::Kept,
+    document::DocumentExtension,
     execute::ExecutionResult,
-    http::page::{ForeignPage, Page},
-    request::{RequestInfo, credentials::bearer_token},
+    request::{
+        RequestInfo,
+        credentials::bearer_token,
+        page::{ForeignPage, Page},
+    },
 };
 
 /// Reason that a session cannot be looked up at the moment. It is logged, and not shown to clients.
@@ -50,22 +53,26 @@ pub trait Hooks: Send + Sync + 'static {
 
     /// Identifies the user whose streams count together against
     /// [`crate::ServerOptions::streams_per_user`].
-    fn holder(&self, session: &Self::Session) -> u128;
+    fn stream_key(&self, session: &Self::Session) -> u128;
 
     /// Resolves once the session has expired or was ended, which ends its streams.
     fn session_ended(&self, session: &Self::Session) -> BoxFuture<'static, ()>;
 
     /// Adds to the request the data that resolvers find in their context.
-    fn equip(&self, request: Request, call: &Invocation<'_, Self::Session>) -> Request;
+    fn prepare_request(
+        &self,
+        request: Request,
+        invocation: &Invocation<'_, Self::Session>,
+    ) -> Request;
 
     /// Runs a subscription whose document has a kept value, instead of the schema.
-    fn events(
+    fn subscribe(
         &self,
-        kept: &Kept,
+        extension: &DocumentExtension,
         request: Request,
         info: &RequestInfo,
     ) -> BoxStream<'static, ExecutionResult> {
-        let _ = (kept, request, info);
+        let _ = (extension, request, info);
         stream::empty().boxed()
     }
 }
@@ -108,7 +115,7 @@ impl Hooks for Anonymous {
         future::ok(None).boxed()
     }
 
-    fn holder(&self, session: &Infallible) -> u128 {
+    fn stream_key(&self, session: &Infallible) -> u128 {
         match *session {}
     }
 
@@ -116,7 +123,11 @@ impl Hooks for Anonymous {
         match *session {}
     }
 
-    fn equip(&self, request: Request, call: &Invocation<'_, Infallible>) -> Request {
-        request.data(call.request.clone())
+    fn prepare_request(
+        &self,
+        request: Request,
+        invocation: &Invocation<'_, Infallible>,
+    ) -> Request {
+        request.data(invocation.request.clone())
     }
 }

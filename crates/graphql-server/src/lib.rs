@@ -13,6 +13,7 @@
 //! part of a product: sessions, and the data for resolvers.
 
 pub mod document;
+mod endpoint;
 pub mod execute;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
@@ -22,17 +23,24 @@ pub mod metrics;
 pub mod net;
 mod options;
 mod request;
+mod routes;
+mod server;
+mod service;
 mod stream;
 #[cfg(test)]
-mod toy;
+mod test_schema;
 mod websocket;
 
+pub use endpoint::Endpoint;
 pub use hooks::{Anonymous, Hooks};
 pub use http::{
     health::{Problem, Readiness},
-    page::{ForeignPage, Page},
     request_id::NewRequestId,
 };
-pub use net::server::{Endpoint, Server};
 pub use options::{ServerOptions, Wording};
-pub use request::{RequestId, RequestInfo, credentials::bearer_token};
+pub use request::{
+    RequestId, RequestInfo,
+    credentials::bearer_token,
+    page::{ForeignPage, Page},
+};
+pub use server::Server;

@@ -23,7 +23,7 @@ use super::{
 /// sign-in. `check` panics where a text repeats what it must not.
 pub fn read_everything(data: &[u8], check: fn(&str)) -> Option<CreateResult> {
     retry_after(data);
-    let data = match WrittenJson::check(data.to_vec()) {
+    let data = match WrittenJson::parse(data.to_vec()) {
         Ok(data) => data,
         Err(error) => {
             check(&format!("{error:?} {error}"));

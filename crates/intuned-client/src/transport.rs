@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
-use outbound::Seldom;
+use outbound::LogLimiter;
 use written_json::WrittenJson;
 
 use super::{
@@ -97,7 +97,7 @@ pub(super) struct Transport {
     clock: Arc<dyn Clock>,
     metrics: IntunedMetrics,
     shares: Shares,
-    complaints: Seldom,
+    complaints: LogLimiter,
 }
 
 impl Transport {
@@ -125,7 +125,7 @@ impl Transport {
             clock,
             metrics,
             shares: Shares::new(),
-            complaints: Seldom::default(),
+            complaints: LogLimiter::default(),
         })
     }
 
@@ -133,7 +133,7 @@ impl Transport {
     pub(super) async fn ask(&self, call: Call<'_>) -> Result<WrittenJson, IntunedError> {
         let name = call.name;
         let check = |body| {
-            WrittenJson::check(body).map_err(|cause| {
+            WrittenJson::parse(body).map_err(|cause| {
                 tracing::warn!(call = name, %cause, "Intuned's answer is no JSON");
                 IntunedError::Unreadable { reason: "no JSON" }
             })
@@ -234,8 +234,8 @@ impl Transport {
 
     /// Tells the operator why Intuned does not answer: what would be told of every poll, once a minute.
     fn complain(&self, call: &'static str, error: &IntunedError, cause: reqwest::Error) {
-        if self.complaints.is_due(error.name()) {
-            let cause = outbound::innermost(cause);
+        if self.complaints.should_log(error.name()) {
+            let cause = outbound::root_cause(cause);
             tracing::warn!(call, %error, cause, "Intuned did not answer; the same is told again in a minute at the earliest");
         }
     }

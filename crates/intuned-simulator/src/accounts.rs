@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_known_by_username_and_password() {
+    fn account_is_found_by_username_and_password() {
         assert_eq!(conduct("Admin", "admin123"), Conduct::Plain);
         assert_eq!(conduct("ADMIN", "admin123"), Conduct::Plain);
         assert_eq!(conduct("Admin", "Admin123"), Conduct::Rejected);

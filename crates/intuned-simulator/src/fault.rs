@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn calls_beyond_the_limit_are_turned_away_until_a_second_has_passed() {
+    async fn calls_over_the_limit_get_429_for_a_second() {
         let mut script = Script::default();
         script.limit(RateLimit {
             each_second: 2,

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_slow_account_takes_a_minute() {
+    async fn slow_account_takes_a_minute() {
         let mut store = store(1.0);
         let task = sign_in(&mut store, "slow");
         assert!(matches!(step(&mut store, &task), Step::Queue(_)));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_expires_a_minute_after_it_was_ready() {
+    async fn session_of_the_expires_account_ends_after_a_minute() {
         let mut store = store(1.0);
         let task = sign_in(&mut store, "expires");
         while step(&mut store, &task) != Step::Succeed {

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 
-pub use causes::{Seldom, innermost};
+pub use causes::{LogLimiter, root_cause};
 
 /// Settings of outbound connections. Clients with them name themselves and follow no redirects.
 #[derive(Clone, Default)]

@@ -60,7 +60,7 @@ impl TraceContext {
 
     /// Continues the trace in `span`, which may outlive the span of the request.
     #[must_use]
-    pub fn branch(&self, span: Span) -> Self {
+    pub fn child(&self, span: Span) -> Self {
         let context = self.span.context();
         let parent = context.span().span_context().clone();
         if parent.is_valid() {
@@ -75,14 +75,14 @@ impl TraceContext {
     }
 
     /// Runs a future in this context, wherever it is polled.
-    pub fn follow<F: Future>(self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        CURRENT_REQUEST.scope(self.request_id, work.instrument(self.span))
+    pub fn instrument<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT_REQUEST.scope(self.request_id, future.instrument(self.span))
     }
 
     /// Polls a stream in this context.
-    pub fn follow_stream<S: Stream + Unpin>(self, stream: S) -> Followed<S> {
-        Followed {
-            trace: self,
+    pub fn instrument_stream<S: Stream + Unpin>(self, stream: S) -> Instrumented<S> {
+        Instrumented {
+            context: self,
             stream,
         }
     }
@@ -90,34 +90,34 @@ impl TraceContext {
 
 /// Stream that is polled in a context.
 #[derive(Debug)]
-pub struct Followed<S> {
-    trace: TraceContext,
+pub struct Instrumented<S> {
+    context: TraceContext,
     stream: S,
 }
 
-impl<S: Stream + Unpin> Stream for Followed<S> {
+impl<S: Stream + Unpin> Stream for Instrumented<S> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut TaskCx<'_>) -> Poll<Option<S::Item>> {
-        let Self { trace, stream } = self.get_mut();
-        CURRENT_REQUEST.sync_scope(trace.request_id.clone(), || {
-            trace.span.in_scope(|| stream.poll_next_unpin(cx))
+        let Self { context, stream } = self.get_mut();
+        CURRENT_REQUEST.sync_scope(context.request_id.clone(), || {
+            context.span.in_scope(|| stream.poll_next_unpin(cx))
         })
     }
 }
 
 /// Spawns a task in the context of the running code.
-pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send,
 {
-    tokio::spawn(TraceContext::current().follow(work))
+    tokio::spawn(TraceContext::current().instrument(future))
 }
 
 /// Makes `span` part of the trace in `headers`, if they name one.
-pub fn adopt(span: &Span, headers: &HeaderMap) {
-    if let Some(parent) = parent(headers) {
+pub fn join_trace(span: &Span, headers: &HeaderMap) {
+    if let Some(parent) = remote_parent(headers) {
         // Without an exporter there is no trace.
         let _ = span.set_parent(parent);
     }
@@ -126,8 +126,8 @@ pub fn adopt(span: &Span, headers: &HeaderMap) {
 /// Links `span` to the trace in `headers`, and starts another trace.
 ///
 /// Whoever joins a trace has a say in whether it is sampled, and in its contents.
-pub fn link(span: &Span, headers: &HeaderMap) {
-    let Some(parent) = parent(headers) else {
+pub fn link_trace(span: &Span, headers: &HeaderMap) {
+    let Some(parent) = remote_parent(headers) else {
         return;
     };
     let parent = parent.span().span_context().clone();
@@ -142,7 +142,7 @@ pub fn link(span: &Span, headers: &HeaderMap) {
 }
 
 /// Returns the remote context in the headers, if they have one.
-fn parent(headers: &HeaderMap) -> Option<Context> {
+fn remote_parent(headers: &HeaderMap) -> Option<Context> {
     if !headers.contains_key(TRACE_PARENT) {
         return None;
     }

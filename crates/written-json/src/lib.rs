@@ -15,7 +15,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 pub use members::{lenient, read};
-pub use text::{Piece, Text};
+pub use text::{Chunk, JsonText};
 
 /// Byte order mark before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -26,7 +26,7 @@ pub struct WrittenJson(Bytes);
 
 /// Fault of invalid JSON. The message repeats nothing of the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotJson {
+pub enum InvalidJson {
     /// The text is not UTF-8.
     #[error("no UTF-8 from byte {0} on")]
     Encoding(usize),
@@ -44,21 +44,21 @@ impl WrittenJson {
     /// # Errors
     ///
     /// The text is no JSON.
-    pub fn check(mut text: Vec<u8>) -> Result<Self, NotJson> {
+    pub fn parse(mut text: Vec<u8>) -> Result<Self, InvalidJson> {
         if text.starts_with(BYTE_ORDER_MARK) {
             text.drain(..BYTE_ORDER_MARK.len());
         }
         let checked = str::from_utf8(&text);
-        checked.map_err(|error| NotJson::Encoding(error.valid_up_to()))?;
-        surrogates::mend(&mut text);
+        checked.map_err(|error| InvalidJson::Encoding(error.valid_up_to()))?;
+        surrogates::replace_lone(&mut text);
         // A value that is skipped has no limit of depth or size.
         let passed = serde_json::from_slice::<IgnoredAny>(&text);
-        passed.map_err(|error| NotJson::Syntax(error.to_string()))?;
+        passed.map_err(|error| InvalidJson::Syntax(error.to_string()))?;
         Ok(Self(text.into()))
     }
 
     /// Wraps JSON that the program itself has serialized, unchecked.
-    pub fn written(json: impl Into<Bytes>) -> Self {
+    pub fn new_unchecked(json: impl Into<Bytes>) -> Self {
         Self(json.into())
     }
 
@@ -68,7 +68,7 @@ impl WrittenJson {
     }
 
     /// Copies a part of a larger text, which is then not kept in memory.
-    pub fn apart(part: &RawValue) -> Self {
+    pub fn from_raw_value(part: &RawValue) -> Self {
         Self(Bytes::copy_from_slice(part.get().as_bytes()))
     }
 
@@ -123,8 +123,8 @@ mod tests {
 
     use super::*;
 
-    fn check(text: impl AsRef<[u8]>) -> Result<WrittenJson, NotJson> {
-        WrittenJson::check(text.as_ref().to_vec())
+    fn parse(text: impl AsRef<[u8]>) -> Result<WrittenJson, InvalidJson> {
+        WrittenJson::parse(text.as_ref().to_vec())
     }
 
     #[rstest]
@@ -134,17 +134,17 @@ mod tests {
     #[case("[1.10, 1E+2,\r\n\t{ \"a\" : null, \"a\" : 1 }]")]
     #[case(r#"{"resul\u0074":"\u0000\\ud83d"}"#)]
     #[case(r#"{"$serde_json::private::RawValue":"[","$serde_json::private::Number":"x"}"#)]
-    fn text_stays_as_it_came(#[case] text: &str) {
-        assert_eq!(check(text).unwrap().as_str(), text);
+    fn text_is_not_changed(#[case] text: &str) {
+        assert_eq!(parse(text).unwrap().as_str(), text);
     }
 
     #[test]
-    fn depth_is_no_matter() {
+    fn any_depth_is_accepted() {
         for depth in [128, 5_000, 1_000_000] {
             let list = "[".repeat(depth) + &"]".repeat(depth);
-            assert_eq!(check(&list).unwrap().as_str(), list);
+            assert_eq!(parse(&list).unwrap().as_str(), list);
             let object = r#"{"a":"#.repeat(depth) + "1" + &"}".repeat(depth);
-            assert_eq!(check(&object).unwrap().as_str(), object);
+            assert_eq!(parse(&object).unwrap().as_str(), object);
         }
     }
 
@@ -164,18 +164,18 @@ mod tests {
     )]
     #[case::an_escape(b"\"\\x20\"", "invalid escape at line 1 column 3")]
     #[case::not_a_number(b"NaN", "expected value at line 1 column 1")]
-    fn what_is_no_json_is_told_without_its_text(#[case] bytes: &[u8], #[case] cause: &str) {
-        assert_eq!(check(bytes).unwrap_err().to_string(), cause);
+    fn error_does_not_repeat_the_text(#[case] bytes: &[u8], #[case] cause: &str) {
+        assert_eq!(parse(bytes).unwrap_err().to_string(), cause);
     }
 
     #[test]
-    fn the_mark_before_the_text_is_passed_over() {
-        assert_eq!(check("\u{feff}[1]").unwrap().as_str(), "[1]");
+    fn byte_order_mark_is_removed() {
+        assert_eq!(parse("\u{feff}[1]").unwrap().as_str(), "[1]");
     }
 
     #[test]
-    fn it_is_printed_by_its_length() {
-        let json = check(r#"["secret"]"#).unwrap();
+    fn debug_output_is_the_length() {
+        let json = parse(r#"["secret"]"#).unwrap();
         assert_eq!(format!("{json:?}"), "WrittenJson(10 bytes)");
     }
 }

@@ -21,7 +21,7 @@ use serde_json::{Error, value::RawValue};
 ///
 /// The text is no JSON, or has another shape.
 pub fn read<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Error> {
-    T::deserialize(Text(json))
+    T::deserialize(ValueText(json))
 }
 
 /// Deserializes a field, or none if it has another shape.
@@ -38,17 +38,17 @@ pub fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(read(text.get()).ok())
 }
 
-/// Text of a value.
+/// ValueText of a value.
 #[derive(Clone, Copy)]
-struct Text<'de>(&'de str);
+struct ValueText<'de>(&'de str);
 
-impl<'de> Text<'de> {
+impl<'de> ValueText<'de> {
     fn deserializer(self) -> serde_json::Deserializer<serde_json::de::StrRead<'de>> {
         serde_json::Deserializer::from_str(self.0)
     }
 }
 
-impl<'de> Deserializer<'de> for Text<'de> {
+impl<'de> Deserializer<'de> for ValueText<'de> {
     type Error = Error;
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -59,7 +59,7 @@ impl<'de> Deserializer<'de> for Text<'de> {
     ) -> Result<V::Value, Error> {
         let found = self.deserializer().deserialize_map(Members(names))?;
         let members = names.iter().zip(found);
-        let members = members.filter_map(|(name, found)| Some((*name, Text(found?.get()))));
+        let members = members.filter_map(|(name, found)| Some((*name, ValueText(found?.get()))));
         visitor.visit_map(MapDeserializer::new(members))
     }
 
@@ -100,7 +100,7 @@ impl<'de> Deserializer<'de> for Text<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Text<'de> {
+impl<'de> IntoDeserializer<'de, Error> for ValueText<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -122,8 +122,8 @@ impl<'de> Visitor<'de> for Members {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut found = vec![None; self.0.len()];
-        while let Some(place) = members.next_key_seed(Place(self.0))? {
-            match place.and_then(|place| found.get_mut(place)) {
+        while let Some(index) = members.next_key_seed(IndexOf(self.0))? {
+            match index.and_then(|index| found.get_mut(index)) {
                 Some(found) => *found = Some(members.next_value()?),
                 None => {
                     members.next_value::<IgnoredAny>()?;
@@ -135,9 +135,9 @@ impl<'de> Visitor<'de> for Members {
 }
 
 /// Returns the index of a name among these.
-struct Place(&'static [&'static str]);
+struct IndexOf(&'static [&'static str]);
 
-impl<'de> DeserializeSeed<'de> for Place {
+impl<'de> DeserializeSeed<'de> for IndexOf {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -145,7 +145,7 @@ impl<'de> DeserializeSeed<'de> for Place {
     }
 }
 
-impl Visitor<'_> for Place {
+impl Visitor<'_> for IndexOf {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,7 +211,7 @@ mod tests {
     )]
     #[case::a_word(r#"{"word":"yes","word":"n\u006f"}"#, Example { word: Some(Word::No), ..Example::default() })]
     #[case::a_list(r#"{"list":["a","b"]}"#, Example { list: vec!["a".into(), "b".into()], ..Example::default() })]
-    fn structs_are_read_as_javascript_reads(#[case] json: &str, #[case] expected: Example) {
+    fn structs_are_deserialized_as_javascript_does(#[case] json: &str, #[case] expected: Example) {
         assert_eq!(read::<Example>(json).unwrap(), expected);
     }
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_over_may_be_nested_without_end() {
+    fn skipped_members_may_have_any_depth() {
         let deep = r#"{"number":"#.repeat(100_000) + "1e400" + &"}".repeat(100_000);
         let json = format!(r#"{{"other":{deep},"number":{deep},"someText":"a"}}"#);
         assert_eq!(read::<Example>(&json).unwrap(), text("a"));

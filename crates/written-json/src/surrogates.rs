@@ -9,11 +9,11 @@ const ESCAPE: usize = 6;
 /// Replaces each lone surrogate by U+FFFD.
 ///
 /// The text keeps its length, so nothing is moved.
-pub(super) fn mend(json: &mut [u8]) {
-    let mut place = 0;
-    while let Some(found) = memchr::memchr(b'\\', json.get(place..).unwrap_or_default()) {
-        let escape = place + found;
-        place = match unit(json, escape) {
+pub(super) fn replace_lone(json: &mut [u8]) {
+    let mut position = 0;
+    while let Some(found) = memchr::memchr(b'\\', json.get(position..).unwrap_or_default()) {
+        let escape = position + found;
+        position = match unit(json, escape) {
             Some(0xD800..=0xDBFF)
                 if matches!(unit(json, escape + ESCAPE), Some(0xDC00..=0xDFFF)) =>
             {
@@ -33,8 +33,10 @@ pub(super) fn mend(json: &mut [u8]) {
 }
 
 /// Returns the UTF-16 code unit that is escaped at this position.
-fn unit(json: &[u8], place: usize) -> Option<u16> {
-    let digits = json.get(place..place + ESCAPE)?.strip_prefix(br"\u")?;
+fn unit(json: &[u8], position: usize) -> Option<u16> {
+    let digits = json
+        .get(position..position + ESCAPE)?
+        .strip_prefix(br"\u")?;
     let digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
     digits.into_iter().try_fold(0, |unit, digit| {
         Some(unit << 4 | u16::try_from(digit?).ok()?)
@@ -50,9 +52,9 @@ mod tests {
 
     use super::*;
 
-    fn mended(json: &str) -> String {
+    fn replaced(json: &str) -> String {
         let mut bytes = json.as_bytes().to_vec();
-        mend(&mut bytes);
+        replace_lone(&mut bytes);
         String::from_utf8(bytes).unwrap()
     }
 
@@ -77,8 +79,8 @@ mod tests {
         r#""\ud7ff\ufffd\udbff\udc00\ufffd\ue000""#
     )]
     #[case::no_json_at_all(r"\ud83\u \", r"\ud83\u \")]
-    fn halves_are_mended(#[case] json: &str, #[case] expected: &str) {
-        assert_eq!(mended(json), expected);
+    fn lone_surrogates_are_replaced(#[case] json: &str, #[case] expected: &str) {
+        assert_eq!(replaced(json), expected);
     }
 
     /// JavaScript strings as code units, with many surrogates.
@@ -95,26 +97,26 @@ mod tests {
     /// Serializes a string, with escapes where they are required or `escape` asks for them.
     fn written(units: &[u16], escape: impl Fn(usize) -> bool) -> String {
         let mut json = String::from('"');
-        let mut place = 0;
+        let mut position = 0;
         for decoded in char::decode_utf16(units.iter().copied()) {
             match decoded {
                 Ok(letter) => {
                     let must = letter.is_control() || matches!(letter, '"' | '\\');
                     let mut pair = [0; 2];
-                    if matches!(letter, '"' | '\\') && !escape(place) {
+                    if matches!(letter, '"' | '\\') && !escape(position) {
                         json.extend(['\\', letter]);
-                    } else if must || escape(place) {
+                    } else if must || escape(position) {
                         for unit in letter.encode_utf16(&mut pair) {
                             write!(json, "\\u{unit:04x}").unwrap();
                         }
                     } else {
                         json.push(letter);
                     }
-                    place += letter.len_utf16();
+                    position += letter.len_utf16();
                 }
                 Err(half) => {
                     write!(json, "\\u{:04X}", half.unpaired_surrogate()).unwrap();
-                    place += 1;
+                    position += 1;
                 }
             }
         }
@@ -123,25 +125,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_reads_as_javascript_has_it_but_for_halves(units in units(), escapes: u32) {
-            let json = written(&units, |place| escapes >> (place % 32) & 1 == 1);
-            let read: String = serde_json::from_str(&mended(&json)).unwrap();
+        fn text_is_that_of_javascript_except_for_lone_surrogates(units in units(), escapes: u32) {
+            let json = written(&units, |position| escapes >> (position % 32) & 1 == 1);
+            let read: String = serde_json::from_str(&replaced(&json)).unwrap();
             prop_assert_eq!(read, String::from_utf16_lossy(&units));
         }
 
         #[test]
-        fn what_reads_without_it_is_left_alone(text: String, ascii: bool) {
+        fn text_without_lone_surrogates_is_not_changed(text: String, ascii: bool) {
             let units: Vec<_> = text.encode_utf16().collect();
             let json = written(&units, |_| ascii);
-            prop_assert_eq!(mended(&json), json);
+            prop_assert_eq!(replaced(&json), json);
         }
 
         #[test]
-        fn bytes_are_never_more_or_less_wrong_than_before(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let mut mended = bytes.clone();
-            mend(&mut mended);
-            prop_assert_eq!(mended.len(), bytes.len());
-            prop_assert_eq!(str::from_utf8(&mended).is_ok(), str::from_utf8(&bytes).is_ok());
+        fn length_and_validity_of_bytes_do_not_change(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut replaced = bytes.clone();
+            replace_lone(&mut replaced);
+            prop_assert_eq!(replaced.len(), bytes.len());
+            prop_assert_eq!(str::from_utf8(&replaced).is_ok(), str::from_utf8(&bytes).is_ok());
         }
     }
 }

@@ -8,11 +8,11 @@ use std::{io, iter};
 use bytes::Bytes;
 
 /// Length from which a part is shared. Shorter parts are cheaper to copy.
-const LONG: usize = 16 * 1024;
+const MIN_SHARED: usize = 16 * 1024;
 
-/// Text under construction.
+/// JsonText under construction.
 #[derive(Debug, Default)]
-pub struct Text {
+pub struct JsonText {
     /// All bytes except those of shared parts.
     own: Vec<u8>,
     /// Shared parts in the order of their positions.
@@ -23,20 +23,20 @@ pub struct Text {
 #[derive(Debug)]
 struct Shared {
     /// Number of own bytes before the part.
-    place: usize,
+    position: usize,
     bytes: Bytes,
 }
 
-/// Piece of a text.
+/// Chunk of a text.
 #[derive(Debug)]
-pub struct Piece {
-    /// Bytes of the piece.
+pub struct Chunk {
+    /// Bytes of the chunk.
     pub bytes: Bytes,
     /// Tells whether other texts may share the bytes.
     pub is_shared: bool,
 }
 
-impl Text {
+impl JsonText {
     /// Creates an empty text with room for this many own bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Text {
 
     /// Tells whether a part is long enough to be shared.
     pub fn is_long(written: &Bytes) -> bool {
-        written.len() >= LONG
+        written.len() >= MIN_SHARED
     }
 
     /// Reserves room for more own bytes.
@@ -66,10 +66,10 @@ impl Text {
     }
 
     /// Appends serialized JSON, shared if it is long.
-    pub fn push_written(&mut self, written: &Bytes) {
+    pub fn push_json(&mut self, written: &Bytes) {
         if Self::is_long(written) {
             self.shared.push(Shared {
-                place: self.own.len(),
+                position: self.own.len(),
                 bytes: written.clone(),
             });
         } else {
@@ -98,7 +98,7 @@ impl Text {
     /// # Errors
     ///
     /// The text itself, if a part is shared.
-    pub fn whole(self) -> Result<Vec<u8>, Self> {
+    pub fn try_into_bytes(self) -> Result<Vec<u8>, Self> {
         if self.shared.is_empty() {
             Ok(self.own)
         } else {
@@ -108,38 +108,38 @@ impl Text {
 
     /// Returns the bytes, with shared parts copied.
     pub fn into_bytes(self) -> Vec<u8> {
-        self.whole().unwrap_or_else(|text| {
+        self.try_into_bytes().unwrap_or_else(|text| {
             let mut bytes = Vec::with_capacity(text.len());
-            for piece in text.into_pieces() {
-                bytes.extend_from_slice(&piece.bytes);
+            for chunk in text.into_chunks() {
+                bytes.extend_from_slice(&chunk.bytes);
             }
             bytes
         })
     }
 
-    /// Returns the bytes in pieces.
-    pub fn into_pieces(self) -> Vec<Piece> {
-        let mut pieces = Vec::with_capacity(2 * self.shared.len() + 1);
-        let (mut own, mut place) = (Bytes::from(self.own), 0);
-        let mut add = |bytes, is_shared| pieces.push(Piece { bytes, is_shared });
+    /// Returns the bytes in chunks.
+    pub fn into_chunks(self) -> Vec<Chunk> {
+        let mut chunks = Vec::with_capacity(2 * self.shared.len() + 1);
+        let (mut own, mut position) = (Bytes::from(self.own), 0);
+        let mut add = |bytes, is_shared| chunks.push(Chunk { bytes, is_shared });
         for shared in self.shared {
-            add(own.split_to(shared.place - place), false);
+            add(own.split_to(shared.position - position), false);
             add(shared.bytes, true);
-            place = shared.place;
+            position = shared.position;
         }
         add(own, false);
-        pieces
+        chunks
     }
 
-    /// Returns the bytes in pieces of limited length.
-    pub fn into_slices(self, longest: usize) -> impl Iterator<Item = Piece> {
-        let pieces = self.into_pieces().into_iter();
-        pieces.flat_map(move |mut piece| {
+    /// Returns the bytes in chunks of limited length.
+    pub fn into_chunks_of(self, longest: usize) -> impl Iterator<Item = Chunk> {
+        let chunks = self.into_chunks().into_iter();
+        chunks.flat_map(move |mut chunk| {
             iter::from_fn(move || {
-                let length = piece.bytes.len().min(longest);
-                (length > 0).then(|| Piece {
-                    bytes: piece.bytes.split_to(length),
-                    is_shared: piece.is_shared,
+                let length = chunk.bytes.len().min(longest);
+                (length > 0).then(|| Chunk {
+                    bytes: chunk.bytes.split_to(length),
+                    is_shared: chunk.is_shared,
                 })
             })
         })
@@ -147,7 +147,7 @@ impl Text {
 }
 
 /// Appends to the own bytes.
-impl io::Write for Text {
+impl io::Write for JsonText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.own.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -167,39 +167,43 @@ impl io::Write for Text {
 mod tests {
     use super::*;
 
-    fn put_together(written: &Bytes) -> Text {
-        let mut text = Text::default();
+    fn joined(written: &Bytes) -> JsonText {
+        let mut text = JsonText::default();
         text.push(b'[');
-        text.push_written(written);
+        text.push_json(written);
         text.push_str(", ");
-        text.push_written(written);
+        text.push_json(written);
         text.push(b']');
         text
     }
 
     #[test]
-    fn what_is_long_stands_by_reference_and_what_is_short_is_copied() {
-        for (length, is_shared) in [(LONG - 1, false), (LONG, true), (5 * LONG, true)] {
+    fn long_parts_are_shared_and_short_ones_copied() {
+        for (length, is_shared) in [
+            (MIN_SHARED - 1, false),
+            (MIN_SHARED, true),
+            (5 * MIN_SHARED, true),
+        ] {
             let written = Bytes::from(vec![b'1'; length]);
             let expected = [b"[", &*written, b", ", &*written, b"]"].concat();
-            let text = put_together(&written);
+            let text = joined(&written);
             assert_eq!(text.len(), expected.len());
             assert_eq!(text.into_bytes(), expected);
 
-            assert_eq!(put_together(&written).whole().is_err(), is_shared);
-            let pieces = put_together(&written).into_pieces();
-            let same = |piece: &&Piece| piece.bytes.as_ptr() == written.as_ptr();
-            let shared = pieces.iter().filter(same).count();
+            assert_eq!(joined(&written).try_into_bytes().is_err(), is_shared);
+            let chunks = joined(&written).into_chunks();
+            let same = |chunk: &&Chunk| chunk.bytes.as_ptr() == written.as_ptr();
+            let shared = chunks.iter().filter(same).count();
             assert_eq!(shared, if is_shared { 2 } else { 0 });
         }
     }
 
     #[test]
-    fn slices_are_no_longer_than_they_may_be_and_leave_nothing_out() {
-        let written = Bytes::from(vec![b'1'; LONG + 1]);
-        let expected = put_together(&written).into_bytes();
-        for longest in [1, 100, LONG, LONG + 1, usize::MAX] {
-            let slices: Vec<_> = put_together(&written).into_slices(longest).collect();
+    fn chunks_are_limited_in_length_and_complete() {
+        let written = Bytes::from(vec![b'1'; MIN_SHARED + 1]);
+        let expected = joined(&written).into_bytes();
+        for longest in [1, 100, MIN_SHARED, MIN_SHARED + 1, usize::MAX] {
+            let slices: Vec<_> = joined(&written).into_chunks_of(longest).collect();
             let lengths = slices.iter().map(|slice| slice.bytes.len());
             assert!(
                 lengths
@@ -215,8 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_has_one_empty_piece() {
-        assert_eq!(Text::default().into_pieces().len(), 1);
-        assert_eq!(Text::default().into_slices(1).count(), 0);
+    fn empty_text_has_one_empty_chunk() {
+        assert_eq!(JsonText::default().into_chunks().len(), 1);
+        assert_eq!(JsonText::default().into_chunks_of(1).count(), 0);
     }
 }

@@ -74,7 +74,7 @@ enum FetchError {
 
 impl From<reqwest::Error> for FetchError {
     fn from(error: reqwest::Error) -> Self {
-        Self::Http(outbound::innermost(error))
+        Self::Http(outbound::root_cause(error))
     }
 }
 

@@ -9,7 +9,7 @@ use async_graphql::{Request, parser::types::OperationType};
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use graphql_server::{
     ForeignPage, Hooks, Page, RequestInfo,
-    document::Kept,
+    document::DocumentExtension,
     execute::ExecutionResult,
     hooks::{AuthenticationError, Invocation, Lifetime},
 };
@@ -76,7 +76,7 @@ impl Hooks for GatewayHooks {
         .boxed()
     }
 
-    fn holder(&self, session: &Authenticated) -> u128 {
+    fn stream_key(&self, session: &Authenticated) -> u128 {
         session.caller.user_id.as_u128()
     }
 
@@ -84,7 +84,7 @@ impl Hooks for GatewayHooks {
         self.accounts.session_ended(session.caller).boxed()
     }
 
-    fn equip(&self, request: Request, call: &Invocation<'_, Authenticated>) -> Request {
+    fn prepare_request(&self, request: Request, call: &Invocation<'_, Authenticated>) -> Request {
         let caller = call.session.map(|session| session.caller);
         let mut context = RequestContext::new(caller, call.request.clone());
         match call.kind {
@@ -103,12 +103,12 @@ impl Hooks for GatewayHooks {
         request.data(context)
     }
 
-    fn events(
+    fn subscribe(
         &self,
-        kept: &Kept,
+        extension: &DocumentExtension,
         request: Request,
         info: &RequestInfo,
     ) -> BoxStream<'static, ExecutionResult> {
-        compiled::events(kept, &self.schema, request, info)
+        compiled::events(extension, &self.schema, request, info)
     }
 }

@@ -23,7 +23,7 @@ use async_graphql::{
 };
 use entity::connection;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use graphql_server::{RequestInfo, document::Kept, execute::ExecutionResult};
+use graphql_server::{RequestInfo, document::DocumentExtension, execute::ExecutionResult};
 use written_json::WrittenJson;
 
 pub(super) use drive::Handover;
@@ -56,14 +56,14 @@ pub(super) struct CompiledEvents {
 }
 
 /// What is kept with a document whose events are compiled.
-pub(super) fn keep(document: &ExecutableDocument) -> Option<Kept> {
+pub(super) fn keep(document: &ExecutableDocument) -> Option<DocumentExtension> {
     let events = CompiledEvents::compile(document)?;
     Some(Arc::new(events))
 }
 
 /// The events of a subscription with whose document [`keep`] kept something.
 pub(super) fn events(
-    kept: &Kept,
+    kept: &DocumentExtension,
     schema: &GatewaySchema,
     request: Request,
     info: &RequestInfo,
@@ -132,6 +132,6 @@ impl CompiledEvents {
         json.extend_from_slice(&self.opening);
         self.event.write(shown, &mut json)?;
         json.push(b'}');
-        Ok(WrittenJson::written(json))
+        Ok(WrittenJson::new_unchecked(json))
     }
 }

@@ -144,7 +144,7 @@ async fn both(selection: &str, fragments: &str, update: Update) -> (String, Stri
         )
     };
     let policy = FieldPolicy::default();
-    let types = SchemaTypes::of::<Query, EmptyMutation, EmptySubscription>(&policy);
+    let types = SchemaTypes::new::<Query, EmptyMutation, EmptySubscription>(&policy);
     let reader = DocumentReader::new(DocumentLimits::default(), types.clone());
     let query = format!("{{ operationStatus: event {selection} }} {fragments}");
     let document = Documents::new(reader, 0, None).find(&DocumentSource::Text(query), None);

@@ -59,7 +59,7 @@ pub enum DocumentError {
     IntrospectionOff,
     /// Several mutations that take a secret. The message names all such mutations.
     #[error("Only one of {0} fits in a request.")]
-    Once(Arc<str>),
+    SeveralSecrets(Arc<str>),
     /// Too many bytes.
     #[error("The query is too long: at most {0} bytes.")]
     Length(usize),
@@ -106,7 +106,7 @@ impl DocumentError {
             Self::PersistedMismatch => "PERSISTED_QUERY_HASH_MISMATCH",
             Self::NotInList => "PERSISTED_QUERY_NOT_IN_LIST",
             Self::NotTrusted => "QUERY_NOT_IN_SAFELIST",
-            Self::Once(_)
+            Self::SeveralSecrets(_)
             | Self::Length(_)
             | Self::Tokens(_)
             | Self::Depth(_)

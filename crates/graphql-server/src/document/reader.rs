@@ -20,29 +20,28 @@ use async_graphql::{
 };
 
 use super::{
-    DocumentError, DocumentLimits, SchemaTypes,
+    CompletionPlan, DocumentError, DocumentLimits, SchemaTypes,
     limits::{Findings, check_document, check_text},
     variables::coerce,
 };
-use crate::execute::completion::CompletionPlan;
 
 /// Length from which a text is not cached: a few of them would push out all others.
-const KEPT_TEXT_LENGTH: usize = 16 * 1024;
+const MAX_CACHED_LENGTH: usize = 16 * 1024;
 
 const TYPENAME: &str = "__typename";
 
 /// Value of a product that is kept with a document for as long as the document is.
-pub type Kept = Arc<dyn Any + Send + Sync>;
+pub type DocumentExtension = Arc<dyn Any + Send + Sync>;
 
-/// Function that derives a [`Kept`] from a document.
-type Keep = Arc<dyn Fn(&ExecutableDocument) -> Option<Kept> + Send + Sync>;
+/// Function that derives a [`DocumentExtension`] from a document.
+type ExtendDocument = Arc<dyn Fn(&ExecutableDocument) -> Option<DocumentExtension> + Send + Sync>;
 
 /// Parses documents and checks them against limits. Clones share the schema's types.
 #[derive(Clone)]
 pub struct DocumentReader {
     limits: DocumentLimits,
     types: SchemaTypes,
-    keep: Option<Keep>,
+    extend: Option<ExtendDocument>,
 }
 
 /// Document within limits.
@@ -51,13 +50,13 @@ pub struct Document {
     pub(crate) executable: ExecutableDocument,
     pub(crate) findings: Findings,
     /// Tells whether the text may be cached: it holds no values, and is not long.
-    pub(super) may_be_kept: bool,
+    pub(super) is_cacheable: bool,
     /// Number of tokens of the text.
     pub(super) tokens: usize,
     /// Tells whether the document is valid against the schema, whatever comes with a request.
-    valid: AtomicBool,
+    is_valid: AtomicBool,
     /// Value of the product for this document, if it has one.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) extension: Option<DocumentExtension>,
     pub(crate) plan: CompletionPlan,
 }
 
@@ -67,19 +66,19 @@ impl DocumentReader {
         Self {
             limits,
             types,
-            keep: None,
+            extend: None,
         }
     }
 
-    /// Keeps with each document the value that `keep` derives from it.
+    /// Keeps with each document the value that `extend` derives from it.
     ///
-    /// A document with such a value is a subscription that [`crate::Hooks::events`] runs.
+    /// A document with such a value is a subscription that [`crate::Hooks::subscribe`] runs.
     #[must_use]
-    pub fn keeping(
+    pub fn with_extension(
         mut self,
-        keep: impl Fn(&ExecutableDocument) -> Option<Kept> + Send + Sync + 'static,
+        extend: impl Fn(&ExecutableDocument) -> Option<DocumentExtension> + Send + Sync + 'static,
     ) -> Self {
-        self.keep = Some(Arc::new(keep));
+        self.extend = Some(Arc::new(extend));
         self
     }
 
@@ -93,15 +92,16 @@ impl DocumentReader {
         let tokens = check_text(text, &self.limits)?;
         let mut executable = parse_query(text).map_err(|error| parse_error(&error))?;
         let findings = check_document(&executable, &self.limits, &self.types)?;
-        let kept = self.keep.as_ref().and_then(|keep| keep(&executable));
+        let extend = self.extend.as_ref();
+        let extension = extend.and_then(|extend| extend(&executable));
         Ok(Document {
-            may_be_kept: !findings.holds_values && text.len() <= KEPT_TEXT_LENGTH,
+            is_cacheable: !findings.holds_values && text.len() <= MAX_CACHED_LENGTH,
             tokens,
-            valid: AtomicBool::new(false),
+            is_valid: AtomicBool::new(false),
             findings,
-            kept,
+            extension,
             // Comes last: it adds fields to the document.
-            plan: CompletionPlan::mark(&mut executable),
+            plan: CompletionPlan::prepare(&mut executable),
             executable,
         })
     }
@@ -139,20 +139,20 @@ impl Document {
     }
 
     /// Tells whether another validation would find nothing.
-    pub(crate) fn was_found_valid(&self) -> bool {
-        self.valid.load(Ordering::Relaxed)
+    pub(crate) fn is_known_valid(&self) -> bool {
+        self.is_valid.load(Ordering::Relaxed)
     }
 
     /// Remembers that the document passed validation.
     ///
     /// With variables or several operations the result may differ the next time, so nothing is
     /// remembered.
-    pub(crate) fn found_valid(&self) {
+    pub(crate) fn mark_valid(&self) {
         let mut operations = self.executable.operations.iter();
         if let (Some((_, operation)), None) = (operations.next(), operations.next())
             && operation.node.variable_definitions.is_empty()
         {
-            self.valid.store(true, Ordering::Relaxed);
+            self.is_valid.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -183,12 +183,12 @@ impl PreparedDocument {
     }
 
     /// Returns the product's value for the document.
-    pub fn kept(&self) -> Option<&Kept> {
-        self.document.kept.as_ref()
+    pub fn extension(&self) -> Option<&DocumentExtension> {
+        self.document.extension.as_ref()
     }
 
     /// Adds the parsed document to the request.
-    pub fn parsed(&self, mut request: Request) -> Request {
+    pub fn with_document(&self, mut request: Request) -> Request {
         request.set_parsed_query(self.document.executable.clone());
         request
     }
@@ -230,13 +230,13 @@ impl PreparedDocument {
 
 fn find_operation(
     document: &ExecutableDocument,
-    wanted: Option<&str>,
+    operation_name: Option<&str>,
 ) -> Result<(OperationType, Option<String>), DocumentError> {
-    match (&document.operations, wanted) {
+    match (&document.operations, operation_name) {
         (DocumentOperations::Single(operation), None) => Ok((operation.node.ty, None)),
         (DocumentOperations::Single(_), Some(_)) => Err(DocumentError::UnknownOperation),
-        (DocumentOperations::Multiple(operations), Some(wanted)) => operations
-            .get_key_value(wanted)
+        (DocumentOperations::Multiple(operations), Some(operation_name)) => operations
+            .get_key_value(operation_name)
             .map(|(name, operation)| (operation.node.ty, Some(name.to_string())))
             .ok_or(DocumentError::UnknownOperation),
         (DocumentOperations::Multiple(operations), None) => {

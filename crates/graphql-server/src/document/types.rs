@@ -15,11 +15,11 @@ use super::{FieldPolicy, PagedField};
 
 /// Objects and interfaces of a schema by their names. Clones share them.
 #[derive(Clone, Debug)]
-pub struct SchemaTypes(Arc<Read>);
+pub struct SchemaTypes(Arc<Inner>);
 
 /// Types read from a schema.
 #[derive(Debug)]
-struct Read {
+struct Inner {
     types: HashMap<String, Composite>,
     roots: Roots,
     secret_mutations: Arc<str>,
@@ -36,14 +36,14 @@ struct Roots {
 /// An object or an interface.
 #[derive(Debug, Default)]
 pub(crate) struct Composite {
-    fields: HashMap<String, FieldFacts>,
+    fields: HashMap<String, FieldInfo>,
     /// Interfaces and unions that the type belongs to.
     belongs_to: HashSet<String>,
 }
 
 /// Properties of a field for limits and completion.
 #[derive(Debug)]
-pub(crate) struct FieldFacts {
+pub(crate) struct FieldInfo {
     /// Type of the field.
     pub(crate) ty: Type,
     /// Tells whether an argument, or a part of one, is marked as secret.
@@ -56,14 +56,14 @@ pub(crate) struct FieldFacts {
 
 impl Composite {
     /// Returns the field of this name; none for fields of introspection.
-    pub(crate) fn field(&self, name: &str) -> Option<&FieldFacts> {
+    pub(crate) fn field(&self, name: &str) -> Option<&FieldInfo> {
         self.fields.get(name)
     }
 }
 
 impl SchemaTypes {
     /// Reads the types of a schema with these roots, and the properties of fields in `policy`.
-    pub fn of<Query, Mutation, Subscription>(policy: &FieldPolicy) -> Self
+    pub fn new<Query, Mutation, Subscription>(policy: &FieldPolicy) -> Self
     where
         Query: OutputType,
         Mutation: OutputType,
@@ -80,7 +80,7 @@ impl SchemaTypes {
         };
         let types = read(&registry, policy);
         let secret_mutations = secret_mutations(&registry, &roots, &types);
-        Self(Arc::new(Read {
+        Self(Arc::new(Inner {
             types,
             roots,
             secret_mutations,
@@ -137,8 +137,8 @@ fn read(registry: &Registry, policy: &FieldPolicy) -> HashMap<String, Composite>
     let mut types: HashMap<String, Composite> = HashMap::new();
     for (name, meta) in &registry.types {
         if let Some(fields) = meta.fields() {
-            let facts = |field: &MetaField| {
-                Some(FieldFacts {
+            let info = |field: &MetaField| {
+                Some(FieldInfo {
                     ty: Type::new(&field.ty)?,
                     takes_secret: takes_secret(registry, field),
                     is_slow: policy.is_slow(name, &field.name),
@@ -146,7 +146,7 @@ fn read(registry: &Registry, policy: &FieldPolicy) -> HashMap<String, Composite>
                 })
             };
             let fields = fields.values();
-            let fields = fields.filter_map(|field| Some((field.name.clone(), facts(field)?)));
+            let fields = fields.filter_map(|field| Some((field.name.clone(), info(field)?)));
             types.entry(name.clone()).or_default().fields = fields.collect();
         }
         if let MetaType::Interface { possible_types, .. } | MetaType::Union { possible_types, .. } =
@@ -187,9 +187,9 @@ fn secret_mutations(
 ) -> Arc<str> {
     let root = registry.types.get(&roots.mutation);
     let fields = root.and_then(MetaType::fields).into_iter().flatten();
-    let facts = types.get(&roots.mutation);
+    let info = types.get(&roots.mutation);
     let takes_secret = |name: &&str| {
-        let field = facts.and_then(|facts| facts.field(name));
+        let field = info.and_then(|info| info.field(name));
         field.is_some_and(|field| field.takes_secret)
     };
     let names: Vec<&str> = fields

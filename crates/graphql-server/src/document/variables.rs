@@ -84,7 +84,7 @@ mod tests {
     #[case("query($b: Int = null) { a }", json!({}), json!({ "b": null }))]
     #[case("query($b: Int! = 5) { a }", json!({}), json!({ "b": 5 }))]
     #[case("query($b: [Int!]! = [5], $c: Boolean! = true) { a }", json!({ "c": false }), json!({ "b": [5], "c": false }))]
-    fn defaults_stand_in_for_what_is_absent(
+    fn absent_variables_get_their_defaults(
         #[case] query: &str,
         #[case] sent: serde_json::Value,
         #[case] expected: serde_json::Value,
@@ -100,7 +100,7 @@ mod tests {
     #[case("query($if: Boolean!) { a }", json!({ "if": "true" }), "if")]
     #[case("query($if: Boolean!) { a }", json!({ "if": 1 }), "if")]
     #[case("query($if: Boolean) { a }", json!({}), "if")]
-    fn what_does_not_fit_is_refused(
+    fn missing_or_unfit_variables_are_refused(
         #[case] query: &str,
         #[case] sent: serde_json::Value,
         #[case] name: &str,

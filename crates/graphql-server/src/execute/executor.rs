@@ -28,14 +28,14 @@ impl SchemaExecutor {
     {
         Self(Arc::new(TypedExecutor {
             schema: build().finish(),
-            trusting: build().validation_mode(ValidationMode::Fast).finish(),
+            prevalidated: build().validation_mode(ValidationMode::Fast).finish(),
             types,
         }))
     }
 
     /// Creates an executor that does not use a schema.
     #[cfg(feature = "fuzzing")]
-    pub(crate) fn of(executor: impl Execute + 'static) -> Self {
+    pub(crate) fn from_executor(executor: impl Execute + 'static) -> Self {
         Self(Arc::new(executor))
     }
 
@@ -46,7 +46,7 @@ impl SchemaExecutor {
         prepared: &PreparedDocument,
     ) -> BoxFuture<'_, Response> {
         let document = Arc::clone(&prepared.document);
-        self.0.execute(prepared.parsed(request), document)
+        self.0.execute(prepared.with_document(request), document)
     }
 
     /// Runs a subscription of the document.
@@ -55,7 +55,7 @@ impl SchemaExecutor {
         request: Request,
         prepared: &PreparedDocument,
     ) -> BoxStream<'static, Response> {
-        let request = prepared.parsed(request);
+        let request = prepared.with_document(request);
         self.0.execute_stream(request, &prepared.document)
     }
 }
@@ -81,7 +81,7 @@ struct TypedExecutor<Query, Mutation, Subscription> {
     schema: Schema<Query, Mutation, Subscription>,
     /// Schema for documents that are known to be valid: it validates only the parts that depend on the
     /// request.
-    trusting: Schema<Query, Mutation, Subscription>,
+    prevalidated: Schema<Query, Mutation, Subscription>,
     types: SchemaTypes,
 }
 
@@ -92,14 +92,14 @@ where
     Subscription: SubscriptionType + 'static,
 {
     fn execute(&self, request: Request, document: Arc<Document>) -> BoxFuture<'_, Response> {
-        let schema = if document.was_found_valid() {
-            &self.trusting
+        let schema = if document.is_known_valid() {
+            &self.prevalidated
         } else {
             &self.schema
         };
-        let asked = CompletionRequest::new(&document, &request);
+        let completion = CompletionRequest::new(&document, &request);
         // Boxed once, because it is large.
-        async move { asked.complete(&self.types, schema.execute(request).await) }.boxed()
+        async move { completion.complete(&self.types, schema.execute(request).await) }.boxed()
     }
 
     fn execute_stream(
@@ -107,10 +107,10 @@ where
         request: Request,
         document: &Arc<Document>,
     ) -> BoxStream<'static, Response> {
-        let asked = CompletionRequest::new(document, &request);
+        let completion = CompletionRequest::new(document, &request);
         let types = self.types.clone();
         Executor::execute_stream(&self.schema, request, None)
-            .map(move |response| asked.complete(&types, response))
+            .map(move |response| completion.complete(&types, response))
             .boxed()
     }
 }

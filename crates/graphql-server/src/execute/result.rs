@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, mem};
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 use axum::http::HeaderMap;
-use written_json::{Text, WrittenJson};
+use written_json::{JsonText, WrittenJson};
 
 use super::{completion::is_request_error, written};
 use crate::request::error::RequestError;
@@ -16,11 +16,11 @@ const MAX_ERRORS: usize = 10;
 const MAX_MESSAGE: usize = 400;
 
 /// Parts of async-graphql's messages after which a value is quoted, perhaps a password.
-const QUOTES: [&str; 2] = [", found ", " does not contain the value "];
+const QUOTING: [&str; 2] = [", found ", " does not contain the value "];
 
 /// Data of a result.
 #[derive(Debug)]
-enum Selected {
+enum ResultData {
     /// Values, of which parts may be written JSON.
     Values(Value),
     /// Written JSON as a whole.
@@ -30,7 +30,7 @@ enum Selected {
 /// Execution result. Its `data` is absent where nothing was executed.
 #[derive(Debug)]
 pub struct ExecutionResult {
-    data: Option<Selected>,
+    data: Option<ResultData>,
     pub(crate) errors: Vec<ServerError>,
     extensions: BTreeMap<String, Value>,
     /// Headers that resolvers asked for.
@@ -41,7 +41,7 @@ impl ExecutionResult {
     /// Creates a result from written `data`.
     pub fn written(data: WrittenJson) -> Self {
         Self {
-            data: Some(Selected::Written(data)),
+            data: Some(ResultData::Written(data)),
             errors: Vec::new(),
             extensions: BTreeMap::new(),
             headers: HeaderMap::new(),
@@ -49,13 +49,18 @@ impl ExecutionResult {
     }
 
     /// Serializes the result.
-    pub(crate) fn to_json(&self) -> serde_json::Result<Text> {
-        self.within("", "")
+    pub(crate) fn to_json(&self) -> serde_json::Result<JsonText> {
+        self.to_json_between("", "")
     }
 
     /// Serializes the result between two texts of a transport.
-    pub(crate) fn within(&self, before: &str, after: &str) -> serde_json::Result<Text> {
-        let mut text = Text::with_capacity(before.len() + self.room() + after.len());
+    pub(crate) fn to_json_between(
+        &self,
+        before: &str,
+        after: &str,
+    ) -> serde_json::Result<JsonText> {
+        let mut text =
+            JsonText::with_capacity(before.len() + self.estimated_length() + after.len());
         text.push_str(before);
         self.write(&mut text)?;
         text.push_str(after);
@@ -63,10 +68,10 @@ impl ExecutionResult {
     }
 
     /// Appends the result to a text.
-    pub(crate) fn write(&self, text: &mut Text) -> serde_json::Result<()> {
-        text.reserve(self.room());
+    pub(crate) fn write(&self, text: &mut JsonText) -> serde_json::Result<()> {
+        text.reserve(self.estimated_length());
         let mut opening = r#"{""#;
-        let mut member = |text: &mut Text, name: &str| {
+        let mut member = |text: &mut JsonText, name: &str| {
             for part in [mem::replace(&mut opening, r#",""#), name, r#"":"#] {
                 text.push_str(part);
             }
@@ -74,8 +79,8 @@ impl ExecutionResult {
         if let Some(data) = &self.data {
             member(text, "data");
             match data {
-                Selected::Values(values) => written::write(values, text)?,
-                Selected::Written(json) => text.push_written(&json.to_bytes()),
+                ResultData::Values(values) => written::write(values, text)?,
+                ResultData::Written(json) => text.push_json(&json.to_bytes()),
             }
         }
         // A result without data has errors.
@@ -94,12 +99,12 @@ impl ExecutionResult {
     /// Estimates the bytes that the result adds to a text.
     ///
     /// The number is exact for written JSON.
-    fn room(&self) -> usize {
+    fn estimated_length(&self) -> usize {
         const AROUND_DATA: usize = r#"{"data":}"#.len();
         const ERROR: usize = 512;
         let data = match &self.data {
-            Some(Selected::Values(values)) => written::room(values),
-            Some(Selected::Written(json)) => written::room_of(json),
+            Some(ResultData::Values(values)) => written::estimated_length(values),
+            Some(ResultData::Written(json)) => written::own_length(json),
             None => 0,
         };
         AROUND_DATA + data + ERROR * self.errors.len()
@@ -121,10 +126,10 @@ impl ExecutionResult {
 }
 
 impl From<&RequestError> for ExecutionResult {
-    fn from(refusal: &RequestError) -> Self {
+    fn from(error: &RequestError) -> Self {
         Self {
             data: None,
-            errors: vec![refusal.into()],
+            errors: vec![error.into()],
             extensions: BTreeMap::new(),
             headers: HeaderMap::new(),
         }
@@ -141,8 +146,8 @@ impl From<Response> for ExecutionResult {
         };
         let errors = response.errors.into_iter().take(MAX_ERRORS);
         Self {
-            data: executed.then_some(Selected::Values(response.data)),
-            errors: errors.map(|error| complete(error, code)).collect(),
+            data: executed.then_some(ResultData::Values(response.data)),
+            errors: errors.map(|error| sanitize(error, code)).collect(),
             extensions: response.extensions,
             headers: response.http_headers,
         }
@@ -153,7 +158,7 @@ impl From<Response> for ExecutionResult {
 ///
 /// Errors of resolvers carry a code. Errors of async-graphql do not; their messages are cut before they
 /// quote a value.
-fn complete(mut error: ServerError, code: &str) -> ServerError {
+fn sanitize(mut error: ServerError, code: &str) -> ServerError {
     let has_code = error
         .extensions
         .as_ref()
@@ -163,7 +168,7 @@ fn complete(mut error: ServerError, code: &str) -> ServerError {
             .extensions
             .get_or_insert_with(ErrorExtensionValues::default)
             .set("code", code);
-        let quote = QUOTES
+        let quote = QUOTING
             .iter()
             .filter_map(|quote| error.message.find(quote))
             .min();

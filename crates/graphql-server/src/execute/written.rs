@@ -5,7 +5,7 @@
 //! write one as a list of numbers, so results are serialized with [`write`].
 
 use async_graphql::Value;
-use written_json::{Text, WrittenJson};
+use written_json::{JsonText, WrittenJson};
 
 /// Wraps written JSON in a value.
 pub fn to_value(json: WrittenJson) -> Value {
@@ -19,11 +19,11 @@ pub fn to_value(json: WrittenJson) -> Value {
 /// None that a value is known to lead to.
 pub fn from_value(value: Value) -> serde_json::Result<WrittenJson> {
     match value {
-        Value::Binary(json) => Ok(WrittenJson::written(json)),
+        Value::Binary(json) => Ok(WrittenJson::new_unchecked(json)),
         value => {
-            let mut json = Text::with_capacity(room(&value));
+            let mut json = JsonText::with_capacity(estimated_length(&value));
             write(&value, &mut json)?;
-            Ok(WrittenJson::written(json.into_bytes()))
+            Ok(WrittenJson::new_unchecked(json.into_bytes()))
         }
     }
 }
@@ -33,9 +33,9 @@ pub fn from_value(value: Value) -> serde_json::Result<WrittenJson> {
 /// # Errors
 ///
 /// None that a value is known to lead to.
-pub(crate) fn write(value: &Value, json: &mut Text) -> serde_json::Result<()> {
+pub(crate) fn write(value: &Value, json: &mut JsonText) -> serde_json::Result<()> {
     match value {
-        Value::Binary(written) => json.push_written(written),
+        Value::Binary(written) => json.push_json(written),
         Value::List(items) => {
             json.push(b'[');
             for (index, item) in items.iter().enumerate() {
@@ -64,9 +64,9 @@ pub(crate) fn write(value: &Value, json: &mut Text) -> serde_json::Result<()> {
 }
 
 /// Bytes that written JSON adds to a text, not counting shared ones.
-pub(super) fn room_of(json: &WrittenJson) -> usize {
+pub(super) fn own_length(json: &WrittenJson) -> usize {
     let bytes = json.to_bytes();
-    if Text::is_long(&bytes) {
+    if JsonText::is_long(&bytes) {
         0
     } else {
         bytes.len()
@@ -76,21 +76,22 @@ pub(super) fn room_of(json: &WrittenJson) -> usize {
 /// Estimates the bytes that the value's JSON adds to a text, not counting shared ones.
 ///
 /// The number is exact for written JSON, so that a buffer of this size need not grow.
-pub(crate) fn room(value: &Value) -> usize {
+pub(crate) fn estimated_length(value: &Value) -> usize {
     const BRACKETS: usize = 2;
     const PUNCTUATION: usize = 4;
     const LEAF: usize = 8;
     match value {
-        Value::Binary(written) if Text::is_long(written) => 0,
+        Value::Binary(written) if JsonText::is_long(written) => 0,
         Value::Binary(written) => written.len(),
         Value::String(text) => BRACKETS + text.len(),
         Value::List(items) => {
-            let items = items.iter().map(|item| 1 + room(item));
+            let items = items.iter().map(|item| 1 + estimated_length(item));
             BRACKETS + items.sum::<usize>()
         }
         Value::Object(fields) => {
             let fields = fields.iter();
-            let fields = fields.map(|(name, field)| PUNCTUATION + name.len() + room(field));
+            let fields =
+                fields.map(|(name, field)| PUNCTUATION + name.len() + estimated_length(field));
             BRACKETS + fields.sum::<usize>()
         }
         Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => LEAF,
@@ -104,10 +105,10 @@ mod tests {
     use super::*;
 
     fn written(value: &Value) -> String {
-        let mut json = Text::default();
+        let mut json = JsonText::default();
         write(value, &mut json).unwrap();
         let own = json.own_mut().len();
-        assert!(own <= room(value), "{value}");
+        assert!(own <= estimated_length(value), "{value}");
         String::from_utf8(json.into_bytes()).unwrap()
     }
 
@@ -123,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_already_stands_wherever_it_is_put() {
+    fn written_json_is_kept_in_any_position() {
         let text = "[1.10, -0.0 , 1e400,\n12345678901234567890123, \"\u{1F600}\"]";
-        let json = WrittenJson::check(text.into()).unwrap();
+        let json = WrittenJson::parse(text.into()).unwrap();
         let carried = to_value(json);
         assert_eq!(written(&carried), text);
         let within = Value::List(vec![value!({ "a": 1 }), carried.clone(), carried]);
@@ -133,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_takes_no_room_however_often_it_is_shown() {
-        let json = WrittenJson::check(format!("[{}]", " ".repeat(100_000)).into()).unwrap();
+    fn long_json_is_shared_however_often_it_appears() {
+        let json = WrittenJson::parse(format!("[{}]", " ".repeat(100_000)).into()).unwrap();
         let value = Value::List(vec![to_value(json.clone()); 14]);
-        assert!(room(&value) < 100);
+        assert!(estimated_length(&value) < 100);
         assert_eq!(written(&value).len(), 14 * json.len() + 15);
     }
 }

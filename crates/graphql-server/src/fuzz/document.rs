@@ -31,7 +31,7 @@ impl Query {
 
 /// Types of the small schema.
 pub(super) fn types() -> SchemaTypes {
-    SchemaTypes::of::<Query, EmptyMutation, EmptySubscription>(&FieldPolicy::default())
+    SchemaTypes::new::<Query, EmptyMutation, EmptySubscription>(&FieldPolicy::default())
 }
 
 /// Checks a document against the limits.

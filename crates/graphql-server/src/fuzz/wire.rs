@@ -34,11 +34,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{CANARY, assert_no_canary, document::types};
 use crate::{
     document::{Document, DocumentLimits, DocumentReader},
+    endpoint::Endpoint,
     execute::{Execute, SchemaExecutor},
     hooks::{AuthenticationError, Hooks, Invocation, Lifetime},
     http::scope::RequestScope,
     metrics::ServerMetrics,
-    net::{TrustedProxies, drain::DrainSchedule, server::Endpoint},
+    net::{TrustedProxies, drain::DrainSchedule},
     options::ServerOptions,
     request::RequestInfo,
 };
@@ -163,7 +164,7 @@ pub fn socket(data: &[u8]) {
     let output = exchange(input);
     let end = position(&output, b"\r\n\r\n").unwrap_or_else(|| panic!("no handshake"));
     assert!(output.starts_with(b"HTTP/1.1 101 "));
-    Said::default().read(output.get(end + 4..).unwrap_or_default());
+    ServerFrames::default().read(output.get(end + 4..).unwrap_or_default());
 }
 
 /// Writes the frames of a line: a text, or the kind that its first byte selects.
@@ -207,15 +208,15 @@ fn frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
 
 /// State of the server's side of a socket.
 #[derive(Default)]
-struct Said {
+struct ServerFrames {
     acknowledged: bool,
     closed: bool,
 }
 
-impl Said {
+impl ServerFrames {
     fn read(&mut self, mut output: &[u8]) {
         while let [first, length, rest @ ..] = output {
-            assert!(!self.closed, "a frame after the goodbye");
+            assert!(!self.closed, "a frame after the close frame");
             assert_eq!(first & 0xf0, 0x80, "a whole frame without extensions");
             let (length, rest) = match length {
                 126 => split_length::<2>(rest),
@@ -235,7 +236,7 @@ impl Said {
             0x1 => self.message(&String::from_utf8_lossy(payload)),
             0x8 => {
                 self.closed = true;
-                goodbye(payload);
+                check_close(payload);
             }
             0x9 | 0xa => {}
             _ => panic!("opcode {opcode}"),
@@ -278,7 +279,7 @@ fn split_length<const N: usize>(rest: &[u8]) -> (usize, &[u8]) {
     (length, rest)
 }
 
-fn goodbye(payload: &[u8]) {
+fn check_close(payload: &[u8]) {
     // An empty payload answers the peer's own.
     let Some((code, reason)) = payload.split_at_checked(2) else {
         return;
@@ -299,16 +300,16 @@ fn goodbye(payload: &[u8]) {
     }
 }
 
-struct Bench {
+struct Harness {
     runtime: Runtime,
     scope: Arc<RequestScope>,
 }
 
 thread_local! {
-    static BENCH: Bench = Bench::new();
+    static HARNESS: Harness = Harness::new();
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -322,9 +323,9 @@ impl Bench {
             ..ServerOptions::default()
         };
         let endpoint = Endpoint {
-            executor: SchemaExecutor::of(Echo),
+            executor: SchemaExecutor::from_executor(FixedExecutor),
             reader: DocumentReader::new(DocumentLimits::default(), types()),
-            hooks: Arc::new(Alice),
+            hooks: Arc::new(OneToken),
             readiness: Arc::new(|| future::ready(Vec::new()).boxed()),
             new_request_id: Arc::new(|| "id".to_owned()),
             trusted: None,
@@ -342,9 +343,9 @@ impl Bench {
 
 /// Returns all output for `input`.
 fn exchange(input: Vec<u8>) -> Vec<u8> {
-    BENCH.with(|bench| {
-        let scope = Arc::clone(&bench.scope);
-        bench.runtime.block_on(async move {
+    HARNESS.with(|harness| {
+        let scope = Arc::clone(&harness.scope);
+        harness.runtime.block_on(async move {
             let (client, server) = duplex(64 * 1024);
             let serving = tokio::spawn(serve(server, scope));
             let output = talk(client, input).await;
@@ -357,7 +358,7 @@ fn exchange(input: Vec<u8>) -> Vec<u8> {
 async fn serve(stream: DuplexStream, scope: Arc<RequestScope>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let scope = Arc::clone(&scope);
-        async move { Ok::<_, Infallible>(scope.answer(request.map(Body::new), PROXY).await) }
+        async move { Ok::<_, Infallible>(scope.respond(request.map(Body::new), PROXY).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -380,9 +381,9 @@ async fn talk(client: DuplexStream, input: Vec<u8>) -> Vec<u8> {
 }
 
 /// Hooks that know one token.
-struct Alice;
+struct OneToken;
 
-impl Hooks for Alice {
+impl Hooks for OneToken {
     type Session = ();
 
     fn authenticate<'a>(
@@ -395,7 +396,7 @@ impl Hooks for Alice {
         future::ok(known).boxed()
     }
 
-    fn holder(&self, (): &()) -> u128 {
+    fn stream_key(&self, (): &()) -> u128 {
         1
     }
 
@@ -403,15 +404,15 @@ impl Hooks for Alice {
         future::pending().boxed()
     }
 
-    fn equip(&self, request: Request, _: &Invocation<'_, ()>) -> Request {
+    fn prepare_request(&self, request: Request, _: &Invocation<'_, ()>) -> Request {
         request
     }
 }
 
 /// Executor that does not execute: the code around it is under test.
-struct Echo;
+struct FixedExecutor;
 
-impl Execute for Echo {
+impl Execute for FixedExecutor {
     fn execute(&self, _: Request, _: Arc<Document>) -> BoxFuture<'_, Response> {
         future::ready(Response::new(Value::Null)).boxed()
     }

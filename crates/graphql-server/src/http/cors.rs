@@ -18,10 +18,10 @@ use crate::options::ServerOptions;
 const MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Bytes of header names that a preflight may ask for; more are not allowed.
-const LONGEST: usize = 1024;
+const MAX_LENGTH: usize = 1024;
 
 /// Adds CORS to the routes. Without allowed origins, browsers refuse other origins.
-pub(crate) fn open(routes: Router, options: &ServerOptions) -> Router {
+pub(crate) fn add_cors(routes: Router, options: &ServerOptions) -> Router {
     let origins = &options.allowed_origins;
     if origins.is_empty() {
         return routes;
@@ -33,19 +33,19 @@ pub(crate) fn open(routes: Router, options: &ServerOptions) -> Router {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([REQUEST_ID, header::RETRY_AFTER])
         .max_age(MAX_AGE);
-    let kept_back: Arc<[HeaderName]> = options.same_origin_headers.clone().into();
-    let keep_back = move |request| keep_back(request, &kept_back);
-    routes.layer(cors).layer(MapRequestLayer::new(keep_back))
+    let same_origin: Arc<[HeaderName]> = options.same_origin_headers.clone().into();
+    let strip = move |request| strip_same_origin_headers(request, &same_origin);
+    routes.layer(cors).layer(MapRequestLayer::new(strip))
 }
 
 /// Removes the headers of the own origin from a preflight request.
-fn keep_back(mut request: Request, kept_back: &[HeaderName]) -> Request {
+fn strip_same_origin_headers(mut request: Request, same_origin: &[HeaderName]) -> Request {
     if request.method() == Method::OPTIONS {
-        let wanted = wanted(request.headers(), kept_back);
+        let allowed = allowed_header_names(request.headers(), same_origin);
         let headers = request.headers_mut();
         headers.remove(header::ACCESS_CONTROL_REQUEST_HEADERS);
-        if let Some(wanted) = wanted {
-            headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, wanted);
+        if let Some(allowed) = allowed {
+            headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, allowed);
         }
     }
     request
@@ -54,17 +54,17 @@ fn keep_back(mut request: Request, kept_back: &[HeaderName]) -> Request {
 /// Lists the header names that a preflight may have.
 ///
 /// `*` stands for all headers, including those of the own origin, so it is removed.
-fn wanted(headers: &HeaderMap, kept_back: &[HeaderName]) -> Option<HeaderValue> {
+fn allowed_header_names(headers: &HeaderMap, same_origin: &[HeaderName]) -> Option<HeaderValue> {
     let lines = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let names = lines
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !kept_back.contains(name) && name != "*");
+        .filter(|name| !same_origin.contains(name) && name != "*");
     let mut list = String::new();
     for name in names {
         let comma = if list.is_empty() { "" } else { "," };
-        if list.len() + comma.len() + name.as_str().len() > LONGEST {
+        if list.len() + comma.len() + name.as_str().len() > MAX_LENGTH {
             break;
         }
         list.push_str(comma);
@@ -89,7 +89,7 @@ mod tests {
     #[case(&["accept,X-SESSION ,x-sessions"], Some("accept,x-sessions"))]
     #[case(&["*,x-session,accept"], Some("accept"))]
     #[case(&["a b,c:d,\u{fc},,e"], Some("e"))]
-    fn a_preflight_gets_what_it_asks_for(#[case] asked: &[&str], #[case] expected: Option<&str>) {
+    fn preflight_headers_are_filtered(#[case] asked: &[&str], #[case] expected: Option<&str>) {
         let values = asked
             .iter()
             .map(|line| HeaderValue::from_bytes(line.as_bytes()));
@@ -97,24 +97,24 @@ mod tests {
             let value = value.expect("a header's value");
             (header::ACCESS_CONTROL_REQUEST_HEADERS, value)
         });
-        let kept_back = [HeaderName::from_static("x-session")];
-        let wanted = wanted(&headers.collect(), &kept_back);
+        let same_origin = [HeaderName::from_static("x-session")];
+        let allowed = allowed_header_names(&headers.collect(), &same_origin);
         assert_eq!(
-            wanted.as_ref().map(|value| value.to_str().expect("text")),
+            allowed.as_ref().map(|value| value.to_str().expect("text")),
             expected
         );
     }
 
     #[test]
-    fn a_list_without_end_is_cut() {
+    fn preflight_headers_are_limited_in_length() {
         let mut headers = HeaderMap::new();
         let asked = format!("first,{}", "x-padding,".repeat(1000));
         headers.insert(
             header::ACCESS_CONTROL_REQUEST_HEADERS,
             asked.try_into().expect("a value"),
         );
-        let wanted = wanted(&headers, &[]).expect("names");
-        assert!(wanted.as_bytes().starts_with(b"first,x-padding,"));
-        assert!(wanted.len() <= LONGEST && wanted.as_bytes().ends_with(b",x-padding"));
+        let allowed = allowed_header_names(&headers, &[]).expect("names");
+        assert!(allowed.as_bytes().starts_with(b"first,x-padding,"));
+        assert!(allowed.len() <= MAX_LENGTH && allowed.as_bytes().ends_with(b",x-padding"));
     }
 }

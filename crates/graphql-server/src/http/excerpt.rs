@@ -4,7 +4,7 @@
 const LOGGED: usize = 100;
 
 /// Cuts a text to the length of an excerpt.
-pub(super) fn shorten(text: &str) -> &str {
+pub(super) fn truncate(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LOGGED))
         .unwrap_or_default()
 }
@@ -20,11 +20,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_cut_and_escaped() {
+    fn excerpts_are_cut_and_escaped() {
         assert_eq!(escape(b"https://a.example"), "https://a.example");
         let escaped = escape("a\u{202e}\r\n\"\u{1b}[2J".as_bytes());
         assert_eq!(escaped, r#"a\xe2\x80\xae\r\n\"\x1b[2J"#);
         assert_eq!(escape(&[b'x'; 500]).len(), LOGGED);
-        assert_eq!(shorten(&"\u{fc}".repeat(500)).len(), LOGGED);
+        assert_eq!(truncate(&"\u{fc}".repeat(500)).len(), LOGGED);
     }
 }

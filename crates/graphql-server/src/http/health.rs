@@ -12,9 +12,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Time limit of [`Readiness`].
-const LONGEST: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for which a result is shared: anybody may ask, and each check costs a look at the database.
-const FRESH: Duration = Duration::from_secs(1);
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
 /// Checks the server's dependencies and returns the problems; none when the server can serve.
 pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<Problem>> + Send + Sync>;
@@ -38,34 +38,34 @@ const SLOW: Problem = Problem {
 };
 
 /// Time and result of the last check.
-type Look = (Instant, Vec<Problem>);
+type LastCheck = (Instant, Vec<Problem>);
 
 #[derive(Clone)]
 struct Health {
     readiness: Readiness,
     shutdown: CancellationToken,
     /// Last check; the lock is held while a check runs.
-    last: Arc<Mutex<Option<Look>>>,
+    last: Arc<Mutex<Option<LastCheck>>>,
 }
 
 impl Health {
     /// Returns the result of the last check, or checks again.
-    async fn look(&self) -> Vec<Problem> {
+    async fn check(&self) -> Vec<Problem> {
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some((at, problems)) = &*last
-            && at.elapsed() < FRESH
+            && at.elapsed() < CACHE_TIME
         {
             return problems.clone();
         }
         // A task of its own: a client that leaves at once must not cause one check after another.
         let readiness = Arc::clone(&self.readiness);
-        let looking = tokio::spawn(async move {
-            let look = timeout(LONGEST, readiness()).await;
-            let problems = look.unwrap_or_else(|_| vec![SLOW]);
+        let check = tokio::spawn(async move {
+            let checked = timeout(CHECK_TIMEOUT, readiness()).await;
+            let problems = checked.unwrap_or_else(|_| vec![SLOW]);
             *last = Some((Instant::now(), problems.clone()));
             problems
         });
-        looking.await.unwrap_or_else(|_| vec![SLOW])
+        check.await.unwrap_or_else(|_| vec![SLOW])
     }
 }
 
@@ -73,7 +73,7 @@ const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
 
 /// Tells whether the path is a health check. Monitors use the address, whatever its host names are.
-pub(crate) fn is_probe(path: &str) -> bool {
+pub(crate) fn is_health_check(path: &str) -> bool {
     matches!(path, LIVE | READY)
 }
 
@@ -94,7 +94,7 @@ async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
     let problems = if health.shutdown.is_cancelled() {
         vec![STOPPING]
     } else {
-        health.look().await
+        health.check().await
     };
     if problems.is_empty() {
         (StatusCode::OK, Json(json!({ "status": "ok" })))
@@ -129,31 +129,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_who_ask_within_a_second_share_one_look() {
-        let looks = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&looks);
+    async fn health_checks_within_a_second_share_a_result() {
+        let checks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&checks);
         let health = health(Arc::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
-            let look = sleep(Duration::from_millis(100));
-            look.map(|()| vec![STOPPING]).boxed()
+            let check = sleep(Duration::from_millis(100));
+            check.map(|()| vec![STOPPING]).boxed()
         }));
         // One client that leaves at once, and others that come meanwhile and later.
-        assert!(timeout(Duration::ZERO, health.look()).await.is_err());
-        let found = tokio::join!(health.look(), health.look());
+        assert!(timeout(Duration::ZERO, health.check()).await.is_err());
+        let found = tokio::join!(health.check(), health.check());
         assert_eq!(found, (vec![STOPPING], vec![STOPPING]));
         sleep(Duration::from_millis(999)).await;
-        health.look().await;
-        assert_eq!(looks.load(Ordering::Relaxed), 1);
+        health.check().await;
+        assert_eq!(checks.load(Ordering::Relaxed), 1);
         sleep(Duration::from_millis(1)).await;
-        health.look().await;
-        assert_eq!(looks.load(Ordering::Relaxed), 2);
+        health.check().await;
+        assert_eq!(checks.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_takes_too_long_is_told() {
+    async fn slow_health_check_is_a_problem() {
         let hangs = health(Arc::new(|| std::future::pending().boxed()));
-        assert_eq!(hangs.look().await, [SLOW]);
+        assert_eq!(hangs.check().await, [SLOW]);
         let fine = health(Arc::new(|| ready(Vec::new()).boxed()));
-        assert_eq!(fine.look().await, []);
+        assert_eq!(fine.check().await, []);
     }
 }

@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::{net::forwarded::X_FORWARDED_FOR, options::Wording};
 
 /// Other headers by which proxies name a client.
-const OTHERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
+const OTHER_HEADERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
 /// Hints to the operator.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(crate) struct Hints {
     wording: Wording,
     untrusted_proxy: AtomicBool,
     silent_proxy: AtomicBool,
-    origins: Seldom,
-    hosts: Seldom,
+    origins: LogLimiter,
+    hosts: LogLimiter,
 }
 
 impl Hints {
@@ -37,29 +37,29 @@ impl Hints {
             wording,
             untrusted_proxy: AtomicBool::new(false),
             silent_proxy: AtomicBool::new(false),
-            origins: Seldom::default(),
-            hosts: Seldom::default(),
+            origins: LogLimiter::default(),
+            hosts: LogLimiter::default(),
         }
     }
 
     /// Logs an untrusted proxy once, and a trusted proxy without `X-Forwarded-For` once.
-    pub(super) fn proxied(&self, headers: &HeaderMap, peer: IpAddr, trusted: bool) {
-        let told = if trusted {
+    pub(super) fn proxy(&self, headers: &HeaderMap, peer: IpAddr, trusted: bool) {
+        let logged = if trusted {
             &self.silent_proxy
         } else {
             &self.untrusted_proxy
         };
-        if told.load(Ordering::Relaxed) {
+        if logged.load(Ordering::Relaxed) {
             return;
         }
-        let forwarded = headers.contains_key(X_FORWARDED_FOR);
-        let otherwise = OTHERS.iter().any(|name| headers.contains_key(name));
-        let is_news = if trusted {
-            otherwise && !forwarded
+        let has_forwarded = headers.contains_key(X_FORWARDED_FOR);
+        let has_other = OTHER_HEADERS.iter().any(|name| headers.contains_key(name));
+        let is_due = if trusted {
+            has_other && !has_forwarded
         } else {
-            otherwise || forwarded
+            has_other || has_forwarded
         };
-        if !is_news || told.swap(true, Ordering::Relaxed) {
+        if !is_due || logged.swap(true, Ordering::Relaxed) {
             return;
         }
         if trusted {
@@ -81,7 +81,7 @@ impl Hints {
 
     /// Logs a page of an origin that is not allowed.
     pub(super) fn foreign_page(&self, origin: &str) {
-        if self.origins.is_news(origin) {
+        if self.origins.should_log(origin) {
             warn!(
                 origin,
                 "a page of this origin was refused; if it is yours, name it in {}, and if it is the {}'s own, \
@@ -94,7 +94,7 @@ impl Hints {
 
     /// Logs a request for a host that is not allowed.
     pub(super) fn unknown_host(&self, host: &str) {
-        if self.hosts.is_news(host) {
+        if self.hosts.should_log(host) {
             warn!(
                 host,
                 "a request for this host was refused; if it is the {}'s, name it in {}",
@@ -109,21 +109,21 @@ impl Hints {
 const PERIOD: Duration = Duration::from_mins(1);
 
 /// Different texts in each period.
-const MOST: usize = 8;
+const MAX_TEXTS: usize = 8;
 
 /// Rate limiter of log messages: each text once in a period, and a few different texts.
 #[derive(Debug, Default)]
-struct Seldom(Mutex<Vec<(Instant, Box<str>)>>);
+struct LogLimiter(Mutex<Vec<(Instant, Box<str>)>>);
 
-impl Seldom {
-    fn is_news(&self, what: &str) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|(at, _)| at.elapsed() < PERIOD);
-        let is_news = told.len() < MOST && !told.iter().any(|(_, other)| **other == *what);
-        if is_news {
-            told.push((Instant::now(), what.into()));
+impl LogLimiter {
+    fn should_log(&self, text: &str) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|(at, _)| at.elapsed() < PERIOD);
+        let is_due = logged.len() < MAX_TEXTS && !logged.iter().any(|(_, other)| **other == *text);
+        if is_due {
+            logged.push((Instant::now(), text.into()));
         }
-        is_news
+        is_due
     }
 }
 
@@ -134,16 +134,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_is_told_once_a_minute_and_of_others_a_few() {
-        let seldom = Seldom::default();
-        assert!(seldom.is_news("a"));
-        assert!(!seldom.is_news("a"));
+    async fn same_text_is_logged_once_a_minute_among_a_few_others() {
+        let limiter = LogLimiter::default();
+        assert!(limiter.should_log("a"));
+        assert!(!limiter.should_log("a"));
         advance(Duration::from_secs(59)).await;
-        assert!(!seldom.is_news("a"));
-        let others = (0..1000).filter(|n| seldom.is_news(&n.to_string()));
-        assert_eq!(others.count(), MOST - 1);
+        assert!(!limiter.should_log("a"));
+        let others = (0..1000).filter(|n| limiter.should_log(&n.to_string()));
+        assert_eq!(others.count(), MAX_TEXTS - 1);
         advance(Duration::from_secs(1)).await;
-        assert!(seldom.is_news("a"));
-        assert!(!seldom.is_news("a"));
+        assert!(limiter.should_log("a"));
+        assert!(!limiter.should_log("a"));
     }
 }

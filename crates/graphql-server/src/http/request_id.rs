@@ -21,39 +21,39 @@ const LONGEST: usize = 64;
 pub type NewRequestId = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Generates ids by counting, unique within the process.
-pub(crate) fn numbered() -> NewRequestId {
+pub(crate) fn counting() -> NewRequestId {
     let number = AtomicU64::new(1);
     Arc::new(move || format!("{:016x}", number.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Id of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct AssignedId {
     /// Id that is used everywhere.
     pub(super) id: RequestId,
     /// Id that the sender gave and that is not used, escaped for the log.
-    pub(super) senders: Option<String>,
+    pub(super) sent_id: Option<String>,
 }
 
 /// Returns the id of the request with these headers; the sender's own where a `trusted` proxy sent it.
-pub(super) fn name(headers: &HeaderMap, trusted: bool, new: &NewRequestId) -> Name {
+pub(super) fn assign(headers: &HeaderMap, trusted: bool, new: &NewRequestId) -> AssignedId {
     let mut sent = headers.get_all(REQUEST_ID).iter();
     let (first, more) = (sent.next(), sent.next());
     let only = first.filter(|_| trusted && more.is_none());
-    if let Some(id) = only.and_then(safe) {
-        return Name {
+    if let Some(id) = only.and_then(valid) {
+        return AssignedId {
             id: RequestId::from(id),
-            senders: None,
+            sent_id: None,
         };
     }
-    Name {
+    AssignedId {
         id: RequestId::from(new()),
-        senders: first.map(|sent| excerpt::escape(sent.as_bytes())),
+        sent_id: first.map(|sent| excerpt::escape(sent.as_bytes())),
     }
 }
 
 /// Returns the id if it is fit for headers and logs.
-fn safe(id: &HeaderValue) -> Option<&str> {
+fn valid(id: &HeaderValue) -> Option<&str> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let id = id.to_str().ok()?;
     ((1..=LONGEST).contains(&id.len()) && id.bytes().all(safe)).then_some(id)
@@ -65,20 +65,20 @@ mod tests {
 
     use super::*;
 
-    fn named(sent: &[&str], trusted: bool) -> Name {
+    fn assigned(sent: &[&str], trusted: bool) -> AssignedId {
         let values = sent.iter().map(|id| HeaderValue::from_bytes(id.as_bytes()));
         let headers = values.map(|value| (REQUEST_ID, value.expect("a header's value")));
-        let new: NewRequestId = Arc::new(|| "ours".to_owned());
-        name(&headers.collect(), trusted, &new)
+        let new: NewRequestId = Arc::new(|| "generated".to_owned());
+        assign(&headers.collect(), trusted, &new)
     }
 
     #[rstest]
     #[case("abc-1.2_3")]
     #[case(&"x".repeat(64))]
-    fn a_trusted_proxy_names_requests(#[case] sent: &str) {
-        let name = named(&[sent], true);
-        assert_eq!(name.id.as_str(), sent);
-        assert_eq!(name.senders, None);
+    fn id_of_a_trusted_proxy_is_used(#[case] sent: &str) {
+        let assigned_id = assigned(&[sent], true);
+        assert_eq!(assigned_id.id.as_str(), sent);
+        assert_eq!(assigned_id.sent_id, None);
     }
 
     #[rstest]
@@ -90,13 +90,13 @@ mod tests {
     #[case::too_long(&[&"x".repeat(65)[..]], true, Some(&"x".repeat(65)[..]))]
     #[case::far_too_long(&[&"x".repeat(5000)[..]], false, Some(&"x".repeat(100)[..]))]
     #[case::two(&["one", "other"], true, Some("one"))]
-    fn any_other_request_gets_a_name_of_ours(
+    fn other_requests_get_a_generated_id(
         #[case] sent: &[&str],
         #[case] trusted: bool,
-        #[case] senders: Option<&str>,
+        #[case] sent_id: Option<&str>,
     ) {
-        let name = named(sent, trusted);
-        assert_eq!(name.id.as_str(), "ours");
-        assert_eq!(name.senders.as_deref(), senders);
+        let assigned_id = assigned(sent, trusted);
+        assert_eq!(assigned_id.id.as_str(), "generated");
+        assert_eq!(assigned_id.sent_id.as_deref(), sent_id);
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{media::Media, written};
+use super::{json_body::json_body, media::Media};
 use crate::{execute::ExecutionResult, request::error::RequestError};
 
 /// Responds with the result of an operation.
@@ -56,7 +56,7 @@ pub(crate) fn error_response(error: &RequestError, media: Media) -> Response {
 fn json(status: StatusCode, result: &ExecutionResult, media: Media) -> Response {
     match result.to_json() {
         Ok(body) => {
-            let mut response = Response::new(written::body(body));
+            let mut response = Response::new(json_body(body));
             *response.status_mut() = status;
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, media.header());

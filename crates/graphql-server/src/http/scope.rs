@@ -15,11 +15,10 @@ use tracing::{Span, field, info, info_span};
 use trace_context::{REQUEST_ID, TraceContext};
 
 use super::{
-    excerpt::{self, shorten},
+    excerpt::{self, truncate},
     framing, health,
     hints::Hints,
-    page::Page,
-    request_id::{self, Name, NewRequestId},
+    request_id::{self, AssignedId, NewRequestId},
     response::error_response,
 };
 use crate::{
@@ -27,11 +26,11 @@ use crate::{
     metrics::ServerMetrics,
     net::host::{self, Host},
     options::ServerOptions,
-    request::{RequestId, RequestInfo, error::RequestError},
+    request::{RequestId, RequestInfo, error::RequestError, page::Page},
 };
 
 /// Default headers of responses.
-static DEFAULTS: LazyLock<HeaderMap> = LazyLock::new(|| {
+static DEFAULT_HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     let defaults = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -57,22 +56,22 @@ pub(crate) struct RequestScope {
 
 impl RequestScope {
     /// Responds to a request within a span, and adds the common headers.
-    pub(crate) async fn answer(&self, mut request: Request, peer: IpAddr) -> Response {
+    pub(crate) async fn respond(&self, mut request: Request, peer: IpAddr) -> Response {
         let started = Instant::now();
-        let open = self.metrics.request();
+        let open = self.metrics.open_request();
         let proxies = &self.options.trusted_proxies;
         let trusted = proxies.trusts(peer);
         let headers = request.headers();
-        self.hints.proxied(headers, peer, trusted);
-        let name = request_id::name(headers, trusted, &self.new_request_id);
-        let span = span(&request, &name);
+        self.hints.proxy(headers, peer, trusted);
+        let id = request_id::assign(headers, trusted, &self.new_request_id);
+        let span = span(&request, &id);
         if trusted {
-            trace_context::adopt(&span, headers);
+            trace_context::join_trace(&span, headers);
         } else {
-            trace_context::link(&span, headers);
+            trace_context::link_trace(&span, headers);
         }
         let info = RequestInfo {
-            id: name.id.clone(),
+            id: id.id.clone(),
             client: proxies.client(peer, headers),
             behind_tls: proxies.is_behind_tls(peer, headers),
         };
@@ -82,37 +81,37 @@ impl RequestScope {
             &self.options.allowed_origins,
         ));
         request.extensions_mut().insert(info);
-        let trace = TraceContext::new(span.clone(), Some(name.id.shared()));
-        let mut response = if let Some(error) = self.refuse(&request) {
+        let trace = TraceContext::new(span.clone(), Some(id.id.shared()));
+        let mut response = if let Some(error) = self.check(&request) {
             error_response(&error, Media::Json)
         } else {
-            let Ok(response) = trace.follow(self.routes.clone().oneshot(request)).await;
+            let Ok(response) = trace.instrument(self.routes.clone().oneshot(request)).await;
             response
         };
         let status = response.status();
         if let Some(origin) = foreign.filter(|_| status != StatusCode::SWITCHING_PROTOCOLS) {
             self.hints.foreign_page(&origin);
         }
-        open.answered(status.as_u16());
+        open.record_status(status.as_u16());
         span.record("status", status.as_u16());
         span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
-        dress(&mut response, &name.id);
+        add_default_headers(&mut response, &id.id);
         response
     }
 
     /// Returns the error of a request that must not reach a route.
-    fn refuse(&self, request: &Request) -> Option<RequestError> {
-        let Ok(host) = host::of(request) else {
+    fn check(&self, request: &Request) -> Option<RequestError> {
+        let Ok(host) = host::from_request(request) else {
             return Some(RequestError::Host);
         };
         if !framing::is_plain(request.headers()) {
             return Some(RequestError::TransferCoding);
         }
-        if self.options.allowed_hosts.allow(host) || health::is_probe(request.uri().path()) {
+        if self.options.allowed_hosts.allow(host) || health::is_health_check(request.uri().path()) {
             return None;
         }
-        let named = host.map_or("", Host::text);
-        self.hints.unknown_host(shorten(named));
+        let text = host.map_or("", Host::text);
+        self.hints.unknown_host(truncate(text));
         Some(RequestError::Misdirected(self.options.wording.server))
     }
 }
@@ -125,21 +124,21 @@ fn foreign_origin(page: Page<'_>) -> Option<String> {
 }
 
 /// Creates the span of a request; its operation and status are recorded later.
-fn span(request: &Request, name: &Name) -> Span {
+fn span(request: &Request, id: &AssignedId) -> Span {
     info_span!(
         "request",
-        method = shorten(request.method().as_str()),
-        path = shorten(request.uri().path()),
-        request_id = %name.id,
-        client_request_id = name.senders,
+        method = truncate(request.method().as_str()),
+        path = truncate(request.uri().path()),
+        request_id = %id.id,
+        client_request_id = id.sent_id,
         operation = field::Empty,
         status = field::Empty,
     )
 }
 
 /// Adds the common headers to a response.
-fn dress(response: &mut Response, request_id: &RequestId) {
-    let own = mem::replace(response.headers_mut(), DEFAULTS.clone());
+fn add_default_headers(response: &mut Response, request_id: &RequestId) {
+    let own = mem::replace(response.headers_mut(), DEFAULT_HEADERS.clone());
     let headers = response.headers_mut();
     headers.extend(own);
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {

@@ -108,7 +108,7 @@ impl GraphqlMetrics {
     }
 
     /// Counts a request that failed before its operation was known.
-    pub(super) fn refused(&self, code: &str) {
+    pub(super) fn count_refusal(&self, code: &str) {
         self.requests
             .get_or_create(&RequestLabels {
                 kind: UNKNOWN,
@@ -153,8 +153,8 @@ impl RequestSeries {
     }
 
     /// Starts the measurement of a request, which ends when the returned value is dropped.
-    pub fn begin(self: &Arc<Self>) -> Running {
-        Running {
+    pub fn begin(self: &Arc<Self>) -> RunningRequest {
+        RunningRequest {
             series: Arc::clone(self),
             started: Instant::now(),
             is_open: true,
@@ -164,17 +164,17 @@ impl RequestSeries {
 
 /// Request that is running.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningRequest {
     series: Arc<RequestSeries>,
     started: Instant,
     is_open: bool,
 }
 
-impl Running {
+impl RunningRequest {
     /// Records the first result of the request, with the code of its error if it has one.
     ///
     /// Later results do not count.
-    pub fn answered(&mut self, code: Option<&str>) {
+    pub fn record_result(&mut self, code: Option<&str>) {
         if !self.is_open {
             return;
         }
@@ -193,9 +193,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.answered(Some(ABANDONED));
+        self.record_result(Some(ABANDONED));
     }
 }
 

@@ -144,12 +144,12 @@ impl ServerMetrics {
             "Subscriptions that have ended, by transport and reason",
             metrics.streams_ended.clone(),
         );
-        metrics.begin_at_zero();
+        metrics.create_zero_series();
         metrics
     }
 
     /// Creates series with the value zero, so that the first event counts as an increase.
-    fn begin_at_zero(&self) {
+    fn create_zero_series(&self) {
         drop(self.answers.get_or_create(&StatusLabels { status: 200 }));
         for reason in ["client", "lost", "restart"] {
             drop(self.sockets_closed.get_or_create(&ReasonLabels { reason }));
@@ -164,7 +164,7 @@ impl ServerMetrics {
     }
 
     /// Counts a request that is open until the returned value is dropped.
-    pub(crate) fn request(&self) -> OpenRequest<'_> {
+    pub(crate) fn open_request(&self) -> OpenRequest<'_> {
         self.in_flight.inc();
         OpenRequest { metrics: self }
     }
@@ -175,12 +175,12 @@ impl ServerMetrics {
     }
 
     /// Counts a GraphQL request that failed before its operation was known.
-    pub(crate) fn refused(&self, code: &str) {
-        self.graphql.refused(code);
+    pub(crate) fn count_refusal(&self, code: &str) {
+        self.graphql.count_refusal(code);
     }
 
     /// Counts a WebSocket that is open until the returned value is dropped.
-    pub(crate) fn socket(&self) -> OpenSocket {
+    pub(crate) fn open_socket(&self) -> OpenSocket {
         self.sockets.inc();
         OpenSocket {
             metrics: self.clone(),
@@ -189,7 +189,7 @@ impl ServerMetrics {
     }
 
     /// Counts a subscription that is open until the returned value is dropped.
-    pub(crate) fn stream(&self, watch: &StreamWatch) -> OpenStream {
+    pub(crate) fn open_stream(&self, watch: &StreamWatch) -> OpenStream {
         let transport = watch.transport.name();
         let open = self
             .streams
@@ -212,7 +212,7 @@ pub(crate) struct OpenRequest<'a> {
 
 impl OpenRequest<'_> {
     /// Counts the response.
-    pub(crate) fn answered(self, status: u16) {
+    pub(crate) fn record_status(self, status: u16) {
         self.metrics
             .answers
             .get_or_create(&StatusLabels { status })
@@ -235,7 +235,7 @@ pub struct OpenSocket {
 
 impl OpenSocket {
     /// Sets the reason for the end of the socket.
-    pub(crate) fn ends(&mut self, reason: &'static str) {
+    pub(crate) fn set_end(&mut self, reason: &'static str) {
         self.reason = reason;
     }
 }
@@ -267,7 +267,7 @@ impl StreamWatch {
     }
 
     /// Sets the reason for the end of subscriptions that are dropped from now on.
-    pub(crate) fn ends(&self, end: StreamEnd) {
+    pub(crate) fn set_end(&self, end: StreamEnd) {
         self.end.store(end as u8, Ordering::Relaxed);
     }
 
@@ -289,7 +289,7 @@ pub struct OpenStream {
 
 impl OpenStream {
     /// Sets the reason for the end of the subscription, unless it has one.
-    pub(crate) fn ends(&mut self, end: StreamEnd) {
+    pub(crate) fn set_end(&mut self, end: StreamEnd) {
         self.end.get_or_insert(end);
     }
 }

@@ -8,7 +8,7 @@ mod server;
 
 use prometheus_client::metrics::{family::Family, histogram::Histogram};
 
-pub use graphql::{RequestSeries, Running};
+pub use graphql::{RequestSeries, RunningRequest};
 pub use http::{OpenSocket, OpenStream, ServerMetrics, StreamEnd, StreamWatch, Transport};
 pub use prometheus_client::registry::Registry;
 pub use server::MetricsServer;

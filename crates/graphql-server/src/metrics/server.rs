@@ -31,9 +31,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Readers at once; others wait until one has left.
 const READERS: usize = 16;
 /// Time limit of a connection, which serves one request.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit of a request's head.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const READ_BUFFER: usize = 16 * 1024;
 /// Pause after an error of `accept`, such as a lack of file descriptors.
@@ -65,11 +65,11 @@ impl MetricsServer {
 
     /// Serves `/metrics` until `shutdown`.
     pub async fn run(self, registry: Registry, shutdown: CancellationToken) {
-        let near = self.address.ip().to_canonical().is_loopback();
+        let is_loopback = self.address.ip().to_canonical().is_loopback();
         let router = Router::new()
-            .route("/metrics", get(show))
+            .route("/metrics", get(metrics))
             .with_state(Arc::new(registry))
-            .layer(middleware::from_fn_with_state(near, guard));
+            .layer(middleware::from_fn_with_state(is_loopback, check_host));
         tracing::info!(metrics = %self.address, "showing metrics");
         let serving = serve(self.listener, router);
         shutdown.run_until_cancelled(serving).await;
@@ -78,18 +78,18 @@ impl MetricsServer {
 
 /// Serves until dropped.
 async fn serve(listener: TcpListener, router: Router) {
-    let room = Arc::new(Semaphore::new(READERS));
+    let readers_left = Arc::new(Semaphore::new(READERS));
     // Readers end with the set.
     let mut readers = JoinSet::new();
     loop {
-        let place = Arc::clone(&room).acquire_owned().await;
+        let permit = Arc::clone(&readers_left).acquire_owned().await;
         while readers.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
                 let answering = answer(stream, router.clone());
                 readers.spawn(async move {
-                    let _place = place;
-                    if timeout(PATIENCE, answering).await.is_err() {
+                    let _permit = permit;
+                    if timeout(CONNECTION_TIMEOUT, answering).await.is_err() {
                         tracing::debug!("a reader of metrics took too long");
                     }
                 });
@@ -105,7 +105,7 @@ async fn serve(listener: TcpListener, router: Router) {
 async fn answer(stream: TcpStream, router: Router) {
     let answered = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(READ_BUFFER)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
@@ -118,10 +118,10 @@ async fn answer(stream: TcpStream, router: Router) {
 /// Refuses requests with an unclear host and, on a loopback address, with another host.
 ///
 /// A page elsewhere can have its own host name lead here, and would read the metrics as its own.
-async fn guard(State(near): State<bool>, request: Request, next: Next) -> Response {
-    match host::of(&request) {
+async fn check_host(State(is_loopback): State<bool>, request: Request, next: Next) -> Response {
+    match host::from_request(&request) {
         Err(_) => (StatusCode::BAD_REQUEST, "Name one host.\n").into_response(),
-        Ok(Some(host)) if near && !host.is_loopback() => {
+        Ok(Some(host)) if is_loopback && !host.is_loopback() => {
             let here = "Metrics are shown here to localhost, 127.0.0.1 and [::1].\n";
             (StatusCode::MISDIRECTED_REQUEST, here).into_response()
         }
@@ -130,7 +130,7 @@ async fn guard(State(near): State<bool>, request: Request, next: Next) -> Respon
 }
 
 /// Encodes the metrics. Reading those of the process may block.
-async fn show(State(registry): State<Arc<Registry>>) -> Response {
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
     let encoded = spawn_blocking(move || {
         let mut text = String::with_capacity(64 * 1024);
         text::encode(&mut text, &registry).map(|()| text)
@@ -161,7 +161,7 @@ mod tests {
         let request = format!("GET /metrics {head}\r\n\r\n");
         reader.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
-        let read = timeout(HEAD_PATIENCE, reader.read_to_string(&mut answer)).await;
+        let read = timeout(HEAD_TIMEOUT, reader.read_to_string(&mut answer)).await;
         read.expect("in time").expect("read");
         shutdown.cancel();
         running.await.expect("ended");
@@ -183,7 +183,10 @@ mod tests {
     #[case("HTTP/1.1\r\nHost: localhost\r\nHost: localhost", 400)]
     #[case("HTTP/1.1\r\nHost: localhost@evil.example", 400)]
     #[tokio::test]
-    async fn on_this_machine_it_answers_to_its_names_alone(#[case] head: &str, #[case] due: u16) {
+    async fn loopback_metrics_server_answers_for_loopback_hosts_only(
+        #[case] head: &str,
+        #[case] due: u16,
+    ) {
         let found = answer([127, 0, 0, 1].into(), head).await;
         assert!(
             found.starts_with(&format!("HTTP/1.1 {due} "))
@@ -194,10 +197,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn on_a_network_it_answers_to_any_name() {
+    async fn public_metrics_server_answers_for_any_host() {
         let found = answer(
             [0, 0, 0, 0].into(),
-            "HTTP/1.1\r\nHost: gateway-7.metrics:9464",
+            "HTTP/1.1\r\nHost: server-7.metrics:9464",
         )
         .await;
         assert!(found.starts_with("HTTP/1.1 200 "), "{found}");
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readers_that_say_nothing_make_room_for_others() {
+    async fn silent_readers_are_disconnected() {
         let server = MetricsServer::bind(([127, 0, 0, 1], 0).into()).await;
         let server = server.expect("a free port");
         let address = server.local_addr();
@@ -221,7 +224,7 @@ mod tests {
         reader.write_all(request).await.expect("sent");
         // Reads to the end: a connection serves one request.
         let mut answer = String::new();
-        let read = timeout(3 * HEAD_PATIENCE, reader.read_to_string(&mut answer)).await;
+        let read = timeout(3 * HEAD_TIMEOUT, reader.read_to_string(&mut answer)).await;
         read.expect("in time").expect("read");
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         assert!(answer.ends_with("# EOF\n"), "{answer}");

@@ -15,14 +15,13 @@ use super::{
     forwarded::TrustedProxies,
     limiter::{ConcurrencyLimiter, Permit},
 };
-use crate::options::ServerOptions;
 
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const SERVICE_UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Admits connections up to the limits.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    room: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
     addresses: ConcurrencyLimiter<IpAddr>,
     per_address: Option<usize>,
     proxies: TrustedProxies,
@@ -31,57 +30,63 @@ pub(crate) struct Admission {
 /// Permit of a connection, for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    _room: OwnedSemaphorePermit,
+    _connection: OwnedSemaphorePermit,
     _address: Option<Permit<IpAddr>>,
 }
 
 impl Admission {
-    pub(crate) fn new(options: &ServerOptions) -> Self {
+    /// Admits so many connections, and so many from one address that is no trusted proxy's.
+    pub(crate) fn new(
+        connections: usize,
+        per_address: Option<usize>,
+        proxies: TrustedProxies,
+    ) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(options.connections)),
+            connections: Arc::new(Semaphore::new(connections)),
             addresses: ConcurrencyLimiter::default(),
-            per_address: options.connections_per_address,
-            proxies: options.trusted_proxies.clone(),
+            per_address,
+            proxies,
         }
     }
 
     /// Acquires a permit for a connection from the address; none when a limit is reached.
     pub(crate) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
-        let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        let address = match (client(peer), self.per_address) {
+        let connection = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let address = match (counted_address(peer), self.per_address) {
             (Some(client), Some(limit)) if !self.proxies.trusts(peer.to_canonical()) => {
                 Some(self.addresses.acquire(client, limit)?)
             }
             _ => None,
         };
         Some(ConnectionPermit {
-            _room: room,
+            _connection: connection,
             _address: address,
         })
     }
 }
 
 /// Responds with 503, as far as that does not block.
-pub(crate) fn turn_away(stream: TcpStream) {
+pub(crate) fn reject(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
         // An error does not matter. The socket is new, so its buffer is empty.
-        let _ = stream.write(FULL);
+        let _ = stream.write(SERVICE_UNAVAILABLE);
     }
 }
 
 /// Returns the address that a connection counts for; none for loopback and private addresses.
 ///
 /// An IPv6 client usually has a whole /64. Reverse proxies have private addresses.
-fn client(peer: IpAddr) -> Option<IpAddr> {
+fn counted_address(peer: IpAddr) -> Option<IpAddr> {
     match peer.to_canonical() {
         IpAddr::V4(peer) => {
-            let near = peer.is_loopback() || peer.is_private() || peer.is_link_local();
-            (!near).then_some(peer.into())
+            let is_private = peer.is_loopback() || peer.is_private() || peer.is_link_local();
+            (!is_private).then_some(peer.into())
         }
         IpAddr::V6(peer) => {
-            let near = peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local();
+            let is_private =
+                peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local();
             let network = Ipv6Addr::from_bits(peer.to_bits() >> 64 << 64);
-            (!near).then_some(network.into())
+            (!is_private).then_some(network.into())
         }
     }
 }
@@ -105,33 +110,26 @@ mod tests {
     #[case("fd00::1", None)]
     #[case("fe80::1", None)]
     #[case("::ffff:10.0.0.1", None)]
-    fn clients_are_told_apart_and_near_ones_are_not_counted(
-        #[case] peer: IpAddr,
-        #[case] expected: Option<&str>,
-    ) {
+    fn private_addresses_are_not_counted(#[case] peer: IpAddr, #[case] expected: Option<&str>) {
         let expected = expected.map(|address| address.parse().expect("an address"));
-        assert_eq!(client(peer), expected);
+        assert_eq!(counted_address(peer), expected);
     }
 
     #[test]
     fn trusted_proxies_are_not_counted() {
         let proxy = [203, 0, 113, 7].into();
-        let admission = Admission::new(&ServerOptions {
-            connections_per_address: Some(1),
-            trusted_proxies: TrustedProxies(vec![ipnet::IpNet::from(proxy)]),
-            ..ServerOptions::default()
-        });
-        let places = [admission.admit(proxy), admission.admit(proxy)];
-        assert!(places.iter().all(Option::is_some));
+        let admission = Admission::new(
+            100,
+            Some(1),
+            TrustedProxies(vec![ipnet::IpNet::from(proxy)]),
+        );
+        let permits = [admission.admit(proxy), admission.admit(proxy)];
+        assert!(permits.iter().all(Option::is_some));
     }
 
     #[test]
-    fn connections_are_limited_in_all_and_by_address() {
-        let admission = Admission::new(&ServerOptions {
-            connections: 3,
-            connections_per_address: Some(2),
-            ..ServerOptions::default()
-        });
+    fn connections_are_limited_in_total_and_per_address() {
+        let admission = Admission::new(3, Some(2), TrustedProxies::default());
         let (one, other) = ([203, 0, 113, 7].into(), [203, 0, 113, 8].into());
         let first = admission.admit(one);
         let second = admission.admit(one);

@@ -11,7 +11,7 @@ pub struct AllowedHosts(pub Vec<AllowedHost>);
 pub struct AllowedHost {
     name: String,
     /// Tells whether subdomains are meant, and not the name itself.
-    below: bool,
+    subdomains: bool,
     /// Port; none for any port.
     port: Option<u16>,
 }
@@ -19,32 +19,33 @@ pub struct AllowedHost {
 impl AllowedHost {
     /// Parses a name or an address, with or without a port. `*.` before a name stands for its subdomains.
     pub fn parse(text: &str) -> Option<Self> {
-        let (below, text) = match text.strip_prefix("*.") {
+        let (subdomains, text) = match text.strip_prefix("*.") {
             Some(domain) => (true, domain),
             None => (false, text),
         };
-        let host = Host::parse(text).filter(|host| !below || !host.is_address())?;
+        let host = Host::parse(text).filter(|host| !subdomains || !host.is_address())?;
         Some(Self {
             name: host.name().to_owned(),
-            below,
+            subdomains,
             port: host.port,
         })
     }
 
-    fn is(&self, host: Host<'_>) -> bool {
-        let named = if self.below {
-            host.is_below(&self.name)
+    fn matches(&self, host: Host<'_>) -> bool {
+        let is_named = if self.subdomains {
+            host.is_subdomain_of(&self.name)
         } else {
             host.is_named(&self.name)
         };
-        named && self.port.is_none_or(|port| has_port(host, port))
+        is_named && self.port.is_none_or(|port| has_port(host, port))
     }
 }
 
 impl AllowedHosts {
     /// Tells whether the server answers a request for this host, or for none.
     pub(crate) fn allow(&self, host: Option<Host<'_>>) -> bool {
-        self.0.is_empty() || host.is_some_and(|host| self.0.iter().any(|allowed| allowed.is(host)))
+        self.0.is_empty()
+            || host.is_some_and(|host| self.0.iter().any(|allowed| allowed.matches(host)))
     }
 }
 
@@ -63,25 +64,25 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("gateway.example", "gateway.example", true)]
-    #[case("gateway.example", "GATEWAY.example:8443", true)]
-    #[case("Gateway.Example", "gateway.example", true)]
-    #[case("gateway.example", "gateway.example.evil.example", false)]
-    #[case("gateway.example", "evil-gateway.example", false)]
-    #[case("gateway.example", "sub.gateway.example", false)]
-    #[case("gateway.example:8443", "gateway.example:8443", true)]
-    #[case("gateway.example:8443", "gateway.example", false)]
-    #[case("gateway.example:8443", "gateway.example:8444", false)]
-    #[case("gateway.example:443", "gateway.example", true)]
-    #[case("*.gateway.example", "a.gateway.example", true)]
-    #[case("*.gateway.example", "A.B.Gateway.example:1", true)]
-    #[case("*.gateway.example", "gateway.example", false)]
-    #[case("*.gateway.example", "agateway.example", false)]
-    #[case("*.gateway.example:8443", "a.gateway.example", false)]
+    #[case("api.example", "api.example", true)]
+    #[case("api.example", "API.example:8443", true)]
+    #[case("Api.Example", "api.example", true)]
+    #[case("api.example", "api.example.evil.example", false)]
+    #[case("api.example", "evil-api.example", false)]
+    #[case("api.example", "sub.api.example", false)]
+    #[case("api.example:8443", "api.example:8443", true)]
+    #[case("api.example:8443", "api.example", false)]
+    #[case("api.example:8443", "api.example:8444", false)]
+    #[case("api.example:443", "api.example", true)]
+    #[case("*.api.example", "a.api.example", true)]
+    #[case("*.api.example", "A.B.Api.example:1", true)]
+    #[case("*.api.example", "api.example", false)]
+    #[case("*.api.example", "aapi.example", false)]
+    #[case("*.api.example:8443", "a.api.example", false)]
     #[case("10.0.0.7", "10.0.0.7:8080", true)]
     #[case("[::1]", "[0:0:0:0:0:0:0:1]:8080", true)]
     #[case("[::1]", "[::2]", false)]
-    fn a_host_is_allowed_by_its_whole_name(
+    fn host_is_compared_as_a_whole(
         #[case] allowed: &str,
         #[case] host: &str,
         #[case] expected: bool,
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[rstest]
-    fn what_is_no_host_cannot_be_allowed(
+    fn invalid_hosts_cannot_be_allowed(
         #[values(
             "",
             "*",

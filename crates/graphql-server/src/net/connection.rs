@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes that are dropped at a time, with a pause after.
 ///
-/// So the peer's speed does not set the pace, and an unwanted upload costs little.
+/// So the peer's speed does not set the pace, and an buffer upload costs little.
 const LINGER_BYTES: usize = 16 * 1024;
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
 
@@ -34,7 +34,7 @@ const LINGER_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Connection {
     stream: Option<WriteTimeout<TcpStream>>,
     /// Tells whether the peer has closed its side.
-    ended: bool,
+    has_ended: bool,
     permit: Option<ConnectionPermit>,
 }
 
@@ -47,7 +47,7 @@ impl Connection {
     ) -> Self {
         Self {
             stream: Some(WriteTimeout::new(stream, write_timeout)),
-            ended: false,
+            has_ended: false,
             permit: Some(permit),
         }
     }
@@ -61,7 +61,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let (Some(stream), false, Ok(runtime)) =
-            (self.stream.take(), self.ended, Handle::try_current())
+            (self.stream.take(), self.has_ended, Handle::try_current())
         {
             runtime.spawn(timeout(LINGER, linger(stream, self.permit.take())));
         }
@@ -73,8 +73,8 @@ async fn linger(
     _permit: Option<ConnectionPermit>,
 ) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut unwanted = vec![0; LINGER_BYTES];
-    while stream.read(&mut unwanted).await? > 0 {
+    let mut buffer = vec![0; LINGER_BYTES];
+    while stream.read(&mut buffer).await? > 0 {
         sleep(LINGER_PAUSE).await;
     }
     Ok(())
@@ -89,8 +89,8 @@ impl AsyncRead for Connection {
         let (before, wanted) = (buffer.filled().len(), buffer.remaining() > 0);
         let read = self.stream()?.poll_read(cx, buffer);
         match &read {
-            Poll::Ready(Ok(())) if wanted => self.ended = buffer.filled().len() == before,
-            Poll::Ready(Err(_)) => self.ended = true,
+            Poll::Ready(Ok(())) if wanted => self.has_ended = buffer.filled().len() == before,
+            Poll::Ready(Err(_)) => self.has_ended = true,
             _ => {}
         }
         read

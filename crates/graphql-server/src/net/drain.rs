@@ -33,7 +33,7 @@ impl DrainSchedule {
     }
 
     /// Adds a socket or an event stream to a group, and resolves when it must end.
-    pub(crate) fn join(&self) -> WaitForCancellationFutureOwned {
+    pub(crate) fn register(&self) -> WaitForCancellationFutureOwned {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % GROUPS;
         let group = self.groups.get(turn).cloned().unwrap_or_default();
         group.cancelled_owned()
@@ -55,26 +55,26 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn everybody_leaves_and_not_all_at_once() {
-        let departures = DrainSchedule::new();
+    async fn connections_end_spread_over_the_time() {
+        let schedule = DrainSchedule::new();
         let begun = Instant::now();
         let waiting: Vec<_> = (0..640)
             .map(|_| {
-                let departure = departures.join();
+                let end = schedule.register();
                 tokio::spawn(async move {
-                    departure.await;
+                    end.await;
                     Instant::now() - begun
                 })
             })
             .collect();
-        departures.run(Duration::from_secs(3)).await;
+        schedule.run(Duration::from_secs(3)).await;
         let mut in_each_second = [0; 3];
         for left in waiting {
             let after = usize::try_from(left.await.expect("joined").as_secs()).expect("small");
             in_each_second[after] += 1;
         }
         assert!(in_each_second.iter().all(|left| (200..=230).contains(left)));
-        tokio::time::timeout(Duration::ZERO, departures.join())
+        tokio::time::timeout(Duration::ZERO, schedule.register())
             .await
             .expect("who comes late leaves at once");
     }

@@ -121,7 +121,7 @@ mod tests {
     #[case("10.0.0.1", &["198.51.100.1; drop table"], "10.0.0.1")]
     #[case("10.0.0.1", &["ünïcode"], "10.0.0.1")]
     #[case("10.0.0.1", &["010.1.1.1"], "10.0.0.1")]
-    fn the_client_is_the_nearest_that_is_not_trusted(
+    fn client_is_the_nearest_untrusted_address(
         #[case] peer: &str,
         #[case] lines: &[&str],
         #[case] expected: &str,
@@ -140,7 +140,7 @@ mod tests {
     #[case("10.0.0.1", &["httpsx"], false)]
     #[case("10.0.0.1", &[], false)]
     #[case("192.0.2.1", &["https"], false)]
-    fn a_trusted_proxy_tells_where_tls_ends(
+    fn trusted_proxy_reports_https(
         #[case] peer: &str,
         #[case] lines: &[&str],
         #[case] expected: bool,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_end_is_not_followed() {
+    fn forwarded_list_is_followed_for_a_few_hops() {
         let proxies = "10.0.0.9, ".repeat(MAX_HOPS);
         let line = format!("198.51.100.1, {proxies}10.0.0.9");
         assert_eq!(client("10.0.0.1", &[&line]), "10.0.0.9");

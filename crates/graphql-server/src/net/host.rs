@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::http::{Request, Uri, Version, header};
 
 /// Upper bound of a name's length in DNS.
-const LONGEST: usize = 255;
+const MAX_LENGTH: usize = 255;
 
 /// Default ports of the schemes.
 pub(crate) const HTTP: u16 = 80;
@@ -25,7 +25,7 @@ pub struct Host<'a> {
 /// Refusal of a request that names no host, several, or an invalid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request does not name one host")]
-pub struct Unclear;
+pub struct InvalidHost;
 
 impl<'a> Host<'a> {
     /// Parses `name`, `name:port`, `address:port` or `[address]:port`, and nothing else.
@@ -48,7 +48,7 @@ impl<'a> Host<'a> {
     }
 
     /// Tells whether two hosts are the same, with `default` as the default port.
-    pub(crate) fn is(self, other: Self, default: u16) -> bool {
+    pub(crate) fn is_same(self, other: Self, default: u16) -> bool {
         let port = |host: Self| host.port.unwrap_or(default);
         self.is_named(other.name) && port(self) == port(other)
     }
@@ -60,7 +60,7 @@ impl<'a> Host<'a> {
     }
 
     /// Tells whether the host is a subdomain of the domain.
-    pub(crate) fn is_below(self, domain: &str) -> bool {
+    pub(crate) fn is_subdomain_of(self, domain: &str) -> bool {
         let start = self.name.len().checked_sub(domain.len());
         let parts = start.and_then(|start| self.name.split_at_checked(start));
         parts.is_some_and(|(below, end)| below.ends_with('.') && end.eq_ignore_ascii_case(domain))
@@ -97,36 +97,36 @@ impl<'a> Host<'a> {
 /// # Errors
 ///
 /// The request names no host, several, or an invalid one.
-pub fn of<B>(request: &Request<B>) -> Result<Option<Host<'_>>, Unclear> {
+pub fn from_request<B>(request: &Request<B>) -> Result<Option<Host<'_>>, InvalidHost> {
     let mut headers = request.headers().get_all(header::HOST).iter();
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => {
             let host = header.to_str().ok().and_then(Host::parse);
-            Some(host.ok_or(Unclear)?)
+            Some(host.ok_or(InvalidHost)?)
         }
         (None, _) if request.version() < Version::HTTP_11 => None,
-        _ => return Err(Unclear),
+        _ => return Err(InvalidHost),
     };
     let Some((target, default)) = target(request.uri())? else {
         return Ok(header);
     };
     match header {
-        Some(header) if !header.is(target, default) => Err(Unclear),
+        Some(header) if !header.is_same(target, default) => Err(InvalidHost),
         _ => Ok(Some(target)),
     }
 }
 
 /// Returns the host in the request line, if there is one, with its default port.
-fn target(uri: &Uri) -> Result<Option<(Host<'_>, u16)>, Unclear> {
+fn target(uri: &Uri) -> Result<Option<(Host<'_>, u16)>, InvalidHost> {
     let Some(authority) = uri.authority() else {
         return Ok(None);
     };
     let default = match uri.scheme_str() {
         None | Some("http") => HTTP,
         Some("https") => HTTPS,
-        Some(_) => return Err(Unclear),
+        Some(_) => return Err(InvalidHost),
     };
-    let host = Host::parse(authority.as_str()).ok_or(Unclear)?;
+    let host = Host::parse(authority.as_str()).ok_or(InvalidHost)?;
     Ok(Some((host, default)))
 }
 
@@ -143,7 +143,7 @@ pub fn is_name(name: &str) -> bool {
     }
     let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(of_name);
-    name.len() <= LONGEST
+    name.len() <= MAX_LENGTH
         && name
             .strip_suffix('.')
             .unwrap_or(name)
@@ -168,13 +168,13 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("gateway.example", "gateway.example", None)]
-    #[case("Gateway.Example.:8080", "Gateway.Example", Some(8080))]
-    #[case("my_gateway-1:65535", "my_gateway-1", Some(65535))]
+    #[case("api.example", "api.example", None)]
+    #[case("Api.Example.:8080", "Api.Example", Some(8080))]
+    #[case("my_api-1:65535", "my_api-1", Some(65535))]
     #[case("127.0.0.1:80", "127.0.0.1", Some(80))]
     #[case("[::1]", "[::1]", None)]
     #[case("[2001:db8::7]:443", "[2001:db8::7]", Some(443))]
-    fn hosts_have_a_name_and_perhaps_a_port(
+    fn host_is_parsed_with_and_without_port(
         #[case] text: &str,
         #[case] name: &str,
         #[case] port: Option<u16>,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[rstest]
-    fn what_is_odd_is_no_host(
+    fn invalid_hosts_are_refused(
         #[values(
             "",
             " ",
@@ -242,17 +242,18 @@ mod tests {
     #[case("0.0.0.0", false)]
     #[case("[::]", false)]
     #[case("10.0.0.1", false)]
-    fn loopback_has_few_names(#[case] text: &str, #[case] expected: bool) {
+    fn loopback_hosts_are_recognized(#[case] text: &str, #[case] expected: bool) {
         assert_eq!(Host::parse(text).expect("a host").is_loopback(), expected);
     }
 
-    fn named(head: &[(&str, &str)], version: Version, target: &str) -> Result<String, Unclear> {
+    fn named(head: &[(&str, &str)], version: Version, target: &str) -> Result<String, InvalidHost> {
         let mut request = Request::builder().version(version).uri(target);
         for (name, value) in head {
             request = request.header(*name, *value);
         }
         let request = request.body(()).expect("a request");
-        of(&request).map(|host| host.map_or_else(String::new, |host| host.text().to_owned()))
+        from_request(&request)
+            .map(|host| host.map_or_else(String::new, |host| host.text().to_owned()))
     }
 
     #[rstest]
@@ -260,19 +261,19 @@ mod tests {
     #[case(&["a.example"], "http://A.example/graphql", Ok("A.example"))]
     #[case(&["a.example:80"], "http://a.example/", Ok("a.example"))]
     #[case(&["a.example"], "https://a.example:443/", Ok("a.example:443"))]
-    #[case(&["a.example"], "http://evil.example/graphql", Err(Unclear))]
-    #[case(&["a.example"], "http://a.example:8080/", Err(Unclear))]
-    #[case(&["a.example"], "http://user@a.example/", Err(Unclear))]
-    #[case(&["a.example"], "ftp://a.example/", Err(Unclear))]
-    #[case(&["user@a.example"], "/", Err(Unclear))]
-    #[case(&[""], "/", Err(Unclear))]
-    #[case(&[], "/", Err(Unclear))]
-    #[case(&[], "http://a.example/", Err(Unclear))]
-    #[case(&["a.example", "a.example"], "/", Err(Unclear))]
-    fn a_request_names_one_host(
+    #[case(&["a.example"], "http://evil.example/graphql", Err(InvalidHost))]
+    #[case(&["a.example"], "http://a.example:8080/", Err(InvalidHost))]
+    #[case(&["a.example"], "http://user@a.example/", Err(InvalidHost))]
+    #[case(&["a.example"], "ftp://a.example/", Err(InvalidHost))]
+    #[case(&["user@a.example"], "/", Err(InvalidHost))]
+    #[case(&[""], "/", Err(InvalidHost))]
+    #[case(&[], "/", Err(InvalidHost))]
+    #[case(&[], "http://a.example/", Err(InvalidHost))]
+    #[case(&["a.example", "a.example"], "/", Err(InvalidHost))]
+    fn request_must_name_one_host(
         #[case] hosts: &[&str],
         #[case] target: &str,
-        #[case] expected: Result<&str, Unclear>,
+        #[case] expected: Result<&str, InvalidHost>,
     ) {
         let headers: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
         let found = named(&headers, Version::HTTP_11, target);
@@ -280,9 +281,9 @@ mod tests {
     }
 
     #[test]
-    fn before_http_1_1_a_request_need_not_name_one() {
+    fn http_1_0_request_may_omit_the_host() {
         assert_eq!(named(&[], Version::HTTP_10, "/"), Ok(String::new()));
         let odd = named(&[("host", "a b")], Version::HTTP_10, "/");
-        assert_eq!(odd, Err(Unclear));
+        assert_eq!(odd, Err(InvalidHost));
     }
 }

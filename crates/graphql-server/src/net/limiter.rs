@@ -65,15 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_holder_has_a_limit_and_leaves_nothing_behind() {
-        let seats = ConcurrencyLimiter::default();
-        let first = seats.acquire('a', 2);
-        let second = seats.acquire('a', 2);
+    fn each_holder_has_a_limit_and_dropped_permits_are_forgotten() {
+        let limiter = ConcurrencyLimiter::default();
+        let first = limiter.acquire('a', 2);
+        let second = limiter.acquire('a', 2);
         assert!(first.is_some() && second.is_some());
-        assert!(seats.acquire('a', 2).is_none() && seats.acquire('b', 2).is_some());
+        assert!(limiter.acquire('a', 2).is_none() && limiter.acquire('b', 2).is_some());
         drop(first);
-        assert!(seats.acquire('a', 2).is_some());
+        assert!(limiter.acquire('a', 2).is_some());
         drop(second);
-        assert!(seats.lock().is_empty());
+        assert!(limiter.lock().is_empty());
     }
 }

@@ -7,7 +7,6 @@ pub(crate) mod drain;
 pub mod forwarded;
 pub mod host;
 pub(crate) mod limiter;
-pub(crate) mod server;
 pub(crate) mod write_timeout;
 
 pub use allowed_hosts::{AllowedHost, AllowedHosts};

@@ -13,19 +13,19 @@ use tokio::{
 };
 
 /// Bytes that a peer must read within each time-out, at least.
-const LEAST: usize = 32 * 1024;
+const MIN_BYTES: usize = 32 * 1024;
 
 /// Stream whose writes fail when the peer reads too slowly.
 ///
 /// The time starts when a write cannot complete at once. Within `timeout` the peer must read everything,
-/// or [`LEAST`] bytes, after which the time starts anew. So a slow reader gets a long response. If any
+/// or [`MIN_BYTES`] bytes, after which the time starts anew. So a slow reader gets a long response. If any
 /// progress were enough, a peer could keep its connection forever by reading a byte now and then.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     stream: S,
     timeout: Duration,
     /// Bytes written since the time started.
-    taken: usize,
+    written: usize,
     /// End of the time; none while the peer reads everything at once, as nearly all peers do.
     end: Option<Pin<Box<Sleep>>>,
 }
@@ -35,7 +35,7 @@ impl<S> WriteTimeout<S> {
         Self {
             stream,
             timeout,
-            taken: 0,
+            written: 0,
             end: None,
         }
     }
@@ -43,7 +43,7 @@ impl<S> WriteTimeout<S> {
 
 impl<S: AsyncWrite + Unpin> WriteTimeout<S> {
     /// Restarts or ends the time according to the bytes written of those offered.
-    fn judge(
+    fn track(
         &mut self,
         cx: &mut Context<'_>,
         offered: usize,
@@ -51,15 +51,15 @@ impl<S: AsyncWrite + Unpin> WriteTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
             let written = written?;
-            self.taken += written;
-            if written == offered || self.taken >= LEAST {
-                self.taken = 0;
+            self.written += written;
+            if written == offered || self.written >= MIN_BYTES {
+                self.written = 0;
                 self.end = None;
             }
             return Poll::Ready(Ok(written));
         }
         let end = self.end.get_or_insert_with(|| {
-            self.taken = 0;
+            self.written = 0;
             Box::pin(sleep(self.timeout))
         });
         ready!(end.as_mut().poll(cx));
@@ -84,7 +84,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(cx, bytes.len(), written)
+        self.track(cx, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -94,7 +94,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
         let offered = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.judge(cx, offered, written)
+        self.track(cx, offered, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     /// Reads this many bytes at a time, each after a pause, until the end.
     async fn take(mut peer: DuplexStream, bytes: usize, pause: Duration) {
@@ -144,7 +144,7 @@ mod tests {
     ) -> (usize, Option<Duration>) {
         let (stream, peer) = duplex(64);
         let taking = tokio::spawn(take(peer, bytes, Duration::from_secs(pause)));
-        let mut stream = WriteTimeout::new(stream, PATIENCE);
+        let mut stream = WriteTimeout::new(stream, TIMEOUT);
         let message = vec![0; length];
         for sent in 0..count {
             let began = Instant::now();
@@ -164,11 +164,8 @@ mod tests {
     #[case::trickles_all_the_time(1_000, (1, 1))]
     #[case::would_take_weeks(100_000_000, (1_024, 1))]
     #[tokio::test(start_paused = true)]
-    async fn who_takes_too_little_is_given_up_in_time(
-        #[case] length: usize,
-        #[case] takes: (usize, u64),
-    ) {
-        assert_eq!(send(1, length, takes).await, (0, Some(PATIENCE)));
+    async fn slow_reader_times_out(#[case] length: usize, #[case] takes: (usize, u64)) {
+        assert_eq!(send(1, length, takes).await, (0, Some(TIMEOUT)));
     }
 
     #[rstest]
@@ -177,7 +174,7 @@ mod tests {
     #[case::a_long_one_steadily(1, 3_000_000, (64, 0))]
     #[case::a_long_one_slowly_and_steadily(1, 300_000, (1_200, 1))]
     #[tokio::test(start_paused = true)]
-    async fn who_takes_enough_gets_everything(
+    async fn fast_enough_reader_gets_everything(
         #[case] count: usize,
         #[case] length: usize,
         #[case] takes: (usize, u64),
@@ -186,19 +183,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_has_caught_up_has_all_its_time_again() {
+    async fn time_restarts_when_the_reader_has_caught_up() {
         let (stream, mut peer) = duplex(64);
-        let mut stream = WriteTimeout::new(stream, PATIENCE);
+        let mut stream = WriteTimeout::new(stream, TIMEOUT);
         let mut taken = [0; 64];
         for _ in 0..3 {
             stream.write_all(&taken).await.unwrap();
             let (sent, ()) = tokio::join!(stream.write_all(&taken), async {
-                sleep(PATIENCE.mul_f64(0.9)).await;
+                sleep(TIMEOUT.mul_f64(0.9)).await;
                 peer.read_exact(&mut [0; 64]).await.unwrap();
             });
             sent.unwrap();
             peer.read_exact(&mut taken).await.unwrap();
-            sleep(2 * PATIENCE).await;
+            sleep(2 * TIMEOUT).await;
         }
     }
 }

@@ -22,7 +22,8 @@
 use async_graphql::{ErrorExtensionValues, ServerError};
 use axum::http::{HeaderValue, StatusCode};
 
-use crate::{document::DocumentError, http::page::ForeignPage};
+use super::page::ForeignPage;
+use crate::document::DocumentError;
 
 /// Error of a request that never reached the schema. Messages are fixed: none repeats the input.
 #[derive(Clone, Debug, thiserror::Error)]

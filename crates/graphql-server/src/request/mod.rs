@@ -1,7 +1,9 @@
 //! Requests: their parameters, their origin, and their errors.
 
+pub(crate) mod body;
 pub(crate) mod credentials;
 pub(crate) mod error;
+pub(crate) mod page;
 pub(crate) mod parameters;
 
 use std::{fmt, net::IpAddr, sync::Arc};

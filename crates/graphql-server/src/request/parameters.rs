@@ -102,7 +102,7 @@ impl Parameters {
             Some(_) => return Err(RequestError::Parameter("extensions")),
         };
         Ok(Self {
-            document: wanted(text, id, persisted)?,
+            document: document_source(text, id, persisted)?,
             operation_name,
             variables,
         })
@@ -110,7 +110,7 @@ impl Parameters {
 }
 
 /// Selects the source of the document: its text, its `documentId`, or the hash in `extensions`.
-fn wanted(
+fn document_source(
     text: Option<String>,
     id: Option<String>,
     persisted: Option<Value>,
@@ -215,7 +215,7 @@ mod tests {
     #[case(r#"{"query":"{ a }"} {}"#, Some("a JSON object"))]
     #[case(r#"{"query":1}"#, Some("`query`"))]
     #[case(r#"{"query":"{ a }","variables":[]}"#, Some("`variables`"))]
-    fn a_body_is_one_object(#[case] body: &str, #[case] refused: Option<&str>) {
+    fn body_must_be_one_object(#[case] body: &str, #[case] refused: Option<&str>) {
         let read = Parameters::from_body(body.as_bytes(), &options());
         let message = read.err().map(|refusal| refusal.to_string());
         assert_eq!(message.is_some(), refused.is_some(), "{message:?}");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_read_anew() {
+    fn raw_value_key_is_not_parsed_again() {
         let body = format!(r#"{{"query":"{{ a }}","variables":{{"v":{{"{RAW}":"[1,2,3]"}}}}}}"#);
         let parameters = Parameters::from_body(body.as_bytes(), &options()).ok();
         let variables = parameters.expect("a request").variables;

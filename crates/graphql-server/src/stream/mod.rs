@@ -19,40 +19,38 @@ use futures_util::{
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use trace_context::{Followed, TraceContext};
+use trace_context::{Instrumented, TraceContext};
 
 use crate::{
-    execute::{
-        ExecutionResult,
-        service::{GraphqlService, StreamPermit},
-    },
+    execute::ExecutionResult,
     hooks::Hooks,
-    http::{handlers::Understood, media::Media},
+    http::{graphql_request::PreparedRequest, media::Media},
     metrics::{StreamEnd, StreamWatch, Transport},
     request::error::RequestError,
+    service::{GraphqlService, StreamPermit},
 };
 
 /// Event of a stream.
 #[expect(
     clippy::large_enum_variant,
-    reason = "almost all events are answers, and none is kept"
+    reason = "almost all events are results, and none is kept"
 )]
 enum Event {
     /// Result of the operation.
-    Answer(ExecutionResult),
-    /// Keep-alive message after a pause.
-    Quiet,
+    Result(ExecutionResult),
+    /// ExtendDocument-alive message after a pause.
+    KeepAlive,
     /// End of the operation; the last event.
     Complete,
     /// End of the session; the last event.
     SessionEnded,
 }
 
-struct Open {
-    answers: Followed<BoxStream<'static, ExecutionResult>>,
+struct StreamState {
+    results: Instrumented<BoxStream<'static, ExecutionResult>>,
     session_ended: BoxFuture<'static, ()>,
     drain: Pin<Box<WaitForCancellationFutureOwned>>,
-    quiet: Interval,
+    keep_alive: Interval,
     watch: StreamWatch,
     _permit: Option<StreamPermit>,
 }
@@ -60,16 +58,16 @@ struct Open {
 /// Returns the events of the operation. They end without a last one when the server stops.
 fn events<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
-    understood: Understood<H::Session>,
+    prepared: PreparedRequest<H::Session>,
     transport: Transport,
 ) -> Result<impl Stream<Item = Event> + Send + use<H>, RequestError> {
-    let Understood {
+    let PreparedRequest {
         operation, session, ..
-    } = understood;
+    } = prepared;
     let permit = match operation.kind() {
         OperationType::Subscription => {
             let permit = service.stream_permit(session.as_ref());
-            Some(permit.ok_or_else(|| service.refused(RequestError::TooManyStreams))?)
+            Some(permit.ok_or_else(|| service.count_refusal(RequestError::TooManyStreams))?)
         }
         OperationType::Query | OperationType::Mutation => None,
     };
@@ -79,49 +77,49 @@ fn events<H: Hooks>(
     };
     let watch = StreamWatch::new(transport);
     let period = service.options.keep_alive;
-    let mut quiet = interval_at(Instant::now() + period, period);
-    quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let open = Open {
-        answers: TraceContext::current().follow_stream(service.stream(operation, &watch)),
+    let mut keep_alive = interval_at(Instant::now() + period, period);
+    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let state = StreamState {
+        results: TraceContext::current().instrument_stream(service.stream(operation, &watch)),
         session_ended,
-        drain: Box::pin(service.drain.join()),
-        quiet,
+        drain: Box::pin(service.drain.register()),
+        keep_alive,
         watch,
         _permit: permit,
     };
-    Ok(stream::unfold(Some(open), |open| async {
-        let mut open = open?;
-        let (event, is_last) = open.next().await?;
-        Some((event, (!is_last).then_some(open)))
+    Ok(stream::unfold(Some(state), |state| async {
+        let mut state = state?;
+        let (event, is_last) = state.next().await?;
+        Some((event, (!is_last).then_some(state)))
     }))
 }
 
-impl Open {
+impl StreamState {
     /// Waits for the next event, and tells whether it is the last; none when the server stops.
     async fn next(&mut self) -> Option<(Event, bool)> {
         tokio::select! {
-            answer = self.answers.next() => {
-                self.quiet.reset();
-                Some(match answer {
-                    Some(answer) => (Event::Answer(answer), false),
+            result = self.results.next() => {
+                self.keep_alive.reset();
+                Some(match result {
+                    Some(result) => (Event::Result(result), false),
                     None => (Event::Complete, true),
                 })
             }
             () = &mut self.session_ended => {
-                self.watch.ends(StreamEnd::Closed);
+                self.watch.set_end(StreamEnd::Closed);
                 Some((Event::SessionEnded, true))
             }
             () = &mut self.drain => {
-                self.watch.ends(StreamEnd::Stopping);
+                self.watch.set_end(StreamEnd::Stopping);
                 None
             }
-            _ = self.quiet.tick() => Some((Event::Quiet, false)),
+            _ = self.keep_alive.tick() => Some((Event::KeepAlive, false)),
         }
     }
 }
 
 /// Responds with a stream.
-fn respond(body: impl Stream<Item = Bytes> + Send + 'static, media: Media) -> Response {
+fn stream_response(body: impl Stream<Item = Bytes> + Send + 'static, media: Media) -> Response {
     let mut response = Body::from_stream(body.map(Ok::<_, Infallible>)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, media.header());

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use super::{Event, events, respond};
+use super::{Event, events, stream_response};
 use crate::{
-    execute::{ExecutionResult, service::GraphqlService},
+    execute::ExecutionResult,
     hooks::Hooks,
-    http::{handlers::Understood, media::Media},
+    http::{graphql_request::PreparedRequest, media::Media},
     metrics::Transport,
     request::error::RequestError,
+    service::GraphqlService,
 };
 
 /// Boundary before the first part. Clients see a part only with the boundary after it, so each part ends
@@ -29,15 +30,15 @@ const END: Bytes = Bytes::from_static(b"--\r\n");
 ///
 /// An error ends the stream when the session ends. When the server stops, the stream ends without a
 /// closing boundary. Clients take that for a network error and reconnect.
-pub(crate) fn stream<H: Hooks>(
+pub(crate) fn respond<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
-    understood: Understood<H::Session>,
+    prepared: PreparedRequest<H::Session>,
 ) -> Result<Response, RequestError> {
-    let events = events(service, understood, Transport::Multipart)?;
+    let events = events(service, prepared, Transport::Multipart)?;
     let parts = events.flat_map(|event| {
         stream::iter(match event {
-            Event::Answer(result) => part(&result),
-            Event::Quiet => vec![HEARTBEAT],
+            Event::Result(result) => part(&result),
+            Event::KeepAlive => vec![HEARTBEAT],
             Event::Complete => vec![END],
             Event::SessionEnded => {
                 let mut last = part(&ExecutionResult::from(&RequestError::SessionEnded));
@@ -47,7 +48,7 @@ pub(crate) fn stream<H: Hooks>(
         })
     });
     let start = stream::iter([START, HEARTBEAT]);
-    Ok(respond(start.chain(parts), Media::Multipart))
+    Ok(stream_response(start.chain(parts), Media::Multipart))
 }
 
 /// Writes a result. An operation that was not executed has errors and no payload.
@@ -61,7 +62,7 @@ fn part(result: &ExecutionResult) -> Vec<Bytes> {
     }
     let before = format!("{BEFORE}{{\"payload\":");
     let after = format!("}}{AFTER}");
-    let text = result.within(&before, &after).unwrap_or_default();
-    let pieces = text.into_pieces().into_iter();
-    pieces.map(|piece| piece.bytes).collect()
+    let text = result.to_json_between(&before, &after).unwrap_or_default();
+    let chunks = text.into_chunks().into_iter();
+    chunks.map(|chunk| chunk.bytes).collect()
 }

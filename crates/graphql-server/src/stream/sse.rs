@@ -7,15 +7,16 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
-use written_json::Piece;
+use written_json::Chunk;
 
-use super::{Event, events, respond};
+use super::{Event, events, stream_response};
 use crate::{
-    execute::{ExecutionResult, service::GraphqlService},
+    execute::ExecutionResult,
     hooks::Hooks,
-    http::{handlers::Understood, media::Media},
+    http::{graphql_request::PreparedRequest, media::Media},
     metrics::Transport,
     request::error::RequestError,
+    service::GraphqlService,
 };
 
 /// Bytes that are sent at a time, and copied if they have line breaks.
@@ -30,22 +31,25 @@ const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
 /// Responds with the results of the operation as an event stream.
 ///
 /// When the session ends or the server stops, the stream ends without `complete`. Clients then reconnect.
-pub(crate) fn stream<H: Hooks>(
+pub(crate) fn respond<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
-    understood: Understood<H::Session>,
+    prepared: PreparedRequest<H::Session>,
 ) -> Result<Response, RequestError> {
-    let events = events(service, understood, Transport::EventStream)?;
+    let events = events(service, prepared, Transport::EventStream)?;
     let texts = events.filter_map(|event| {
         future::ready(match event {
-            Event::Answer(result) => Some(stream::iter(next(&result)).left_stream()),
-            Event::Quiet => Some(stream::iter([COMMENT]).right_stream()),
+            Event::Result(result) => Some(stream::iter(next(&result)).left_stream()),
+            Event::KeepAlive => Some(stream::iter([COMMENT]).right_stream()),
             Event::Complete => Some(stream::iter([COMPLETE]).right_stream()),
             Event::SessionEnded => None,
         })
     });
     // Some browsers report the response only once there is something to read.
     let start = stream::once(future::ready(COMMENT));
-    Ok(respond(start.chain(texts.flatten()), Media::EventStream))
+    Ok(stream_response(
+        start.chain(texts.flatten()),
+        Media::EventStream,
+    ))
 }
 
 /// Writes a result as one `data` line.
@@ -55,18 +59,18 @@ pub(crate) fn stream<H: Hooks>(
 fn next(result: &ExecutionResult) -> impl Iterator<Item = Bytes> + use<> {
     const BEFORE: &str = "event: next\ndata: ";
     const AFTER: &str = "\n\n";
-    let mut event = result.within(BEFORE, AFTER).unwrap_or_default();
+    let mut event = result.to_json_between(BEFORE, AFTER).unwrap_or_default();
     let own = event.own_mut();
     let end = own.len().saturating_sub(AFTER.len());
     blank_breaks(own.get_mut(BEFORE.len()..end).unwrap_or_default());
-    let slices = event.into_slices(SLICE);
+    let slices = event.into_chunks_of(SLICE);
     slices.map(|slice| match slice {
-        Piece { bytes, is_shared } if is_shared && has_breaks(&bytes) => {
+        Chunk { bytes, is_shared } if is_shared && has_breaks(&bytes) => {
             let mut line = bytes.to_vec();
             blank_breaks(&mut line);
             line.into()
         }
-        Piece { bytes, .. } => bytes,
+        Chunk { bytes, .. } => bytes,
     })
 }
 
@@ -89,17 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_has_one_line_of_data() {
-        let json = WrittenJson::check(b"[\r\n1.10,\r\"a\\nb\"\n]".to_vec()).unwrap();
+    fn event_has_one_data_line() {
+        let json = WrittenJson::parse(b"[\r\n1.10,\r\"a\\nb\"\n]".to_vec()).unwrap();
         let expected = "event: next\ndata: {\"data\":[  1.10, \"a\\nb\" ]}\n\n";
         assert_eq!(joined(json), expected);
     }
 
     #[test]
-    fn so_has_one_of_what_is_long_in_slices() {
+    fn long_event_has_one_data_line_in_slices() {
         let text = format!("[\n{}1\r\n]", "1,\n".repeat(SLICE));
         let expected = text.replace(['\n', '\r'], " ");
-        let json = WrittenJson::check(text.into()).unwrap();
+        let json = WrittenJson::parse(text.into()).unwrap();
         let result = ExecutionResult::written(json.clone());
         assert!(next(&result).all(|slice| slice.len() <= SLICE));
         let expected = format!("event: next\ndata: {{\"data\":{expected}}}\n\n");

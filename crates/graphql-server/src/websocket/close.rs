@@ -9,10 +9,10 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 use super::handshake::Socket;
 
 /// Time limit for sending a close frame and receiving the peer's.
-const GOODBYE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Upper bound of a reason's length in the WebSocket protocol.
-const REASON: usize = 123;
+const MAX_REASON: usize = 123;
 
 /// Close codes and reasons of the protocol. Reasons are fixed texts, except for an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum Close {
     TooBig,
     /// Violation of the WebSocket protocol.
     Protocol,
-    /// Text that is not UTF-8.
+    /// JsonText that is not UTF-8.
     Encoding,
     /// Violation of the GraphQL protocol.
     Invalid,
@@ -102,27 +102,27 @@ impl Close {
     }
 
     /// Sends a close frame and waits for the peer's.
-    pub(super) async fn say(self, socket: &mut Socket) {
+    pub(super) async fn send(self, socket: &mut Socket) {
         let frame = CloseFrame {
             code: self.code().into(),
             reason: self.reason().into(),
         };
-        let sent = timeout(GOODBYE, socket.send(Message::Close(Some(frame)))).await;
+        let sent = timeout(CLOSE_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
         if let Ok(Ok(())) = sent {
-            answer(socket).await;
+            finish(socket).await;
         }
     }
 }
 
 /// Reads until both sides have closed: reading also answers the peer's close frame.
-pub(super) async fn answer(socket: &mut Socket) {
-    let goodbye = async { while let Some(Ok(_)) = socket.next().await {} };
-    let _ = timeout(GOODBYE, goodbye).await;
+pub(super) async fn finish(socket: &mut Socket) {
+    let closing = async { while let Some(Ok(_)) = socket.next().await {} };
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
 }
 
 /// Cuts the id where the reason would be too long.
 fn already_exists(id: &str) -> String {
-    let room = REASON - "Subscriber for  already exists".len();
+    let room = MAX_REASON - "Subscriber for  already exists".len();
     let end = id.floor_char_boundary(room);
     let id = id.get(..end).unwrap_or_default();
     format!("Subscriber for {id} already exists")
@@ -148,7 +148,11 @@ mod tests {
     #[case(Close::Subscriber("7".into()), 4409, "Subscriber for 7 already exists")]
     #[case(Close::SecondInit, 4429, "Too many initialisation requests")]
     #[case(Close::TooManySockets, 4429, "Too many connections")]
-    fn codes_and_texts(#[case] close: Close, #[case] code: u16, #[case] reason: &str) {
+    fn each_close_has_a_code_and_a_reason(
+        #[case] close: Close,
+        #[case] code: u16,
+        #[case] reason: &str,
+    ) {
         assert_eq!((close.code(), close.reason().as_str()), (code, reason));
     }
 }

@@ -29,31 +29,33 @@ pub(crate) struct Handshake {
     accept: HeaderValue,
     upgrade: OnUpgrade,
     /// Tells whether the client offers the subprotocol.
-    is_ours: bool,
+    offers_subprotocol: bool,
 }
 
 impl Handshake {
     /// Reads a handshake; none when the request is no handshake.
-    pub(crate) fn of(parts: &mut Parts) -> Option<Self> {
+    pub(crate) fn from_parts(parts: &mut Parts) -> Option<Self> {
         let headers = &parts.headers;
-        let is_one = parts.method == Method::GET
-            && names(headers, header::CONNECTION, "upgrade")
-            && is(headers, header::UPGRADE, "websocket")
-            && is(headers, header::SEC_WEBSOCKET_VERSION, VERSION);
-        let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_one)?;
+        let is_handshake = parts.method == Method::GET
+            && contains_token(headers, header::CONNECTION, "upgrade")
+            && header_is(headers, header::UPGRADE, "websocket")
+            && header_is(headers, header::SEC_WEBSOCKET_VERSION, VERSION);
+        let key = headers
+            .get(header::SEC_WEBSOCKET_KEY)
+            .filter(|_| is_handshake)?;
         let accept = derive_accept_key(key.as_bytes()).try_into().ok()?;
-        let is_ours = offers(headers);
+        let offers_subprotocol = offers_protocol(headers);
         let upgrade = parts.extensions.remove()?;
         Some(Self {
             accept,
             upgrade,
-            is_ours,
+            offers_subprotocol,
         })
     }
 
     /// Tells whether the client offers the subprotocol.
-    pub(super) fn is_ours(&self) -> bool {
-        self.is_ours
+    pub(super) fn offers_subprotocol(&self) -> bool {
+        self.offers_subprotocol
     }
 
     /// Responds to the handshake, and hands the open socket to `serve`.
@@ -77,24 +79,24 @@ impl Handshake {
         headers.insert(header::CONNECTION, fixed("upgrade"));
         headers.insert(header::UPGRADE, fixed("websocket"));
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept);
-        if self.is_ours {
+        if self.offers_subprotocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, fixed(PROTOCOL));
         }
         response
     }
 }
 
-fn is(headers: &HeaderMap, name: HeaderName, value: &str) -> bool {
+fn header_is(headers: &HeaderMap, name: HeaderName, value: &str) -> bool {
     let found = headers.get(name);
     found.is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
 }
 
-fn names(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+fn contains_token(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     let found = headers.get(name).and_then(|found| found.to_str().ok());
     found.is_some_and(|found| found.to_ascii_lowercase().contains(word))
 }
 
-fn offers(headers: &HeaderMap) -> bool {
+fn offers_protocol(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))

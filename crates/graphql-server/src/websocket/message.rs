@@ -3,7 +3,7 @@
 use async_graphql::{ServerError, Value};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use written_json::Text;
+use written_json::JsonText;
 
 use crate::{
     execute::ExecutionResult,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Bytes of an operation's id, which is kept and repeated for as long as the operation runs.
-const LONGEST_ID: usize = 255;
+const MAX_ID_LENGTH: usize = 255;
 
 /// Message of a client. It may hold secrets, so it does not implement `Debug`.
 pub(super) enum ClientMessage {
@@ -62,7 +62,7 @@ impl ClientMessage {
             return None;
         }
         let envelope: Envelope = serde_json::from_str(text).ok()?;
-        let fits = |id: &String| (1..=LONGEST_ID).contains(&id.len());
+        let fits = |id: &String| (1..=MAX_ID_LENGTH).contains(&id.len());
         let id = envelope.id.filter(fits);
         Some(match envelope.r#type {
             Type::ConnectionInit => Self::Init(credentials(envelope.payload.unwrap_or_default())),
@@ -112,18 +112,18 @@ pub(super) enum ServerMessage<'a> {
 
 impl ServerMessage<'_> {
     /// Serializes the message.
-    pub(super) fn to_text(&self) -> serde_json::Result<Text> {
-        let mut text = Text::default();
+    pub(super) fn to_text(&self) -> serde_json::Result<JsonText> {
+        let mut text = JsonText::default();
         serde_json::to_writer(&mut text, self)?;
         Ok(text)
     }
 }
 
 /// Serializes a result of the operation.
-pub(super) fn next(id: &str, result: &ExecutionResult) -> serde_json::Result<Text> {
+pub(super) fn next(id: &str, result: &ExecutionResult) -> serde_json::Result<JsonText> {
     let id = serde_json::to_string(id)?;
-    let before = format!(r#"{{"type":"next","id":{id},"payload":"#);
-    result.within(&before, "}")
+    let start = format!(r#"{{"type":"next","id":{id},"payload":"#);
+    result.to_json_between(&start, "}")
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_bounded() {
+    fn operation_ids_are_limited_in_length() {
         for (length, fits) in [(0, false), (1, true), (255, true), (256, false)] {
             let id = "x".repeat(length);
             for message in [
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_sent_as_what_was_resolved() {
+    fn written_and_resolved_results_are_sent_alike() {
         let data = json!({ "status": { "kind": "PROGRESS", "message": "a \"quote\"" } });
         let message = |payload: ExecutionResult| {
             let text = next("one \"two\"", &payload).expect("text");
             String::from_utf8(text.into_bytes()).expect("UTF-8")
         };
         let resolved = Value::from_json(data.clone()).expect("a value");
-        let written = WrittenJson::check(data.to_string().into()).expect("JSON");
+        let written = WrittenJson::parse(data.to_string().into()).expect("JSON");
         let text = message(ExecutionResult::written(written));
         assert_eq!(
             text,

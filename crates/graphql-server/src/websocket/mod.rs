@@ -17,10 +17,10 @@ use tracing::info_span;
 pub(crate) use self::handshake::Handshake;
 use self::{close::Close, session::Session};
 use crate::{
-    execute::service::GraphqlService,
     hooks::Hooks,
-    http::{media::Media, page::Page, response::error_response},
-    request::RequestInfo,
+    http::{media::Media, response::error_response},
+    request::{RequestInfo, page::Page},
+    service::GraphqlService,
 };
 
 /// Bytes that are read ahead. Clients send little, and every socket holds this buffer.
@@ -45,7 +45,7 @@ pub(crate) fn open<H: Hooks>(
         .write_buffer_size(0)
         .max_message_size(limit)
         .max_frame_size(limit);
-    let is_ours = handshake.is_ours();
+    let offers_subprotocol = handshake.offers_subprotocol();
     let span = info_span!(parent: None, "socket", request_id = %info.id);
     let request_id = info.id.shared();
     let task = service.tasks.token();
@@ -53,12 +53,12 @@ pub(crate) fn open<H: Hooks>(
         // Created here, so that its task has room for it once.
         let mut session = Session::new(socket, service, info, token, task);
         let running = async move {
-            if is_ours {
+            if offers_subprotocol {
                 session.run().await;
             } else {
                 Box::pin(session.end(Close::Subprotocol.into())).await;
             }
         };
-        TraceContext::new(span, Some(request_id)).follow(running)
+        TraceContext::new(span, Some(request_id)).instrument(running)
     })
 }

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use written_json::Text;
+use written_json::JsonText;
 
 /// Bytes of one frame.
 const FRAGMENT: usize = 32 * 1024;
@@ -26,11 +26,11 @@ pub(super) enum Outgoing {
     Long(Long),
 }
 
-/// Text with more bytes than one frame.
-pub(super) struct Long(Text);
+/// JsonText with more bytes than one frame.
+pub(super) struct Long(JsonText);
 
-impl From<Text> for Outgoing {
-    fn from(text: Text) -> Self {
+impl From<JsonText> for Outgoing {
+    fn from(text: JsonText) -> Self {
         if text.len() > FRAGMENT {
             return Self::Long(Long(text));
         }
@@ -43,7 +43,7 @@ impl From<Text> for Outgoing {
 impl Long {
     /// Splits the message into frames. A character may begin in one frame and end in the next.
     pub(super) fn into_fragments(self) -> impl Iterator<Item = Message> {
-        let mut slices = self.0.into_slices(FRAGMENT).peekable();
+        let mut slices = self.0.into_chunks_of(FRAGMENT).peekable();
         let mut kind = Data::Text;
         iter::from_fn(move || {
             let slice = slices.next()?;
@@ -61,13 +61,13 @@ mod tests {
     use super::*;
 
     fn outgoing(bytes: usize) -> Outgoing {
-        let mut text = Text::default();
-        text.push_written(&Bytes::from(vec![b'1'; bytes]));
+        let mut text = JsonText::default();
+        text.push_json(&Bytes::from(vec![b'1'; bytes]));
         text.into()
     }
 
     #[test]
-    fn what_fits_into_one_frame_is_one_message() {
+    fn short_message_is_one_frame() {
         for bytes in [0, 1, FRAGMENT] {
             let Outgoing::Message(Message::Text(text)) = outgoing(bytes) else {
                 panic!("{bytes} bytes are no message");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_is_sent_in_fragments() {
+    fn long_message_is_sent_in_fragments() {
         let Outgoing::Long(long) = outgoing(2 * FRAGMENT + 1) else {
             panic!("it is one message");
         };

@@ -16,7 +16,7 @@ use tokio_stream::{StreamMap, StreamNotifyClose};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
-use written_json::Text;
+use written_json::JsonText;
 
 use super::{
     close::{self, Close},
@@ -26,13 +26,11 @@ use super::{
     timers::{TimerEvent, Timers},
 };
 use crate::{
-    execute::{
-        ExecutionResult,
-        service::{GraphqlService, Sender, StreamPermit},
-    },
+    execute::ExecutionResult,
     hooks::{Hooks, Lifetime},
     metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
     request::{RequestInfo, error::RequestError, parameters::Parameters},
+    service::{GraphqlService, Sender, StreamPermit},
 };
 
 /// Reason for the end of a session.
@@ -53,7 +51,7 @@ impl From<Close> for End {
 
 impl End {
     /// Returns the metrics' labels: why the subscriptions end, and why the socket does.
-    fn told(&self) -> (StreamEnd, &'static str) {
+    fn labels(&self) -> (StreamEnd, &'static str) {
         match self {
             Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
             Self::Close(close) => (StreamEnd::Closed, close.name()),
@@ -63,16 +61,16 @@ impl End {
     }
 }
 
-type Flow = Result<(), End>;
+type Outcome = Result<(), End>;
 
 /// State of a session.
-enum Phase<S> {
+enum State<S> {
     /// Before `connection_init`, until the first tick.
-    Silent,
+    Connected,
     /// During authentication.
-    Checking(BoxFuture<'static, Result<Option<S>, Close>>),
+    Authenticating(BoxFuture<'static, Result<Option<S>, Close>>),
     /// After the acknowledgement.
-    Open {
+    Acknowledged {
         session: Option<S>,
         _permit: StreamPermit,
     },
@@ -80,9 +78,9 @@ enum Phase<S> {
 
 /// Event of a session.
 enum Event<S> {
-    Received(Option<Result<Message, SocketError>>),
-    Produced(Arc<str>, Option<ExecutionResult>),
-    Checked(Result<Option<S>, Close>),
+    Message(Option<Result<Message, SocketError>>),
+    Result(Arc<str>, Option<ExecutionResult>),
+    Authenticated(Result<Option<S>, Close>),
     Timer(TimerEvent),
 }
 
@@ -92,11 +90,11 @@ pub(super) struct Session<H: Hooks> {
     info: RequestInfo,
     /// Token of the handshake, for a `connection_init` without one.
     token: Option<SecretString>,
-    phase: Phase<H::Session>,
+    state: State<H::Session>,
     operations: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, ExecutionResult>>>,
     timers: Timers,
     /// Tells whether the peer has sent anything since the last ping.
-    alive: bool,
+    is_alive: bool,
     watch: StreamWatch,
     metrics: OpenSocket,
     /// Dropped last: whoever waits for it finds nothing of the session left.
@@ -111,18 +109,18 @@ impl<H: Hooks> Session<H> {
         token: Option<SecretString>,
         task: TaskTrackerToken,
     ) -> Self {
-        let silence = service.options.socket_init_timeout;
-        let drain = service.drain.join();
+        let init_timeout = service.options.socket_init_timeout;
+        let drain = service.drain.register();
         Self {
             socket,
             info,
             token,
-            phase: Phase::Silent,
+            state: State::Connected,
             operations: StreamMap::new(),
-            timers: Timers::new(drain, silence),
-            alive: true,
+            timers: Timers::new(drain, init_timeout),
+            is_alive: true,
             watch: StreamWatch::new(Transport::WebSocket),
-            metrics: service.metrics.socket(),
+            metrics: service.metrics.open_socket(),
             service,
             _task: task,
         }
@@ -133,20 +131,20 @@ impl<H: Hooks> Session<H> {
     /// Rare steps are boxed, because ten thousand sessions may wait at once.
     pub(super) async fn run(&mut self) {
         loop {
-            let flow = match self.next_event().await {
-                Event::Received(message) => Box::pin(self.read(message)).await,
-                Event::Timer(TimerEvent::Pause) => Box::pin(self.pause()).await,
-                Event::Timer(TimerEvent::End(close)) => Err(close.into()),
-                Event::Checked(checked) => match self.open(checked) {
+            let outcome = match self.next_event().await {
+                Event::Message(message) => Box::pin(self.read(message)).await,
+                Event::Timer(TimerEvent::Tick) => Box::pin(self.tick()).await,
+                Event::Timer(TimerEvent::Close(close)) => Err(close.into()),
+                Event::Authenticated(authenticated) => match self.acknowledge(authenticated) {
                     Ok(outgoing) => self.send(outgoing).await,
                     Err(end) => Err(end),
                 },
-                Event::Produced(id, answer) => match self.produced(&id, answer) {
+                Event::Result(id, result) => match self.next_result(&id, result) {
                     Ok(outgoing) => self.send(outgoing).await,
                     Err(end) => Err(end),
                 },
             };
-            if let Err(end) = flow {
+            if let Err(end) = outcome {
                 return Box::pin(self.end(end)).await;
             }
         }
@@ -154,16 +152,16 @@ impl<H: Hooks> Session<H> {
 
     /// Counts the end, and closes the socket.
     pub(super) async fn end(&mut self, end: End) {
-        let (streams, reason) = end.told();
-        self.watch.ends(streams);
-        self.metrics.ends(reason);
+        let (streams, reason) = end.labels();
+        self.watch.set_end(streams);
+        self.metrics.set_end(reason);
         self.operations.clear();
         match end {
             End::Close(close) => {
                 debug!(code = close.code(), "closing a socket");
-                close.say(&mut self.socket).await;
+                close.send(&mut self.socket).await;
             }
-            End::Closed => close::answer(&mut self.socket).await,
+            End::Closed => close::finish(&mut self.socket).await,
             End::Gone => {}
         }
     }
@@ -171,31 +169,31 @@ impl<H: Hooks> Session<H> {
     async fn next_event(&mut self) -> Event<H::Session> {
         tokio::select! {
             event = self.timers.next() => Event::Timer(event),
-            checked = self.phase.checked() => Event::Checked(checked),
+            authenticated = self.state.authenticated() => Event::Authenticated(authenticated),
             message = self.socket.next() => {
-                self.alive = true;
-                Event::Received(message)
+                self.is_alive = true;
+                Event::Message(message)
             }
-            Some((id, answer)) = self.operations.next() => Event::Produced(id, answer),
+            Some((id, result)) = self.operations.next() => Event::Result(id, result),
         }
     }
 
     /// Ends the wait for `connection_init` on the first tick; pings the peer on later ones.
-    async fn pause(&mut self) -> Flow {
-        if matches!(self.phase, Phase::Silent) {
+    async fn tick(&mut self) -> Outcome {
+        if matches!(self.state, State::Connected) {
             return Err(Close::InitTimeout.into());
         }
-        if self.alive {
-            self.alive = false;
+        if self.is_alive {
+            self.is_alive = false;
             return self.write(Message::Ping(Bytes::new())).await;
         }
-        // The peer's answer may be there, unread, after a long write.
+        // The peer's result may be there, unread, after a long write.
         let message = self.socket.next().now_or_never().ok_or(End::Gone)?;
-        self.alive = true;
+        self.is_alive = true;
         self.read(message).await
     }
 
-    async fn read(&mut self, message: Option<Result<Message, SocketError>>) -> Flow {
+    async fn read(&mut self, message: Option<Result<Message, SocketError>>) -> Outcome {
         match message
             .ok_or(End::Gone)?
             .map_err(|error| read_error(&error))?
@@ -208,17 +206,17 @@ impl<H: Hooks> Session<H> {
         }
     }
 
-    async fn receive(&mut self, text: &str) -> Flow {
+    async fn receive(&mut self, text: &str) -> Outcome {
         let limit = self.service.options.value_limit;
         match ClientMessage::parse(text, limit).ok_or(Close::Invalid)? {
-            ClientMessage::Init(credentials) => self.init(credentials),
+            ClientMessage::Init(credentials) => self.connection_init(credentials),
             ClientMessage::Ping(payload) => {
-                let pong = rendered(&ServerMessage::Pong { payload })?;
+                let pong = serialized(&ServerMessage::Pong { payload })?;
                 self.send(pong).await
             }
             ClientMessage::Pong => Ok(()),
             ClientMessage::Subscribe { id, parameters } => match self.subscribe(id, parameters)? {
-                Some(refused) => self.send(refused).await,
+                Some(error) => self.send(error).await,
                 None => Ok(()),
             },
             ClientMessage::Complete { id } => {
@@ -228,8 +226,8 @@ impl<H: Hooks> Session<H> {
         }
     }
 
-    fn init(&mut self, credentials: Credentials) -> Flow {
-        if !matches!(self.phase, Phase::Silent) {
+    fn connection_init(&mut self, credentials: Credentials) -> Outcome {
+        if !matches!(self.state, State::Connected) {
             return Err(Close::SecondInit.into());
         }
         let from_handshake = self.token.take();
@@ -240,8 +238,8 @@ impl<H: Hooks> Session<H> {
         };
         let service = Arc::clone(&self.service);
         let info = self.info.clone();
-        self.timers.pause_for(service.options.keep_alive);
-        self.phase = Phase::Checking(Box::pin(async move {
+        self.timers.set_period(service.options.keep_alive);
+        self.state = State::Authenticating(Box::pin(async move {
             let has_token = token.is_some();
             match service
                 .authenticate(token, &info, Lifetime::Connection)
@@ -256,24 +254,27 @@ impl<H: Hooks> Session<H> {
     }
 
     /// Opens the session and returns the acknowledgement.
-    fn open(&mut self, checked: Result<Option<H::Session>, Close>) -> Result<Outgoing, End> {
-        let session = checked?;
+    fn acknowledge(
+        &mut self,
+        authenticated: Result<Option<H::Session>, Close>,
+    ) -> Result<Outgoing, End> {
+        let session = authenticated?;
         let permit = self.service.stream_permit(session.as_ref());
         let permit = permit.ok_or(Close::TooManySockets)?;
         if let Some(session) = &session {
             let session_ended = self.service.hooks.session_ended(session);
             self.timers.watch_session(session_ended);
         }
-        self.phase = Phase::Open {
+        self.state = State::Acknowledged {
             session,
             _permit: permit,
         };
-        rendered(&ServerMessage::ConnectionAck)
+        serialized(&ServerMessage::ConnectionAck)
     }
 
     /// Starts an operation; returns its error if it does not start.
     fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<Option<Outgoing>, End> {
-        let Phase::Open { session, .. } = &self.phase else {
+        let State::Acknowledged { session, .. } = &self.state else {
             return Err(Close::Unauthorized.into());
         };
         if self.operations.contains_key(id.as_str()) {
@@ -292,39 +293,40 @@ impl<H: Hooks> Session<H> {
         };
         match prepared {
             Ok(operation) => {
-                let answers = StreamNotifyClose::new(self.service.stream(operation, &self.watch));
-                self.operations.insert(id.into(), answers);
+                let results = StreamNotifyClose::new(self.service.stream(operation, &self.watch));
+                self.operations.insert(id.into(), results);
                 Ok(None)
             }
             Err(error) => {
-                let error = self.service.refused(error);
-                self.answer(&id, &ExecutionResult::from(&error)).map(Some)
+                let error = self.service.count_refusal(error);
+                self.serialize_result(&id, &ExecutionResult::from(&error))
+                    .map(Some)
             }
         }
     }
 
-    fn produced(&mut self, id: &str, result: Option<ExecutionResult>) -> Result<Outgoing, End> {
+    fn next_result(&mut self, id: &str, result: Option<ExecutionResult>) -> Result<Outgoing, End> {
         if let Some(result) = result {
-            return self.answer(id, &result);
+            return self.serialize_result(id, &result);
         }
         self.operations.remove(id);
-        rendered(&ServerMessage::Complete { id })
+        serialized(&ServerMessage::Complete { id })
     }
 
     /// Serializes a result.
     ///
     /// An operation that was not executed ends with `error`, without `complete`.
-    fn answer(&mut self, id: &str, result: &ExecutionResult) -> Result<Outgoing, End> {
+    fn serialize_result(&mut self, id: &str, result: &ExecutionResult) -> Result<Outgoing, End> {
         if result.is_request_error() {
             self.operations.remove(id);
             let payload = &result.errors;
-            rendered(&ServerMessage::Error { id, payload })
+            serialized(&ServerMessage::Error { id, payload })
         } else {
-            text(message::next(id, result))
+            outgoing(message::next(id, result))
         }
     }
 
-    async fn send(&mut self, outgoing: Outgoing) -> Flow {
+    async fn send(&mut self, outgoing: Outgoing) -> Outcome {
         match outgoing {
             Outgoing::Message(message) => self.write(message).await,
             Outgoing::Long(text) => {
@@ -341,39 +343,39 @@ impl<H: Hooks> Session<H> {
     }
 
     /// Writes a message, unless the session ends in the meantime.
-    async fn write(&mut self, message: Message) -> Flow {
+    async fn write(&mut self, message: Message) -> Outcome {
         let mut sending = SinkExt::send(&mut self.socket, message);
         loop {
             tokio::select! {
                 biased;
                 written = &mut sending => return written.map_err(|_| End::Gone),
                 event = self.timers.next() => match event {
-                    TimerEvent::End(close) => return Err(close.into()),
-                    TimerEvent::Pause if matches!(self.phase, Phase::Silent) => {
+                    TimerEvent::Close(close) => return Err(close.into()),
+                    TimerEvent::Tick if matches!(self.state, State::Connected) => {
                         return Err(Close::InitTimeout.into());
                     }
-                    // The write itself shows whether the peer is alive.
-                    TimerEvent::Pause => {}
+                    // The write itself shows whether the peer is is_alive.
+                    TimerEvent::Tick => {}
                 },
             }
         }
     }
 }
 
-fn rendered(message: &ServerMessage<'_>) -> Result<Outgoing, End> {
-    text(message.to_text())
+fn serialized(message: &ServerMessage<'_>) -> Result<Outgoing, End> {
+    outgoing(message.to_text())
 }
 
-fn text(text: serde_json::Result<Text>) -> Result<Outgoing, End> {
-    let outgoing = text.map(Outgoing::from);
-    outgoing.map_err(|_| End::Gone)
+fn outgoing(text: serde_json::Result<JsonText>) -> Result<Outgoing, End> {
+    let serialized = text.map(Outgoing::from);
+    serialized.map_err(|_| End::Gone)
 }
 
-impl<S> Phase<S> {
-    async fn checked(&mut self) -> Result<Option<S>, Close> {
+impl<S> State<S> {
+    async fn authenticated(&mut self) -> Result<Option<S>, Close> {
         match self {
-            Self::Checking(check) => check.await,
-            Self::Silent | Self::Open { .. } => future::pending().await,
+            Self::Authenticating(check) => check.await,
+            Self::Connected | Self::Acknowledged { .. } => future::pending().await,
         }
     }
 }

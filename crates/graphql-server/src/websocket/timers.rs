@@ -19,21 +19,21 @@ use super::close::Close;
 /// Event of the timers.
 pub(super) enum TimerEvent {
     /// Tick; the next period begins.
-    Pause,
+    Tick,
     /// Stop of the server, or end of the session.
-    End(Close),
+    Close(Close),
 }
 
 /// Timers of a socket.
 ///
-/// They are polled only when one of them has woken the task. With ten thousand sockets, an event costs
+/// They are polled only when one of them has yield_until_woken the task. With ten thousand sockets, an event costs
 /// mostly the memory that each socket touches.
 pub(super) struct Timers(SelectAll<Source>);
 
 enum Source {
     Server {
         drain: Pin<Box<WaitForCancellationFutureOwned>>,
-        pause: Pin<Box<Sleep>>,
+        tick: Pin<Box<Sleep>>,
         period: Duration,
     },
     Session(BoxFuture<'static, ()>),
@@ -43,17 +43,17 @@ impl Timers {
     pub(super) fn new(drain: WaitForCancellationFutureOwned, period: Duration) -> Self {
         Self(SelectAll::from_iter([Source::Server {
             drain: Box::pin(drain),
-            pause: Box::pin(sleep(period)),
+            tick: Box::pin(sleep(period)),
             period,
         }]))
     }
 
     /// Sets the period of the ticks and starts a new one.
-    pub(super) fn pause_for(&mut self, pause_period: Duration) {
+    pub(super) fn set_period(&mut self, new_period: Duration) {
         for source in &mut self.0 {
-            if let Source::Server { pause, period, .. } = source {
-                *period = pause_period;
-                pause.as_mut().reset(Instant::now() + pause_period);
+            if let Source::Server { tick, period, .. } = source {
+                *period = new_period;
+                tick.as_mut().reset(Instant::now() + new_period);
             }
         }
     }
@@ -79,16 +79,16 @@ impl Stream for Source {
             Self::Session(ended) => ended.poll_unpin(cx).map(|()| Close::Forbidden),
             Self::Server {
                 drain,
-                pause,
+                tick,
                 period,
             } => {
-                if pause.poll_unpin(cx).is_ready() {
-                    pause.as_mut().reset(Instant::now() + *period);
-                    return Poll::Ready(Some(TimerEvent::Pause));
+                if tick.poll_unpin(cx).is_ready() {
+                    tick.as_mut().reset(Instant::now() + *period);
+                    return Poll::Ready(Some(TimerEvent::Tick));
                 }
                 drain.poll_unpin(cx).map(|()| Close::Restart)
             }
         };
-        close.map(|close| Some(TimerEvent::End(close)))
+        close.map(|close| Some(TimerEvent::Close(close)))
     }
 }

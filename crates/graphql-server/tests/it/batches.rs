@@ -47,7 +47,7 @@ async fn toy_with(limit: usize) -> Toy {
 }
 
 #[tokio::test]
-async fn batches_are_off_unless_a_setting_says_otherwise() {
+async fn batches_are_off_by_default() {
     assert_eq!(ServerOptions::default().batch_limit, 0);
     let toy = Toy::start().await;
     for texts in [&["mutation { increment }"; 2][..], &[]] {
@@ -73,7 +73,7 @@ async fn batches_are_off_unless_a_setting_says_otherwise() {
     "application/json; charset=utf-8"
 )]
 #[tokio::test]
-async fn operations_are_answered_in_their_order(#[case] accept: &str, #[case] media: &str) {
+async fn batch_results_come_in_order(#[case] accept: &str, #[case] media: &str) {
     let toy = toy_with(4).await;
     let body = json!([
         { "query": "query A { __typename } query B($text: String!) { length(text: $text) }",
@@ -102,7 +102,7 @@ async fn operations_are_answered_in_their_order(#[case] accept: &str, #[case] me
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_one_is_told_in_its_place() {
+async fn batch_error_stays_in_its_place() {
     let toy = toy_with(20).await;
     let body = json!([
         { "query": "{ fail }" },
@@ -169,7 +169,7 @@ async fn what_is_wrong_with_one_is_told_in_its_place() {
     "The body must be a JSON object"
 )]
 #[tokio::test]
-async fn a_batch_that_is_none_is_refused_as_a_whole(
+async fn invalid_batch_is_refused_as_a_whole(
     #[case] body: &'static str,
     #[case] message: &str,
     #[values("application/json", GRAPHQL)] accept: &str,
@@ -184,7 +184,7 @@ async fn a_batch_that_is_none_is_refused_as_a_whole(
 }
 
 #[tokio::test]
-async fn limits_of_the_request_are_those_of_the_batch() {
+async fn request_limits_apply_to_the_whole_batch() {
     let toy = toy_with(3).await;
     let flood = format!("[{}0]", "0,".repeat(400_000));
     let (status, _, answer) = send(toy.post(&Value::Null).body(flood)).await;
@@ -204,7 +204,7 @@ async fn limits_of_the_request_are_those_of_the_batch() {
 }
 
 #[tokio::test]
-async fn a_foreign_page_has_no_use_of_the_cookie_in_a_batch() {
+async fn foreign_page_cannot_use_the_cookie_in_a_batch() {
     let toy = toy_with(3).await;
     let post = toy.post(&batch(&["mutation { increment }"]));
     let post = post.header(COOKIE, SESSION_COOKIE);
@@ -218,7 +218,7 @@ async fn a_foreign_page_has_no_use_of_the_cookie_in_a_batch() {
 }
 
 #[tokio::test]
-async fn operations_of_a_batch_share_their_time() {
+async fn batch_operations_share_their_time_limit() {
     let toy = Toy::with(|settings| {
         settings.batch_limit = 5;
         settings.query_timeout = Duration::from_millis(50);
@@ -235,7 +235,7 @@ async fn operations_of_a_batch_share_their_time() {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_try_of_a_secret() {
+async fn batch_takes_one_secret() {
     let toy = toy_with(5).await;
     let sign_in = "mutation { signIn(password: \"correct horse\") }";
     let texts = [sign_in, sign_in, "mutation { increment }", sign_in];

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::toy::{Toy, soon};
 
 #[tokio::test]
-async fn a_field_that_fails_is_null_and_an_object_without_fields_is_there() {
+async fn failed_field_nulls_data_and_empty_object_is_present() {
     let toy = Toy::start().await;
     let query =
         "{ b: number(value: 2) node { ... @skip(if: true) { name } } fail a: number(value: 1) }";

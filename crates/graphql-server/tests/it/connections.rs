@@ -31,14 +31,14 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn silence_after_connecting_is_cut_off() {
+async fn silent_connection_is_closed() {
     let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
     let mut stream = connect(&toy, "").await;
     assert_eq!(rest(&mut stream).await, "");
 }
 
 #[tokio::test]
-async fn a_slow_head_is_cut_off() {
+async fn slow_head_is_cut_off() {
     let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
     let stream = connect(&toy, "POST /graphql HTTP/1.1\r\nHost: x\r\n").await;
     let (mut reading, mut writing) = stream.into_split();
@@ -55,14 +55,14 @@ async fn a_slow_head_is_cut_off() {
 }
 
 #[tokio::test]
-async fn silence_after_an_answer_is_cut_off() {
+async fn idle_connection_is_closed() {
     let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
     let mut stream = connect(&toy, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]
-async fn a_slow_body_is_408() {
+async fn slow_body_is_408() {
     let toy = Toy::with(|settings| settings.body_timeout = SHORT).await;
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     let mut stream = connect(&toy, head).await;
@@ -72,7 +72,7 @@ async fn a_slow_body_is_408() {
 }
 
 #[tokio::test]
-async fn a_declared_body_over_the_limit_is_413_at_once() {
+async fn declared_body_over_the_limit_is_413_at_once() {
     let toy = Toy::start().await;
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048577\r\n\r\n";
     let mut stream = connect(&toy, head).await;
@@ -82,7 +82,7 @@ async fn a_declared_body_over_the_limit_is_413_at_once() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_over_the_limit_is_413_and_not_read_on() {
+async fn chunked_body_over_the_limit_is_413_and_dropped() {
     let toy = Toy::start().await;
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
     let stream = connect(&toy, head).await;
@@ -99,7 +99,7 @@ async fn a_chunked_body_over_the_limit_is_413_and_not_read_on() {
 }
 
 #[tokio::test]
-async fn a_body_within_the_limit_is_read() {
+async fn body_within_the_limit_is_read() {
     let toy = Toy::start().await;
     let text = "x".repeat(1024 * 1024 - 100);
     let body =
@@ -110,7 +110,7 @@ async fn a_body_within_the_limit_is_read() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_an_answer_is_cut_off() {
+async fn stalled_reader_is_cut_off() {
     let toy = Toy::with(|settings| settings.write_timeout = SHORT).await;
     let query = "query=%7Btext(length:20000000)%7D";
     let request = format!("GET /graphql?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -150,7 +150,7 @@ async fn take(stream: &mut TcpStream, bytes: usize, pause: Duration) -> usize {
 #[case::an_answer("text(length:1000000)", "*/*")]
 #[case::an_event_stream("flood", "text/event-stream")]
 #[tokio::test]
-async fn a_reader_that_trickles_is_cut_off(#[case] field: &str, #[case] accept: &str) {
+async fn trickling_reader_is_cut_off(#[case] field: &str, #[case] accept: &str) {
     let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
     let kind = if field == "flood" {
         "subscription"
@@ -168,7 +168,7 @@ async fn a_reader_that_trickles_is_cut_off(#[case] field: &str, #[case] accept: 
 }
 
 #[tokio::test]
-async fn a_slow_but_steady_reader_gets_all_of_a_long_answer() {
+async fn slow_but_steady_reader_gets_a_long_response() {
     let toy = Toy::with(|settings| settings.write_timeout = Duration::from_secs(1)).await;
     let length = 3_000_000;
     let request = format!(
@@ -186,7 +186,7 @@ async fn a_slow_but_steady_reader_gets_all_of_a_long_answer() {
 }
 
 #[tokio::test]
-async fn shutdown_lets_requests_end() {
+async fn shutdown_waits_for_requests() {
     let toy = Toy::with(|settings| settings.query_timeout = SHORT).await;
     let answer = tokio::spawn(toy.post(&json!({ "query": "{ wait }" })).send());
     let idle = connect(&toy, "").await;
@@ -198,7 +198,7 @@ async fn shutdown_lets_requests_end() {
 }
 
 #[tokio::test]
-async fn shutdown_drops_what_does_not_end_in_time() {
+async fn shutdown_drops_requests_after_its_time_limit() {
     let toy = Toy::with(|settings| settings.shutdown_timeout = SHORT).await;
     let request = "GET /graphql?query=%7Bwait%7D HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut stream = connect(&toy, request).await;
@@ -210,7 +210,7 @@ async fn shutdown_drops_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_turned_away() {
+async fn connections_over_the_limit_get_503() {
     let toy = Toy::with(|settings| settings.connections = 1).await;
     let mut first = connect(&toy, "").await;
     let mut second = TcpStream::connect(toy.address).await.expect("connected");
@@ -224,7 +224,7 @@ async fn connections_beyond_the_limit_are_turned_away() {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_431() {
+async fn oversized_head_is_431() {
     let toy = Toy::start().await;
     let stream = connect(&toy, "GET /graphql HTTP/1.1\r\nHost: x\r\n").await;
     let (mut reading, mut writing) = stream.into_split();
@@ -240,7 +240,7 @@ async fn a_head_without_end_is_431() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_an_error() {
+async fn bind_fails_on_a_used_address() {
     let toy = Toy::start().await;
     assert!(
         Server::bind(toy.address, ServerOptions::default())

@@ -50,7 +50,7 @@ fn get(target: &str, version: &str, hosts: &[&str]) -> String {
 #[case::an_ipv6_address(&["[2001:db8::7]:8080"])]
 #[case::a_name_of_docker(&["my_gateway"])]
 #[tokio::test]
-async fn a_request_for_one_host_is_answered(#[case] hosts: &[&str]) {
+async fn request_for_one_host_is_accepted(#[case] hosts: &[&str]) {
     let toy = Toy::start().await;
     assert_eq!(status(&toy, &get(QUERY, "1.1", hosts)).await, 200);
     let absolute = format!("http://{}{QUERY}", hosts[0].to_uppercase());
@@ -77,7 +77,7 @@ async fn a_request_for_one_host_is_answered(#[case] hosts: &[&str]) {
 #[case::another_scheme_in_the_target("ftp://a.example/graphql", &["a.example"])]
 #[case::a_target_alone("http://a.example/graphql", &[])]
 #[tokio::test]
-async fn a_request_that_names_no_one_host_is_refused(#[case] target: &str, #[case] hosts: &[&str]) {
+async fn request_without_one_clear_host_is_400(#[case] target: &str, #[case] hosts: &[&str]) {
     let toy = Toy::start().await;
     for path in ["/graphql", "/health/live", "/"] {
         let target = if target == "/" { path } else { target };
@@ -90,7 +90,7 @@ async fn a_request_that_names_no_one_host_is_refused(#[case] target: &str, #[cas
 }
 
 #[tokio::test]
-async fn before_http_1_1_no_host_need_be_named() {
+async fn http_1_0_request_may_omit_the_host() {
     let toy = Toy::start().await;
     assert_eq!(status(&toy, &get(QUERY, "1.0", &[])).await, 200);
     assert_eq!(status(&toy, &get(QUERY, "1.0", &["a b"])).await, 400);
@@ -102,7 +102,7 @@ async fn before_http_1_1_no_host_need_be_named() {
 #[case::no_chunks("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
 #[case::a_request_within("Content-Length: 30\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")]
 #[tokio::test]
-async fn a_handshake_with_a_body_is_refused(#[case] rest: &str) {
+async fn handshake_with_a_body_is_refused(#[case] rest: &str) {
     let toy = Toy::start().await;
     let answer = exchange(&toy, &format!("{HANDSHAKE}{rest}")).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
@@ -111,7 +111,7 @@ async fn a_handshake_with_a_body_is_refused(#[case] rest: &str) {
 }
 
 #[tokio::test]
-async fn a_handshake_with_an_empty_body_is_one() {
+async fn handshake_with_an_empty_body_is_accepted() {
     let toy = Toy::start().await;
     let mut stream = TcpStream::connect(toy.address).await.expect("connected");
     let handshake = format!("{HANDSHAKE}Content-Length: 0\r\n\r\n");
@@ -151,7 +151,7 @@ async fn of_two_hosts() -> Toy {
 #[case("127.0.0.1", 421)]
 #[case("gateway.example@evil.example", 400)]
 #[tokio::test]
-async fn the_gateway_answers_for_the_hosts_that_it_has(#[case] host: &str, #[case] expected: u16) {
+async fn server_answers_for_allowed_hosts(#[case] host: &str, #[case] expected: u16) {
     let toy = of_two_hosts().await;
     for path in [QUERY, "/graphql", "/extra", "/nowhere"] {
         let status = status(&toy, &get(path, "1.1", &[host])).await;
@@ -182,7 +182,7 @@ async fn the_gateway_answers_for_the_hosts_that_it_has(#[case] host: &str, #[cas
 }
 
 #[tokio::test]
-async fn probes_come_by_any_host_or_none() {
+async fn health_checks_accept_any_host() {
     let toy = of_two_hosts().await;
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(
@@ -199,7 +199,7 @@ async fn probes_come_by_any_host_or_none() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_answered_for_is_told_once_with_what_to_set() {
+async fn refused_host_is_logged_once_with_the_setting() {
     let log = Log::new();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)

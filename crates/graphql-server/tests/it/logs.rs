@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn logs_name_the_request_and_hold_nothing_of_its_contents() {
+async fn logs_identify_the_request_without_its_contents() {
     let log = Log::new();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -98,7 +98,7 @@ const CLIENT: &str = "192.0.2.7";
 #[case::trusted_and_silent(Some("127.0.0.0/8"), &[], 0)]
 #[case::trusted_and_not_understood(Some("127.0.0.0/8"), &[("x-real-ip", CLIENT)], 1)]
 #[tokio::test]
-async fn a_proxy_that_is_not_believed_is_told_once(
+async fn untrusted_proxy_is_logged_once(
     #[case] proxies: Option<&str>,
     #[case] headers: &[(&'static str, &str)],
     #[case] expected: usize,

@@ -41,7 +41,7 @@ async fn read_to(response: &mut Response, end: &str) -> String {
 #[case("multipart/mixed;subscriptionspec=1.0")]
 #[case("application/json, multipart/mixed;subscriptionSpec=1.0")]
 #[tokio::test]
-async fn a_subscription_comes_in_parts(#[case] accept: &str) {
+async fn subscription_comes_in_parts(#[case] accept: &str) {
     let toy = Toy::start().await;
     let response = open(&toy, "subscription { count(to: 2) }", accept).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -64,7 +64,7 @@ async fn a_subscription_comes_in_parts(#[case] accept: &str) {
 #[case("multipart/mixed;subscriptionSpec=2.0")]
 #[case("multipart/mixed;deferSpec=20220824, application/json")]
 #[tokio::test]
-async fn other_protocols_in_parts_are_not_spoken(#[case] accept: &str) {
+async fn other_multipart_protocols_are_not_accepted(#[case] accept: &str) {
     let toy = Toy::start().await;
     let response = open(&toy, "subscription { count(to: 2) }", accept).await;
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
@@ -74,7 +74,7 @@ async fn other_protocols_in_parts_are_not_spoken(#[case] accept: &str) {
 #[case("{ length(text: \"four\") }", r#"{"data":{"length":4}}"#)]
 #[case("mutation { increment }", r#"{"data":{"increment":1}}"#)]
 #[tokio::test]
-async fn all_else_is_answered_in_json(#[case] query: &str, #[case] answer: &str) {
+async fn other_operations_get_json(#[case] query: &str, #[case] answer: &str) {
     let toy = Toy::start().await;
     let response = open(&toy, query, PARTS).await;
     assert_eq!(
@@ -85,7 +85,7 @@ async fn all_else_is_answered_in_json(#[case] query: &str, #[case] answer: &str)
 }
 
 #[tokio::test]
-async fn what_the_client_names_first_is_spoken() {
+async fn first_accepted_protocol_is_used() {
     let toy = Toy::start().await;
     let accept = "text/event-stream, multipart/mixed;subscriptionSpec=1.0";
     let response = open(&toy, "subscription { count(to: 2) }", accept).await;
@@ -96,7 +96,7 @@ async fn what_the_client_names_first_is_spoken() {
 }
 
 #[tokio::test]
-async fn by_get_it_is_405() {
+async fn multipart_by_get_is_405() {
     let toy = Toy::start().await;
     let url = toy.get_url(&[("query", "subscription { count(to: 1) }")]);
     let response = soon(Client::new().get(url).header(ACCEPT, PARTS).send()).await;
@@ -105,7 +105,7 @@ async fn by_get_it_is_405() {
 }
 
 #[tokio::test]
-async fn an_invalid_subscription_is_a_fatal_error() {
+async fn invalid_subscription_is_a_fatal_error() {
     let toy = Toy::start().await;
     let response = open(&toy, "subscription { unknown }", PARTS).await;
     let text = soon(response.text()).await.expect("a body");
@@ -116,7 +116,7 @@ async fn an_invalid_subscription_is_a_fatal_error() {
 }
 
 #[tokio::test]
-async fn a_failing_field_is_told_in_the_payload_and_a_panic_outside() {
+async fn failed_field_is_in_the_payload_and_a_panic_outside() {
     let toy = Toy::start().await;
     let response = open(&toy, "subscription { broken }", PARTS).await;
     let text = soon(response.text()).await.expect("a body");
@@ -129,7 +129,7 @@ async fn a_failing_field_is_told_in_the_payload_and_a_panic_outside() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_refused_before_the_first_part() {
+async fn malformed_request_is_refused_before_the_first_part() {
     let toy = Toy::start().await;
     let response = open(&toy, "subscription {", PARTS).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -141,14 +141,14 @@ async fn a_malformed_request_is_refused_before_the_first_part() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_has_heartbeats() {
+async fn idle_multipart_stream_has_heartbeats() {
     let toy = Toy::with(|settings| settings.keep_alive = Duration::from_millis(20)).await;
     let mut response = open(&toy, "subscription { never }", PARTS).await;
     read_to(&mut response, &[START, HEARTBEAT, HEARTBEAT].concat()).await;
 }
 
 #[tokio::test]
-async fn the_end_of_the_session_is_told_and_ends_the_stream() {
+async fn end_of_session_is_reported_and_ends_the_stream() {
     let toy = Toy::start().await;
     let mut response = open(&toy, "subscription { once }", PARTS).await;
     read_to(&mut response, &part(r#"{"payload":{"data":{"once":1}}}"#)).await;
@@ -159,7 +159,7 @@ async fn the_end_of_the_session_is_told_and_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn shutdown_breaks_the_stream_off() {
+async fn shutdown_ends_the_stream_without_a_closing_boundary() {
     let toy = Toy::start().await;
     let mut response = open(&toy, "subscription { once }", PARTS).await;
     read_to(&mut response, &part(r#"{"payload":{"data":{"once":1}}}"#)).await;
@@ -169,7 +169,7 @@ async fn shutdown_breaks_the_stream_off() {
 }
 
 #[tokio::test]
-async fn a_stream_takes_one_of_the_users_places_until_its_reader_leaves() {
+async fn stream_holds_a_permit_until_its_reader_leaves() {
     let toy = Toy::with(|settings| settings.streams_per_user = 1).await;
     let first = open(&toy, "subscription { never }", PARTS).await;
     let second = open(&toy, "subscription { never }", PARTS).await;
@@ -181,7 +181,7 @@ async fn a_stream_takes_one_of_the_users_places_until_its_reader_leaves() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
+async fn stalled_reader_holds_no_memory_and_is_closed() {
     let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(300)).await;
     let response = open(&toy, "subscription { flood }", PARTS).await;
     until(|| toy.accounts.watchers() == 0).await;

@@ -42,7 +42,7 @@ fn me(toy: &Toy) -> RequestBuilder {
 #[case("*", false)]
 #[case("", false)]
 #[tokio::test]
-async fn origins_are_compared_whole(#[case] origin: &str, #[case] allowed: bool) {
+async fn origins_are_compared_as_a_whole(#[case] origin: &str, #[case] allowed: bool) {
     let toy = open().await;
     let preflight = Client::new()
         .request(Method::OPTIONS, toy.url("/graphql"))
@@ -130,7 +130,7 @@ async fn preflight(toy: &Toy, headers: &[&str]) -> HeaderMap {
 #[case::and_nothing_else(&["x-session"], "")]
 #[case::nothing(&[], "")]
 #[tokio::test]
-async fn a_page_that_is_allowed_may_send_any_header_but_the_one_for_a_cookie(
+async fn allowed_page_may_send_any_header_but_same_origin_ones(
     #[case] asked: &[&str],
     #[case] expected: &str,
 ) {
@@ -145,7 +145,7 @@ async fn a_page_that_is_allowed_may_send_any_header_but_the_one_for_a_cookie(
 }
 
 #[tokio::test]
-async fn a_page_that_is_allowed_may_read_the_id_and_when_to_come_back() {
+async fn allowed_page_may_read_request_id_and_retry_after() {
     let toy = open().await;
     let response = send(me(&toy).header(ORIGIN, ALLOWED)).await;
     let exposed = &response.headers()["access-control-expose-headers"];
@@ -165,7 +165,7 @@ fn logged() -> (Log, tracing::subscriber::DefaultGuard) {
 #[case::where_some_are_allowed(open())]
 #[case::where_none_is(Toy::start())]
 #[tokio::test]
-async fn a_refused_origin_is_told_once_with_what_to_set(
+async fn refused_origin_is_logged_once_with_the_setting(
     #[future(awt)]
     #[case]
     toy: Toy,
@@ -190,7 +190,7 @@ async fn a_refused_origin_is_told_once_with_what_to_set(
 }
 
 #[tokio::test]
-async fn many_refused_origins_are_told_of_a_few_times() {
+async fn many_refused_origins_are_logged_a_few_times() {
     let (log, _guard) = logged();
     let toy = open().await;
     for number in 0..50 {
@@ -207,7 +207,7 @@ async fn many_refused_origins_are_told_of_a_few_times() {
 }
 
 #[tokio::test]
-async fn what_is_not_refused_is_not_told() {
+async fn accepted_origins_are_not_logged() {
     let (log, _guard) = logged();
     let toy = open().await;
     let own = format!("http://{}", toy.address);

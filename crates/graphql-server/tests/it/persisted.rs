@@ -38,7 +38,7 @@ async fn post(toy: &Toy, body: &Value, accept: &str) -> (StatusCode, Value) {
 
 #[rstest]
 #[tokio::test]
-async fn a_hash_is_asked_for_its_text_once(#[values("application/json", GRAPHQL)] accept: &str) {
+async fn unknown_hash_asks_for_the_text_once(#[values("application/json", GRAPHQL)] accept: &str) {
     let toy = Toy::start().await;
     let by_hash = json!({ "extensions": extensions(LENGTH), "variables": { "text": "four" } });
     let (status, answer) = post(&toy, &by_hash, accept).await;
@@ -57,7 +57,7 @@ async fn a_hash_is_asked_for_its_text_once(#[values("application/json", GRAPHQL)
 }
 
 #[tokio::test]
-async fn a_hash_goes_by_get_and_no_answer_is_cached() {
+async fn hash_by_get_is_not_cacheable() {
     let toy = Toy::start().await;
     let extensions = extensions(LENGTH).to_string();
     let get = || {
@@ -84,7 +84,7 @@ async fn a_hash_goes_by_get_and_no_answer_is_cached() {
 }
 
 #[tokio::test]
-async fn a_mutation_by_get_is_405_also_by_its_hash() {
+async fn mutation_by_get_is_405_also_by_hash() {
     let toy = Toy::start().await;
     let text = "mutation { increment }";
     let body = json!({ "query": text, "extensions": extensions(text) });
@@ -106,7 +106,7 @@ async fn a_mutation_by_get_is_405_also_by_its_hash() {
 #[case(json!({ "extensions": { "persistedQuery": "hash" } }), StatusCode::BAD_REQUEST, "BAD_REQUEST")]
 #[case(json!({ "documentId": 7 }), StatusCode::BAD_REQUEST, "BAD_REQUEST")]
 #[tokio::test]
-async fn what_cannot_be_found_is_refused(
+async fn unknown_documents_are_refused(
     #[case] body: Value,
     #[case] status: StatusCode,
     #[case] expected: &str,
@@ -117,7 +117,7 @@ async fn what_cannot_be_found_is_refused(
 }
 
 #[tokio::test]
-async fn a_hash_goes_by_event_stream_and_by_socket() {
+async fn hash_is_accepted_on_event_streams_and_sockets() {
     let toy = Toy::start().await;
     let text = "subscription Count($to: Int!) { count(to: $to) }";
     let by_hash = json!({ "extensions": extensions(text), "variables": { "to": 1 } });

@@ -30,7 +30,7 @@ async fn named(toy: &Toy, query: &str, id: &[u8]) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn a_strangers_id_is_not_taken_and_stands_in_the_log_by_itself() {
+async fn untrusted_request_id_is_logged_but_not_used() {
     let log = Log::new();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
@@ -57,7 +57,7 @@ async fn a_strangers_id_is_not_taken_and_stands_in_the_log_by_itself() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxys_id_is_taken_where_it_is_fit_for_it() {
+async fn valid_request_id_of_a_trusted_proxy_is_used() {
     let toy = behind_a_proxy().await;
     for fit in [THEIRS, &"x".repeat(64)] {
         let (header, answer) = named(&toy, "{ requestId }", fit.as_bytes()).await;
@@ -89,7 +89,7 @@ async fn named_on_a_socket(toy: &Toy) -> String {
 }
 
 #[tokio::test]
-async fn on_a_socket_it_is_the_same() {
+async fn socket_operations_have_the_handshakes_request_id() {
     assert_eq!(named_on_a_socket(&Toy::start().await).await.len(), 36);
     assert_eq!(named_on_a_socket(&behind_a_proxy().await).await, THEIRS);
 }

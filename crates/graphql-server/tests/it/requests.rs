@@ -31,7 +31,7 @@ fn code(body: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn answers_a_query_by_post_and_by_get() {
+async fn query_is_answered_by_post_and_get() {
     let toy = Toy::start().await;
     let body = json!({
         "query": "query Length($text: String!) { length(text: $text) }",
@@ -57,7 +57,7 @@ async fn answers_a_query_by_post_and_by_get() {
 #[case("mutation { increment }")]
 #[case("subscription { count(to: 3) }")]
 #[tokio::test]
-async fn more_than_a_query_by_get_is_405_and_not_executed(
+async fn mutation_or_subscription_by_get_is_405(
     #[case] text: &str,
     #[values("application/json", GRAPHQL, "*/*")] accept: &str,
 ) {
@@ -90,7 +90,7 @@ async fn other_methods_are_405() {
 #[case(Some("nonsense"))]
 #[case(None)]
 #[tokio::test]
-async fn a_body_that_is_not_declared_as_json_is_415_and_not_executed(#[case] media: Option<&str>) {
+async fn body_not_declared_as_json_is_415(#[case] media: Option<&str>) {
     let toy = Toy::start().await;
     let mut request = Client::new()
         .post(toy.url("/graphql"))
@@ -112,10 +112,7 @@ async fn a_body_that_is_not_declared_as_json_is_415_and_not_executed(#[case] med
 #[case("Identity", true)]
 #[case("", true)]
 #[tokio::test]
-async fn a_body_that_is_compressed_is_415_and_not_executed(
-    #[case] coding: &str,
-    #[case] is_read: bool,
-) {
+async fn compressed_body_is_415(#[case] coding: &str, #[case] is_read: bool) {
     let toy = Toy::start().await;
     let request = Client::new()
         .post(toy.url("/graphql"))
@@ -145,7 +142,7 @@ async fn a_body_that_is_compressed_is_415_and_not_executed(
 #[case(r#"{"query":"{ me }","variables":[]}"#)]
 #[case(r#"{"query":"{ me }","extensions":7}"#)]
 #[tokio::test]
-async fn a_malformed_request_is_400_with_fixed_words(
+async fn malformed_request_is_400_with_a_fixed_message(
     #[case] body: &str,
     #[values("application/json", GRAPHQL)] accept: &str,
 ) {
@@ -169,7 +166,7 @@ async fn a_malformed_request_is_400_with_fixed_words(
 #[case("query={me}&query={me}")]
 #[case("")]
 #[tokio::test]
-async fn a_malformed_url_is_400(#[case] parameters: &str) {
+async fn malformed_url_is_400(#[case] parameters: &str) {
     let toy = Toy::start().await;
     let get = Client::new().get(toy.url(&format!("/graphql?{parameters}")));
     let (status, _, answer) = send(get).await;
@@ -182,7 +179,7 @@ async fn a_malformed_url_is_400(#[case] parameters: &str) {
 #[case("application/json;q=0")]
 #[case("application/json; charset=utf-16")]
 #[tokio::test]
-async fn an_accept_header_that_cannot_be_met_is_406(#[case] accept: &str) {
+async fn unacceptable_accept_header_is_406(#[case] accept: &str) {
     let toy = Toy::start().await;
     let (status, _, answer) = send(toy.post(&query("{ me }")).header(ACCEPT, accept)).await;
     assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
@@ -202,7 +199,7 @@ async fn an_accept_header_that_cannot_be_met_is_406(#[case] accept: &str) {
     GRAPHQL
 )]
 #[tokio::test]
-async fn the_best_accepted_media_type_is_used(#[case] accept: &str, #[case] media: &str) {
+async fn preferred_media_type_is_used(#[case] accept: &str, #[case] media: &str) {
     let toy = Toy::start().await;
     let (status, headers, _) = send(toy.post(&query("{ me }")).header(ACCEPT, accept)).await;
     assert_eq!(status, StatusCode::OK);
@@ -218,10 +215,7 @@ async fn the_best_accepted_media_type_is_used(#[case] accept: &str, #[case] medi
 #[case("{ ...F } fragment F on Query { ...F }".to_owned(), "GRAPHQL_VALIDATION_FAILED")]
 #[case(format!("{{ {} }}", "a: me ".repeat(16)), "QUERY_TOO_COMPLEX")]
 #[tokio::test]
-async fn an_invalid_query_is_400_or_200_by_media_type(
-    #[case] text: String,
-    #[case] expected: &str,
-) {
+async fn invalid_query_is_400_or_200_by_media_type(#[case] text: String, #[case] expected: &str) {
     let toy = Toy::start().await;
     let body = query(&text);
     let (status, _, answer) = send(toy.post(&body).header(ACCEPT, GRAPHQL)).await;
@@ -241,7 +235,10 @@ async fn an_invalid_query_is_400_or_200_by_media_type(
 #[case("mutation($run: Boolean = false) { __typename ...F @include(if: $run) } fragment F on Mutation { increment }", json!({}))]
 #[case("mutation($dry: Boolean!) { __typename increment @skip(if: $dry) }", json!({ "dry": true, "other": 1 }))]
 #[tokio::test]
-async fn a_default_decides_as_a_value_does(#[case] text: &str, #[case] variables: Value) {
+async fn default_of_a_variable_decides_skip_and_include(
+    #[case] text: &str,
+    #[case] variables: Value,
+) {
     let toy = Toy::start().await;
     let body = json!({ "query": text, "variables": variables });
     let (status, _, answer) = send(toy.post(&body).header(ACCEPT, GRAPHQL)).await;
@@ -255,10 +252,7 @@ async fn a_default_decides_as_a_value_does(#[case] text: &str, #[case] variables
 #[case("mutation($dry: Boolean!) { increment @skip(if: $dry) }", json!({ "dry": null }))]
 #[case("mutation($dry: Boolean! = true) { increment @skip(if: $dry) }", json!({ "dry": null }))]
 #[tokio::test]
-async fn without_a_variable_that_is_needed_nothing_runs(
-    #[case] text: &str,
-    #[case] variables: Value,
-) {
+async fn missing_variable_refuses_the_operation(#[case] text: &str, #[case] variables: Value) {
     let toy = Toy::start().await;
     let body = json!({ "query": text, "variables": variables });
     let (status, _, answer) = send(toy.post(&body).header(ACCEPT, GRAPHQL)).await;
@@ -274,7 +268,7 @@ async fn without_a_variable_that_is_needed_nothing_runs(
 }
 
 #[tokio::test]
-async fn a_failed_field_is_200_with_data() {
+async fn failed_field_is_200_with_data() {
     let toy = Toy::start().await;
     let (status, _, answer) = send(toy.post(&query("{ fail }")).header(ACCEPT, GRAPHQL)).await;
     assert_eq!(status, StatusCode::OK);
@@ -284,7 +278,7 @@ async fn a_failed_field_is_200_with_data() {
 }
 
 #[tokio::test]
-async fn errors_do_not_repeat_what_was_sent() {
+async fn errors_do_not_repeat_the_input() {
     let toy = Toy::start().await;
     let bodies = [
         query(r#"mutation { signIn(password: "hunter2" }"#),
@@ -308,7 +302,7 @@ async fn errors_do_not_repeat_what_was_sent() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_monstrous_query_is_short() {
+async fn response_to_a_monstrous_query_is_short() {
     let toy = Toy::start().await;
     let directives = format!("{{ me {} }}", "@skip(if: false) ".repeat(10_000));
     let unknown_fields = format!("{{ {} }}", "u ".repeat(200));
@@ -324,7 +318,7 @@ async fn the_answer_to_a_monstrous_query_is_short() {
 }
 
 #[tokio::test]
-async fn the_caller_is_whom_the_bearer_token_names() {
+async fn bearer_token_identifies_the_user() {
     let toy = Toy::start().await;
     let me = query("{ me }");
     let (_, _, answer) = send(toy.post(&me).bearer_auth(ALICE)).await;
@@ -341,7 +335,7 @@ async fn the_caller_is_whom_the_bearer_token_names() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_looked_up_is_503() {
+async fn failed_session_lookup_is_503() {
     let toy = Toy::start().await;
     let (status, _, answer) = send(toy.post(&query("{ me }")).bearer_auth(UNLUCKY)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -364,7 +358,7 @@ async fn operations_have_time_limits() {
 }
 
 #[tokio::test]
-async fn slow_fields_may_take_longer_and_subscriptions_for_ever() {
+async fn slow_fields_have_more_time_and_subscriptions_no_limit() {
     let toy = Toy::with(|settings| {
         settings.query_timeout = std::time::Duration::from_millis(1);
         settings.mutation_timeout = std::time::Duration::from_millis(1);
@@ -401,7 +395,7 @@ async fn values_are_counted_before_they_are_parsed() {
 }
 
 #[tokio::test]
-async fn a_panic_is_500_with_the_request_id() {
+async fn panic_is_500_with_the_request_id() {
     let toy = Toy::start().await;
     let (status, headers, answer) = send(toy.post(&query("{ panic }"))).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -412,7 +406,7 @@ async fn a_panic_is_500_with_the_request_id() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_request_id_and_security_headers() {
+async fn every_response_has_a_request_id_and_security_headers() {
     let toy = Toy::start().await;
     let (_, headers, answer) = send(toy.post(&query("{ requestId peer }"))).await;
     assert_eq!(
@@ -431,7 +425,7 @@ async fn every_answer_has_a_request_id_and_security_headers() {
 }
 
 #[tokio::test]
-async fn other_paths() {
+async fn unknown_path_is_404() {
     let toy = Toy::start().await;
     let (status, _, answer) = send(Client::new().get(toy.url("/nowhere"))).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
@@ -445,7 +439,7 @@ async fn other_paths() {
 }
 
 #[tokio::test]
-async fn health_tells_what_is_failing() {
+async fn health_check_lists_problems() {
     let address = ([127, 0, 0, 1], 0).into();
     let problem = Problem {
         part: "database",

@@ -64,7 +64,7 @@ async fn every_operation_can_be_streamed(#[case] query: &str, #[case] answers: &
 }
 
 #[tokio::test]
-async fn a_subscription_can_be_streamed_by_get_and_a_mutation_cannot() {
+async fn subscription_can_be_streamed_by_get_and_a_mutation_cannot() {
     let toy = Toy::start().await;
     let url = toy.get_url(&[("query", "subscription { count(to: 1) }")]);
     let text = soon(open(Client::new().get(url)).await.text())
@@ -79,7 +79,7 @@ async fn a_subscription_can_be_streamed_by_get_and_a_mutation_cannot() {
 }
 
 #[tokio::test]
-async fn a_subscription_by_post_needs_an_event_stream() {
+async fn subscription_by_post_needs_an_event_stream() {
     let toy = Toy::start().await;
     let post = toy.post(&body("subscription { count(to: 1) }"));
     let response = soon(post.header(ACCEPT, "application/json").send())
@@ -104,7 +104,7 @@ async fn a_subscription_by_post_needs_an_event_stream() {
 #[case(body("{"), StatusCode::BAD_REQUEST)]
 #[case(json!({ "query": "query A { me }", "operationName": "B" }), StatusCode::BAD_REQUEST)]
 #[tokio::test]
-async fn what_cannot_be_executed_is_refused_before_the_stream(
+async fn malformed_request_is_refused_before_the_stream(
     #[case] body: Value,
     #[case] status: StatusCode,
 ) {
@@ -131,14 +131,14 @@ async fn validation_errors_come_in_the_stream() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_is_kept_alive_with_comments() {
+async fn idle_event_stream_gets_comments() {
     let toy = Toy::with(|settings| settings.keep_alive = Duration::from_millis(20)).await;
     let mut response = stream(&toy, "subscription { never }").await;
     read_to(&mut response, ":\n\n:\n\n:\n\n").await;
 }
 
 #[tokio::test]
-async fn the_end_of_the_session_ends_the_stream_without_complete() {
+async fn end_of_session_ends_the_stream_without_complete() {
     let toy = Toy::start().await;
     let mut response = stream(&toy, "subscription { once }").await;
     let first = ":\n\nevent: next\ndata: {\"data\":{\"once\":1}}\n\n";
@@ -158,7 +158,7 @@ async fn shutdown_ends_the_stream_without_complete() {
 }
 
 #[tokio::test]
-async fn a_stream_takes_one_of_the_users_places_until_its_reader_leaves() {
+async fn stream_holds_a_permit_until_its_reader_leaves() {
     let toy = Toy::with(|settings| settings.streams_per_user = 1).await;
     let first = stream(&toy, "subscription { never }").await;
     let second = open(toy.post(&body("subscription { never }")).bearer_auth(ALICE)).await;

@@ -117,7 +117,7 @@ impl Hooks for Accounts {
         future::ok(user).boxed()
     }
 
-    fn holder(&self, session: &Uuid) -> u128 {
+    fn stream_key(&self, session: &Uuid) -> u128 {
         session.as_u128()
     }
 
@@ -129,10 +129,10 @@ impl Hooks for Accounts {
         .boxed()
     }
 
-    fn equip(&self, request: Request, call: &Invocation<'_, Uuid>) -> Request {
+    fn prepare_request(&self, request: Request, invocation: &Invocation<'_, Uuid>) -> Request {
         request.data(Sender {
-            user: call.session.copied(),
-            info: call.request.clone(),
+            user: invocation.session.copied(),
+            info: invocation.request.clone(),
         })
     }
 }
@@ -341,7 +341,7 @@ impl Toy {
         let counter = Counter::default();
         let schema = || Schema::build(Query, Mutation, Subscriptions).data(counter.clone());
         let policy = FieldPolicy::default().slow("Query", "report");
-        let types = SchemaTypes::of::<Query, Mutation, Subscriptions>(&policy);
+        let types = SchemaTypes::new::<Query, Mutation, Subscriptions>(&policy);
         let accounts = Arc::new(Accounts {
             credentials,
             sessions_ended: watch::Sender::new(false),

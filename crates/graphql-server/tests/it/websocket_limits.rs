@@ -21,7 +21,7 @@ fn close(code: u16, reason: &str) -> (u16, String) {
 #[case(64 * 1024 + 1)]
 #[case(10 * 1024 * 1024)]
 #[tokio::test]
-async fn a_message_over_64_kib_is_1009(#[case] length: usize) {
+async fn message_over_64_kib_closes_socket_with_1009(#[case] length: usize) {
     let toy = Toy::start().await;
     let client = Client::init(&toy, json!({})).await;
     // The gateway does not wait for all of it, so sending may fail.
@@ -43,7 +43,7 @@ async fn a_message_over_64_kib_is_1009(#[case] length: usize) {
 }
 
 #[tokio::test]
-async fn a_message_of_64_kib_is_read() {
+async fn message_of_64_kib_is_read() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     let mut message = json!({ "type": "ping", "payload": { "x": "" } });
@@ -54,7 +54,7 @@ async fn a_message_of_64_kib_is_read() {
 }
 
 #[tokio::test]
-async fn more_than_32_operations_on_a_socket_are_refused() {
+async fn operations_over_the_socket_limit_are_refused() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     for id in 0..32 {
@@ -76,7 +76,7 @@ async fn more_than_32_operations_on_a_socket_are_refused() {
 }
 
 #[tokio::test]
-async fn more_sockets_than_a_user_may_have_are_refused() {
+async fn sockets_over_the_user_limit_are_refused() {
     let toy = Toy::with(|settings| settings.streams_per_user = 2).await;
     let alice = json!({ "authorization": ALICE });
     let first = Client::init(&toy, alice.clone()).await;
@@ -96,7 +96,7 @@ async fn more_sockets_than_a_user_may_have_are_refused() {
 }
 
 #[tokio::test]
-async fn sockets_and_streams_of_nobody_are_limited_together() {
+async fn anonymous_sockets_and_streams_share_a_limit() {
     let toy = Toy::with(|settings| settings.anonymous_streams = 1).await;
     let first = Client::init(&toy, json!({})).await;
     let mut second = Client::connect(&toy).await;
@@ -147,7 +147,7 @@ async fn busy_operations_of_a_socket_get_equal_shares() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_session_is_4403() {
+async fn end_of_session_closes_socket_with_4403() {
     let toy = Toy::start().await;
     let mut anonymous = Client::init(&toy, json!({})).await;
     let mut idle = Client::init(&toy, json!({ "authorization": ALICE })).await;
@@ -161,7 +161,7 @@ async fn the_end_of_the_session_is_4403() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_session_is_noticed_while_the_reader_is_slow() {
+async fn end_of_session_closes_socket_of_a_slow_reader() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
     client.subscribe("1", "subscription { flood }").await;
@@ -171,7 +171,7 @@ async fn the_end_of_the_session_is_noticed_while_the_reader_is_slow() {
 }
 
 #[tokio::test]
-async fn shutdown_is_1012_and_the_server_ends() {
+async fn shutdown_closes_sockets_with_1012() {
     let toy = Toy::start().await;
     let mut waiting = Client::connect(&toy).await;
     let mut open = Client::init(&toy, json!({ "authorization": ALICE })).await;
@@ -187,7 +187,7 @@ async fn shutdown_is_1012_and_the_server_ends() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
+async fn stalled_reader_holds_no_memory_and_is_closed() {
     let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(300)).await;
     let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
     client.subscribe("1", "subscription { flood }").await;
@@ -196,7 +196,7 @@ async fn a_reader_that_stops_reading_holds_no_memory_and_is_closed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_before_it_is_open_is_closed_in_time() {
+async fn stalled_reader_is_closed_before_the_acknowledgement() {
     let silence = Duration::from_millis(300);
     let toy = Toy::with(|settings| settings.socket_init_timeout = silence).await;
     let begun = Instant::now();
@@ -215,7 +215,7 @@ async fn a_reader_that_stops_reading_before_it_is_open_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn a_reader_that_trickles_is_closed() {
+async fn trickling_reader_is_closed() {
     let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
     let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
     client.subscribe("1", "subscription { flood }").await;
@@ -245,7 +245,7 @@ async fn stalled(toy: &Toy) {
 }
 
 #[tokio::test]
-async fn quiet_sockets_are_pinged_and_dead_ones_closed() {
+async fn idle_sockets_are_pinged_and_dead_ones_closed() {
     let toy = Toy::with(|settings| settings.keep_alive = Duration::from_millis(50)).await;
     let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
     for _ in 0..3 {
@@ -265,7 +265,7 @@ async fn quiet_sockets_are_pinged_and_dead_ones_closed() {
 #[case(Some("own"), true, true)]
 #[case(None, true, true)]
 #[tokio::test]
-async fn a_foreign_origin_with_a_cookie_is_403_at_the_handshake(
+async fn foreign_origin_with_a_cookie_is_403_at_the_handshake(
     #[case] origin: Option<&str>,
     #[case] cookie: bool,
     #[case] welcome: bool,
@@ -283,7 +283,7 @@ async fn a_foreign_origin_with_a_cookie_is_403_at_the_handshake(
 }
 
 #[tokio::test]
-async fn a_handshake_of_another_kind_is_400() {
+async fn other_upgrade_is_400() {
     let toy = Toy::start().await;
     let request = reqwest::Client::new()
         .get(toy.url("/graphql"))

@@ -24,7 +24,7 @@ fn complete(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_subscription_is_streamed_and_completed() {
+async fn subscription_is_streamed_and_completed() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client
@@ -45,7 +45,7 @@ async fn a_subscription_is_streamed_and_completed() {
 }
 
 #[tokio::test]
-async fn a_close_is_answered_in_kind() {
+async fn close_frame_is_answered_with_the_same_code() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client.subscribe("1", "subscription { never }").await;
@@ -58,7 +58,7 @@ async fn a_close_is_answered_in_kind() {
 }
 
 #[tokio::test]
-async fn queries_and_mutations_go_over_the_socket_too() {
+async fn queries_and_mutations_run_on_a_socket() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, Value::Null).await;
     client.subscribe("q", r#"{ length(text: "four") }"#).await;
@@ -73,7 +73,9 @@ async fn queries_and_mutations_go_over_the_socket_too() {
 #[case(&[])]
 #[case(&[("sec-websocket-protocol", "graphql-ws")])]
 #[tokio::test]
-async fn no_or_an_unknown_subprotocol_is_4406(#[case] headers: &[(&'static str, &str)]) {
+async fn missing_or_unknown_subprotocol_closes_socket_with_4406(
+    #[case] headers: &[(&'static str, &str)],
+) {
     let toy = Toy::start().await;
     // A client that offered a subprotocol refuses a handshake that selects none, so speak HTTP.
     let mut client = match headers {
@@ -87,7 +89,7 @@ async fn no_or_an_unknown_subprotocol_is_4406(#[case] headers: &[(&'static str, 
 }
 
 #[tokio::test]
-async fn the_subprotocol_is_found_among_others() {
+async fn subprotocol_is_found_among_others() {
     let toy = Toy::start().await;
     let offer = ("sec-websocket-protocol", "graphql-ws, graphql-transport-ws");
     let mut client = Client::handshake(&toy, &[offer]).await.expect("a socket");
@@ -114,7 +116,7 @@ async fn the_subprotocol_is_found_among_others() {
 #[case(r#"{"type":"subscribe","id":"1","payload":{"query":"{ me }","variables":[]}}"#)]
 #[case(r#"{"type":"complete"}"#)]
 #[tokio::test]
-async fn a_malformed_message_is_4400_with_a_fixed_text(
+async fn malformed_message_closes_socket_with_4400(
     #[case] text: &str,
     #[values(true, false)] acknowledged: bool,
 ) {
@@ -132,7 +134,7 @@ async fn a_malformed_message_is_4400_with_a_fixed_text(
 }
 
 #[tokio::test]
-async fn a_binary_message_is_4400() {
+async fn binary_message_closes_socket_with_4400() {
     let toy = Toy::start().await;
     let mut client = Client::connect(&toy).await;
     let message = Message::binary(br#"{"type":"connection_init"}"#.to_vec());
@@ -144,7 +146,7 @@ async fn a_binary_message_is_4400() {
 }
 
 #[tokio::test]
-async fn no_connection_init_in_time_is_4408() {
+async fn missing_connection_init_closes_socket_with_4408() {
     let soon = Duration::from_millis(50);
     let toy = Toy::with(|settings| settings.socket_init_timeout = soon).await;
     let mut client = Client::connect(&toy).await;
@@ -158,7 +160,7 @@ async fn no_connection_init_in_time_is_4408() {
 #[case(json!({}))]
 #[case(json!({ "authorization": SLOW }))]
 #[tokio::test]
-async fn a_second_connection_init_is_4429_even_while_the_first_is_checked(#[case] payload: Value) {
+async fn second_connection_init_closes_socket_with_4429(#[case] payload: Value) {
     let toy = Toy::start().await;
     let mut client = Client::connect(&toy).await;
     let is_slow = payload.get("authorization").is_some();
@@ -176,7 +178,7 @@ async fn a_second_connection_init_is_4429_even_while_the_first_is_checked(#[case
 }
 
 #[tokio::test]
-async fn subscribe_before_the_acknowledgement_is_4401() {
+async fn subscribe_before_acknowledgement_closes_socket_with_4401() {
     let toy = Toy::start().await;
     let mut client = Client::connect(&toy).await;
     client.subscribe("1", "{ me }").await;
@@ -200,7 +202,7 @@ async fn subscribe_before_the_acknowledgement_is_4401() {
 #[case(json!({ "authorization": 5 }))]
 #[case(json!({ "authorization": { "token": "x" } }))]
 #[tokio::test]
-async fn bad_credentials_are_4403(#[case] payload: Value) {
+async fn bad_credentials_close_socket_with_4403(#[case] payload: Value) {
     let toy = Toy::start().await;
     let mut client = Client::connect(&toy).await;
     client
@@ -210,7 +212,7 @@ async fn bad_credentials_are_4403(#[case] payload: Value) {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_looked_up_are_1013() {
+async fn failed_session_lookup_closes_socket_with_1013() {
     let toy = Toy::start().await;
     let mut client = Client::connect(&toy).await;
     let payload = json!({ "authorization": UNLUCKY });
@@ -229,7 +231,7 @@ async fn credentials_that_cannot_be_looked_up_are_1013() {
 #[case(json!({ "authorization": ALICE }), Some(BOB), Some(1))]
 #[case(json!({ "authorization": ALICE }), Some("nonsense"), Some(1))]
 #[tokio::test]
-async fn the_caller_is_named_by_the_payload_or_else_by_the_handshake(
+async fn token_in_the_payload_precedes_token_of_the_handshake(
     #[case] payload: Value,
     #[case] header: Option<&str>,
     #[case] user: Option<u128>,
@@ -253,7 +255,7 @@ async fn the_caller_is_named_by_the_payload_or_else_by_the_handshake(
 }
 
 #[tokio::test]
-async fn a_bad_token_in_the_handshake_is_4403() {
+async fn bad_token_in_the_handshake_closes_socket_with_4403() {
     let toy = Toy::start().await;
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),
@@ -265,7 +267,7 @@ async fn a_bad_token_in_the_handshake_is_4403() {
 }
 
 #[tokio::test]
-async fn an_id_in_use_is_4409() {
+async fn used_id_closes_socket_with_4409() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client.subscribe("one", "subscription { never }").await;
@@ -285,7 +287,7 @@ async fn an_id_in_use_is_4409() {
 }
 
 #[tokio::test]
-async fn an_id_is_free_again_after_either_side_completed_it() {
+async fn id_can_be_used_again_after_complete() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     for _ in 0..3 {
@@ -315,10 +317,7 @@ async fn an_id_is_free_again_after_either_side_completed_it() {
     "QUERY_TOO_COMPLEX"
 )]
 #[tokio::test]
-async fn an_invalid_query_is_an_error_with_no_complete_after_it(
-    #[case] query: &str,
-    #[case] code: &str,
-) {
+async fn invalid_query_gets_error_without_complete(#[case] query: &str, #[case] code: &str) {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client.subscribe("1", query).await;
@@ -333,7 +332,7 @@ async fn an_invalid_query_is_an_error_with_no_complete_after_it(
 }
 
 #[tokio::test]
-async fn a_failing_subscription_ends_with_its_error() {
+async fn failing_subscription_ends_with_its_error() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client.subscribe("1", "subscription { broken }").await;
@@ -344,7 +343,7 @@ async fn a_failing_subscription_ends_with_its_error() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_its_operation_only() {
+async fn panic_ends_only_its_operation() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client.subscribe("other", "subscription { once }").await;
@@ -358,7 +357,7 @@ async fn a_panic_ends_its_operation_only() {
 }
 
 #[tokio::test]
-async fn complete_from_the_client_is_not_echoed() {
+async fn complete_of_the_client_is_not_echoed() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client.send(complete("unknown")).await;
@@ -369,7 +368,7 @@ async fn complete_from_the_client_is_not_echoed() {
 }
 
 #[tokio::test]
-async fn pings_are_answered_with_their_payload() {
+async fn ping_is_answered_with_its_payload() {
     let toy = Toy::start().await;
     let mut client = Client::connect(&toy).await;
     client.send(json!({ "type": "ping" })).await;
@@ -386,7 +385,7 @@ async fn pings_are_answered_with_their_payload() {
 }
 
 #[tokio::test]
-async fn operations_of_a_socket_run_side_by_side() {
+async fn operations_of_a_socket_run_concurrently() {
     let toy = Toy::start().await;
     let mut client = Client::init(&toy, json!({})).await;
     client

@@ -226,7 +226,7 @@ pub(crate) fn read_run(
             if run_id.is_some_and(|of| id.is_some_and(|id| of != id)) {
                 return Err(astray("of another run"));
             }
-            let result = result.map_or_else(WrittenJson::null, WrittenJson::apart);
+            let result = result.map_or_else(WrittenJson::null, WrittenJson::from_raw_value);
             Some(RunEnd::Completed(result))
         }
         "failed" => {

@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn read(body: &[u8]) -> Option<WrittenJson> {
-        WrittenJson::check(body.to_vec()).ok()
+        WrittenJson::parse(body.to_vec()).ok()
     }
 
     proptest! {

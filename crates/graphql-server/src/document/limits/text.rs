@@ -124,7 +124,7 @@ mod tests {
     #[case("\"\"\"")]
     #[case("\"\"\" \\\"\"\"")]
     #[case("{ a(b: \"é")]
-    fn broken_strings_end_with_the_text(#[case] query: &str) {
+    fn unterminated_strings_end_with_the_text(#[case] query: &str) {
         assert_eq!(text(query), Ok(()));
     }
 

@@ -5,7 +5,6 @@
 //!
 //! <https://spec.graphql.org/September2025/#sec-Executing-Selection-Sets>
 
-mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +20,7 @@ use async_graphql::{
 };
 use async_graphql_value::Value as InputValue;
 
-pub(crate) use self::plan::CompletionPlan;
-
-use self::plan::{TYPE_KEY, condition, is_of_introspection};
-use crate::document::{Document, SchemaTypes};
+use crate::document::{Document, SchemaTypes, TYPE_KEY, condition, is_of_introspection};
 
 /// Tells whether nothing was executed.
 ///
@@ -41,7 +37,7 @@ pub(super) struct CompletionRequest {
     /// Name of the operation, if the document has several.
     operation_name: Option<String>,
     /// Variables of `@skip` and `@include` that are true.
-    holding: Vec<Name>,
+    true_conditions: Vec<Name>,
 }
 
 impl CompletionRequest {
@@ -52,7 +48,7 @@ impl CompletionRequest {
         let has_several = document.executable.operations.iter().nth(1).is_some();
         let operation_name = request.operation_name.as_ref().filter(|_| has_several);
         Self {
-            holding: conditions.filter(holds).cloned().collect(),
+            true_conditions: conditions.filter(holds).cloned().collect(),
             operation_name: operation_name.cloned(),
             document: Arc::clone(document),
         }
@@ -63,10 +59,10 @@ impl CompletionRequest {
         let Some(operation) = self.document.operation(self.operation_name.as_deref()) else {
             return response;
         };
-        let is_varied = self.document.plan.is_varied;
+        let needs_collecting = self.document.plan.needs_collecting;
         let set = &operation.selection_set.node;
         let is_complete =
-            response.errors.is_empty() && !is_varied && is_in_order(set, &response.data);
+            response.errors.is_empty() && !needs_collecting && is_in_order(set, &response.data);
         if is_complete || is_request_error(&response) {
             return response;
         }
@@ -82,7 +78,7 @@ impl CompletionRequest {
         let completion = Completion {
             types,
             document: &self.document.executable,
-            holding: &self.holding,
+            true_conditions: &self.true_conditions,
             errors: &response.errors,
         };
         response.data = completion.root(operation, values);
@@ -92,17 +88,17 @@ impl CompletionRequest {
 
 /// Tells whether the value has the fields of a plain selection set, in that order.
 fn is_in_order(set: &SelectionSet, value: &Value) -> bool {
-    let stands = |(selection, (key, value)): (&Positioned<Selection>, (&Name, &Value))| {
+    let is_next = |(selection, (key, value)): (&Positioned<Selection>, (&Name, &Value))| {
         let Selection::Field(field) = &selection.node else {
             return false;
         };
         let field = &field.node;
         field.response_key().node == *key
-            && (!has_parts(field) || is_in_order(&field.selection_set.node, value))
+            && (!is_completed(field) || is_in_order(&field.selection_set.node, value))
     };
     match value {
         Value::Object(values) => {
-            values.len() == set.items.len() && set.items.iter().zip(values).all(stands)
+            values.len() == set.items.len() && set.items.iter().zip(values).all(is_next)
         }
         Value::List(items) => items.iter().all(|item| is_in_order(set, item)),
         _ => true,
@@ -112,19 +108,19 @@ fn is_in_order(set: &SelectionSet, value: &Value) -> bool {
 /// Tells whether the field's value is completed, too.
 ///
 /// Scalars and introspection are left as they are.
-fn has_parts(field: &Field) -> bool {
+fn is_completed(field: &Field) -> bool {
     !field.selection_set.node.items.is_empty() && !is_of_introspection(&field.name.node)
 }
 
 struct Completion<'a> {
     types: &'a SchemaTypes,
     document: &'a ExecutableDocument,
-    holding: &'a [Name],
+    true_conditions: &'a [Name],
     errors: &'a [ServerError],
 }
 
 /// Selections under one response name.
-struct Selected<'a> {
+struct CollectedField<'a> {
     field: &'a Field,
     /// Selection sets of the field, if it has any; several when it is selected several times.
     sets: Vec<&'a SelectionSet>,
@@ -169,8 +165,8 @@ impl<'a> Completion<'a> {
         mut values: Values,
         path: &mut Vec<Step<'a>>,
     ) -> Option<Value> {
-        let told = values.swap_remove(TYPE_KEY);
-        let name = match &told {
+        let type_name = values.swap_remove(TYPE_KEY);
+        let name = match &type_name {
             Some(Value::String(name)) => name,
             _ => declared,
         };
@@ -180,12 +176,12 @@ impl<'a> Completion<'a> {
             self.collect(name, set, &mut selected);
         }
         let mut completed = IndexMap::with_capacity(selected.len());
-        for (key, Selected { field, sets }) in selected {
+        for (key, CollectedField { field, sets }) in selected {
             let value = values.swap_remove(key).unwrap_or_default();
             let value = match composite.and_then(|composite| composite.field(&field.name.node)) {
-                Some(facts) => {
+                Some(info) => {
                     path.push(Step::Field(key));
-                    let value = self.value(&facts.ty, &sets, value, path);
+                    let value = self.value(&info.ty, &sets, value, path);
                     path.pop();
                     value?
                 }
@@ -252,7 +248,7 @@ impl<'a> Completion<'a> {
         &self,
         name: &str,
         set: &'a SelectionSet,
-        selected: &mut IndexMap<&'a Name, Selected<'a>>,
+        selected: &mut IndexMap<&'a Name, CollectedField<'a>>,
     ) {
         for selection in &set.items {
             if !self.is_included(selection.node.directives()) {
@@ -263,8 +259,10 @@ impl<'a> Completion<'a> {
                     let (key, field) = (&field.node.response_key().node, &field.node);
                     if key != TYPE_KEY {
                         let sets = Vec::new();
-                        let selected = selected.entry(key).or_insert(Selected { field, sets });
-                        if has_parts(field) {
+                        let selected = selected
+                            .entry(key)
+                            .or_insert(CollectedField { field, sets });
+                        if is_completed(field) {
                             selected.sets.push(&field.selection_set.node);
                         }
                     }
@@ -295,7 +293,7 @@ impl<'a> Completion<'a> {
         directives.iter().all(|directive| {
             let holds = match condition(&directive.node) {
                 Some(InputValue::Boolean(holds)) => *holds,
-                Some(InputValue::Variable(name)) => self.holding.contains(name),
+                Some(InputValue::Variable(name)) => self.true_conditions.contains(name),
                 Some(_) => false,
                 None => return true,
             };

@@ -127,15 +127,15 @@ impl Mutation {
 
 /// Returns the response's data and the paths of its errors.
 async fn answer(query: &str, variables: serde_json::Value) -> (String, Vec<String>) {
-    let types = SchemaTypes::of::<Query, Mutation, EmptySubscription>(&FieldPolicy::default());
+    let types = SchemaTypes::new::<Query, Mutation, EmptySubscription>(&FieldPolicy::default());
     let reader = DocumentReader::new(DocumentLimits::default(), types.clone());
     let document = reader.read(query).expect("a document");
     let variables = Variables::from_json(variables);
     let mut request = Request::new(query).variables(variables);
     request.set_parsed_query(document.executable.clone());
-    let asked = CompletionRequest::new(&Arc::new(document), &request);
+    let completion = CompletionRequest::new(&Arc::new(document), &request);
     let schema = Schema::new(Query, Mutation, EmptySubscription);
-    let response = asked.complete(&types, schema.execute(request).await);
+    let response = completion.complete(&types, schema.execute(request).await);
     let path = |error: &async_graphql::ServerError| {
         let steps = serde_json::to_value(&error.path).expect("JSON");
         let steps = steps.as_array().expect("a path").iter();
@@ -199,7 +199,7 @@ async fn answer(query: &str, variables: serde_json::Value) -> (String, Vec<Strin
     r#"{"__type":{"fields":[{"name":"name"}],"kind":"OBJECT"},"__schema":{"queryType":{"name":"Query"}}}"#
 )]
 #[tokio::test]
-async fn everything_is_there_in_the_documents_order(#[case] query: &str, #[case] expected: &str) {
+async fn fields_come_in_the_order_of_the_document(#[case] query: &str, #[case] expected: &str) {
     assert_eq!(
         answer(query, json!({})).await,
         (expected.to_owned(), vec![])
@@ -244,7 +244,7 @@ async fn everything_is_there_in_the_documents_order(#[case] query: &str, #[case]
 #[case::a_mutation_that_must_not_be_null("mutation { works { b } must { a } }", "null", &["must"])]
 #[case::all_of_it("mutation { fails { a } }", r#"{"fails":null}"#, &["fails"])]
 #[tokio::test]
-async fn what_failed_is_null_or_what_it_belongs_to(
+async fn failed_field_nulls_itself_or_its_nearest_nullable_parent(
     #[case] query: &str,
     #[case] expected: &str,
     #[case] paths: &[&str],
@@ -259,12 +259,15 @@ async fn what_failed_is_null_or_what_it_belongs_to(
 #[case(json!({ "if": true }), r#"{"node":{"b":2}}"#)]
 #[case(json!({ "if": false }), r#"{"one":1,"node":{}}"#)]
 #[tokio::test]
-async fn variables_decide(#[case] variables: serde_json::Value, #[case] expected: &str) {
+async fn variables_decide_skip_and_include(
+    #[case] variables: serde_json::Value,
+    #[case] expected: &str,
+) {
     let query = "query($if: Boolean!) { one @skip(if: $if) node { ...N @include(if: $if) } } fragment N on Node { b }";
     let (data, failed) = answer(query, variables.clone()).await;
     assert_eq!((data.as_str(), failed.len()), (expected, 0));
     let several = format!("{query} query Other {{ one }}").replacen("query(", "query Named(", 1);
-    let types = SchemaTypes::of::<Query, Mutation, EmptySubscription>(&FieldPolicy::default());
+    let types = SchemaTypes::new::<Query, Mutation, EmptySubscription>(&FieldPolicy::default());
     let reader = DocumentReader::new(DocumentLimits::default(), types);
     let document = Arc::new(reader.read(&several).expect("a document"));
     let request = Request::new(several).operation_name("Named");
@@ -281,6 +284,6 @@ async fn variables_decide(#[case] variables: serde_json::Value, #[case] expected
 #[case("{ one(number: \"x\") }")]
 #[case("{ node { b { ... @skip(if: true) { c } } } }")]
 #[tokio::test]
-async fn what_was_not_executed_stays_so(#[case] query: &str) {
+async fn request_errors_have_no_data(#[case] query: &str) {
     assert_eq!(answer(query, json!({})).await.0, "null");
 }

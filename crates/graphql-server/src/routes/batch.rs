@@ -14,21 +14,20 @@ use axum::{
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use written_json::Text;
+use written_json::JsonText;
 
-use super::{body::RequestBody, handlers::GraphqlRequest, response::error_response, written};
 use crate::{
     document::DocumentError,
-    execute::{
-        ExecutionResult,
-        service::{GraphqlService, PreparedOperation},
-    },
+    execute::ExecutionResult,
     hooks::Hooks,
+    http::{graphql_request::GraphqlRequest, json_body::json_body, response::error_response},
     options::ServerOptions,
     request::{
+        body::RequestBody,
         error::RequestError,
         parameters::{Parameters, has_more_values},
     },
+    service::{GraphqlService, PreparedOperation},
 };
 
 /// Tells whether the body is a batch, and batches are allowed.
@@ -37,49 +36,51 @@ pub(crate) fn is_batch(body: &[u8], options: &ServerOptions) -> bool {
 }
 
 /// Runs the operations and responds with their results in the same order.
-pub(crate) async fn answer<H: Hooks>(
+pub(crate) async fn respond<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
-    call: &GraphqlRequest,
+    request: &GraphqlRequest,
     body: &RequestBody,
 ) -> Response {
-    run(service, call, &body.bytes)
+    run(service, request, &body.bytes)
         .await
-        .unwrap_or_else(|error| error_response(&service.refused(error), call.accepted.json()))
+        .unwrap_or_else(|error| {
+            error_response(&service.count_refusal(error), request.accepted.json())
+        })
 }
 
 async fn run<H: Hooks>(
     service: &Arc<GraphqlService<H>>,
-    call: &GraphqlRequest,
+    request: &GraphqlRequest,
     body: &[u8],
 ) -> Result<Response, RequestError> {
-    if call.accepted.only_streams() {
+    if request.accepted.only_streams() {
         return Err(RequestError::BatchStreamed);
     }
     // Each operation authenticates itself: the one before may have signed out. A foreign page is refused
     // as a whole.
-    service.hooks.credentials(call.page(&service.options))?;
+    service.hooks.credentials(request.page(&service.options))?;
     let entries = entries(body, &service.options)?;
     let mut batch = Batch {
         service,
-        call,
-        began: Instant::now(),
-        secret_taken: false,
+        request,
+        started: Instant::now(),
+        has_secret: false,
     };
-    let mut text = Text::default();
+    let mut text = JsonText::default();
     let mut headers = HeaderMap::new();
     for entry in entries {
         let executed = batch.execute(entry.get().as_bytes()).await;
         let answer = executed.unwrap_or_else(|error| ExecutionResult::from(&error));
         text.push(if text.is_empty() { b'[' } else { b',' });
         let written = answer.write(&mut text);
-        written.map_err(|_| RequestError::Internal(call.info.id.to_string()))?;
+        written.map_err(|_| RequestError::Internal(request.info.id.to_string()))?;
         for (name, value) in &answer.headers {
             headers.append(name, value.clone());
         }
     }
     text.push(b']');
-    headers.insert(header::CONTENT_TYPE, call.accepted.json().header());
-    let mut response = Response::new(written::body(text));
+    headers.insert(header::CONTENT_TYPE, request.accepted.json().header());
+    let mut response = Response::new(json_body(text));
     *response.headers_mut() = headers;
     Ok(response)
 }
@@ -104,22 +105,22 @@ fn entries<'a>(body: &'a [u8], options: &ServerOptions) -> Result<Vec<&'a RawVal
 /// Batch that is being executed.
 struct Batch<'a, H: Hooks> {
     service: &'a Arc<GraphqlService<H>>,
-    call: &'a GraphqlRequest,
-    began: Instant,
+    request: &'a GraphqlRequest,
+    started: Instant,
     /// Tells whether an operation has taken a secret, of which a request may take one.
-    secret_taken: bool,
+    has_secret: bool,
 }
 
 impl<H: Hooks> Batch<'_, H> {
     async fn execute(&mut self, entry: &[u8]) -> Result<ExecutionResult, RequestError> {
-        let understood = self.understand(entry).await;
+        let prepared = self.prepare(entry).await;
         // Operations that run are counted there.
-        let (operation, left) = understood.map_err(|error| self.service.refused(error))?;
-        self.service.execute_within(operation, left).await
+        let (operation, time_left) = prepared.map_err(|error| self.service.count_refusal(error))?;
+        self.service.execute_within(operation, time_left).await
     }
 
     /// Prepares an operation, and returns the rest of its time limit.
-    async fn understand(
+    async fn prepare(
         &mut self,
         entry: &[u8],
     ) -> Result<(PreparedOperation, Duration), RequestError> {
@@ -129,23 +130,26 @@ impl<H: Hooks> Batch<'_, H> {
                 other => other,
             })
         };
-        let understood = self.call.understand(self.service, parameters).await;
-        let operation = understood?.operation;
+        let prepared = self.request.prepare(self.service, parameters).await;
+        let operation = prepared?.operation;
         if operation.kind() == OperationType::Subscription {
             return Err(RequestError::StreamNeeded);
         }
         if operation.takes_secret() {
-            if self.secret_taken {
-                return Err(DocumentError::Once(self.service.documents.secret_mutations()).into());
+            if self.has_secret {
+                return Err(DocumentError::SeveralSecrets(
+                    self.service.documents.secret_mutations(),
+                )
+                .into());
             }
-            self.secret_taken = true;
+            self.has_secret = true;
         }
         let limit = self.service.time_limit(&operation);
-        let left = limit.saturating_sub(self.began.elapsed());
+        let time_left = limit.saturating_sub(self.started.elapsed());
         // An execution starts even when no time is left.
-        if left.is_zero() {
+        if time_left.is_zero() {
             return Err(RequestError::ExecutionTimeout);
         }
-        Ok((operation, left))
+        Ok((operation, time_left))
     }
 }

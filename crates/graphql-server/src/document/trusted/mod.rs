@@ -1,5 +1,7 @@
 //! Trusted documents: a list of an operator's own operations, besides which none run.
 
+mod manifest;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt, fs, io,
@@ -7,20 +9,16 @@ use std::{
     sync::Arc,
 };
 
+use self::manifest::Manifest;
+use super::{
+    DocumentError, DocumentReader,
+    hash::{hash, strip_prefix},
+    reader::Document,
+};
 use async_graphql::{
     ObjectType, Request, Schema, SchemaBuilder, ServerError, SubscriptionType, ValidationResult,
     async_trait,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation},
-};
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-
-use super::{
-    DocumentError, DocumentReader,
-    cache::{hash, strip_prefix},
-    reader::Document,
 };
 
 /// Documents that may run. Clones share them.
@@ -61,55 +59,6 @@ impl fmt::Display for FaultyDocuments {
 }
 
 impl std::error::Error for FaultyDocuments {}
-
-/// File of trusted documents.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Manifest {
-    /// <https://www.apollographql.com/docs/graphos/platform/security/persisted-queries#manifest-format>
-    Apollo {
-        #[serde(rename = "format")]
-        _format: ApolloFormat,
-        operations: Vec<ApolloOperation>,
-    },
-    /// Map from ids to documents, as Relay's compiler and graphql-codegen's client preset write it.
-    Map(#[serde(deserialize_with = "entries")] Vec<(String, String)>),
-}
-
-/// Reads the members of an object, including repeated ones.
-fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
-    struct Entries;
-
-    impl<'de> Visitor<'de> for Entries {
-        type Value = Vec<(String, String)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object from ids to documents")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut entries = Vec::new();
-            while let Some(entry) = map.next_entry()? {
-                entries.push(entry);
-            }
-            Ok(entries)
-        }
-    }
-
-    deserializer.deserialize_map(Entries)
-}
-
-#[derive(Deserialize)]
-enum ApolloFormat {
-    #[serde(rename = "apollo-persisted-query-manifest")]
-    PersistedQueryManifest,
-}
-
-#[derive(Deserialize)]
-struct ApolloOperation {
-    id: String,
-    body: String,
-}
 
 impl TrustedDocuments {
     /// Reads the file and checks each document against the limits of `reader` and the schema.
@@ -179,21 +128,6 @@ impl TrustedDocuments {
     }
 }
 
-impl Manifest {
-    /// Lists ids and texts, sorted by id.
-    fn documents(self) -> Vec<(String, String)> {
-        let mut documents: Vec<_> = match self {
-            Self::Apollo { operations, .. } => operations
-                .into_iter()
-                .map(|operation| (operation.id, operation.body))
-                .collect(),
-            Self::Map(documents) => documents,
-        };
-        documents.sort();
-        documents
-    }
-}
-
 /// Checks that every operation of the document is within the limits and valid.
 async fn check<Query, Mutation, Subscription>(
     schema: &Schema<Query, Mutation, Subscription>,
@@ -252,12 +186,12 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::toy;
+    use crate::test_schema;
 
     async fn load(manifest: &str) -> Result<TrustedDocuments, ManifestError> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(manifest.as_bytes()).expect("written");
-        TrustedDocuments::load(file.path(), &toy::reader(), toy::schema()).await
+        TrustedDocuments::load(file.path(), &test_schema::reader(), test_schema::schema()).await
     }
 
     #[rstest]
@@ -268,7 +202,7 @@ mod tests {
     #[case::map(r#"{"1a":"query Me { me { id } }"}"#)]
     #[case::prefixed(r#"{"sha256:1a":"query Me { me { id } }"}"#)]
     #[tokio::test]
-    async fn documents_are_found_by_id_by_hash_and_by_text(#[case] manifest: &str) {
+    async fn trusted_documents_are_found_by_id_hash_and_text(#[case] manifest: &str) {
         let trusted = load(manifest).await.expect("fine");
         let text = "query Me { me { id } }";
         assert_eq!(trusted.len(), 1);
@@ -280,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_faulty_document_is_told() {
+    async fn error_lists_every_faulty_document() {
         let manifest = r#"{
             "fine": "subscription($to: Int!) { count(to: $to) }",
             "fine too": "query A { me { id } } mutation B { signOut { id } }",
@@ -307,7 +241,7 @@ mod tests {
             [{"id":"1a","body":"{ me { id } }"},{"id":"1a","body":"{ me { email } }"}]}"#
     )]
     #[tokio::test]
-    async fn an_id_that_is_there_twice_is_a_fault(#[case] manifest: &str) {
+    async fn duplicate_ids_are_refused(#[case] manifest: &str) {
         let Err(ManifestError::Documents(faulty)) = load(manifest).await else {
             panic!("it is refused");
         };
@@ -324,7 +258,7 @@ mod tests {
     #[case(r#"{"a":1}"#)]
     #[case(r#"{"format":"other","version":1,"operations":[]}"#)]
     #[tokio::test]
-    async fn other_formats_are_refused(#[case] manifest: &str) {
+    async fn unknown_manifest_formats_are_refused(#[case] manifest: &str) {
         let refused = load(manifest).await;
         assert!(matches!(refused, Err(ManifestError::Format(_))));
     }

@@ -2,9 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use async_graphql::{ObjectType, SchemaBuilder, SubscriptionType};
-use axum::{Router, body::Body, http::Request};
-use futures_util::{FutureExt, future};
+use axum::{body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
@@ -15,28 +13,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use super::{
-    admission::{Admission, ConnectionPermit, turn_away},
-    connection::Connection,
-    drain::DrainSchedule,
-    limiter::ConcurrencyLimiter,
-};
 use crate::{
-    document::{
-        DocumentLimits, DocumentReader, Documents, FieldPolicy, SchemaTypes,
-        trusted::TrustedDocuments,
+    endpoint::Endpoint,
+    hooks::Hooks,
+    http::scope::RequestScope,
+    net::{
+        admission::{Admission, ConnectionPermit, reject},
+        connection::Connection,
+        drain::DrainSchedule,
     },
-    execute::{SchemaExecutor, introspection::IntrospectionTurn, service::GraphqlService},
-    hooks::{Anonymous, Hooks},
-    http::{
-        body::BodyReader,
-        health::Readiness,
-        hints::Hints,
-        request_id::{NewRequestId, numbered},
-        router,
-        scope::RequestScope,
-    },
-    metrics::ServerMetrics,
     options::ServerOptions,
 };
 
@@ -47,87 +32,7 @@ const READ_BUFFER: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause between the end of two connections when the server stops, where there is time for it.
-const EACH_LEAVES_AFTER: Duration = Duration::from_millis(1);
-
-/// Schema with everything that it is served with.
-pub struct Endpoint<H> {
-    /// Runs the schema.
-    pub executor: SchemaExecutor,
-    /// Reads documents and checks them against limits.
-    pub reader: DocumentReader,
-    /// Documents that may run; none for any.
-    pub trusted: Option<TrustedDocuments>,
-    /// Hooks of the product.
-    pub hooks: Arc<H>,
-    /// Checks whether the server can serve.
-    pub readiness: Readiness,
-    /// Generates request ids.
-    pub new_request_id: NewRequestId,
-    /// Metrics of the server.
-    pub metrics: ServerMetrics,
-    /// Routes besides `/graphql` and `/health`.
-    ///
-    /// They get an id, a span and the security headers, too; headers that they set themselves stay.
-    pub routes: Router,
-}
-
-impl Endpoint<Anonymous> {
-    /// Creates an endpoint without users for the schema that `build` makes.
-    ///
-    /// Resolvers find a [`RequestInfo`](crate::RequestInfo) in their context.
-    pub fn of<Query, Mutation, Subscription>(
-        build: impl Fn() -> SchemaBuilder<Query, Mutation, Subscription>,
-    ) -> Self
-    where
-        Query: ObjectType + 'static,
-        Mutation: ObjectType + 'static,
-        Subscription: SubscriptionType + 'static,
-    {
-        let types = SchemaTypes::of::<Query, Mutation, Subscription>(&FieldPolicy::default());
-        Self {
-            executor: SchemaExecutor::new(build, types.clone()),
-            reader: DocumentReader::new(DocumentLimits::default(), types),
-            trusted: None,
-            hooks: Arc::new(Anonymous),
-            readiness: Arc::new(|| future::ready(Vec::new()).boxed()),
-            new_request_id: numbered(),
-            metrics: ServerMetrics::default(),
-            routes: Router::new(),
-        }
-    }
-}
-
-impl<H: Hooks> Endpoint<H> {
-    /// Creates the request scope. `tasks` are the tasks that the server waits for when it stops.
-    pub(crate) fn into_scope(
-        self,
-        options: &ServerOptions,
-        shutdown: &CancellationToken,
-        drain: &DrainSchedule,
-        tasks: &TaskTracker,
-    ) -> RequestScope {
-        let service = Arc::new(GraphqlService {
-            executor: self.executor,
-            hooks: self.hooks,
-            documents: Documents::new(self.reader, options.persisted_bytes, self.trusted),
-            introspection: IntrospectionTurn::default(),
-            bodies: BodyReader::new(options),
-            streams: ConcurrencyLimiter::default(),
-            options: options.clone(),
-            metrics: self.metrics,
-            shutdown: shutdown.clone(),
-            drain: drain.clone(),
-            tasks: tasks.clone(),
-        });
-        RequestScope {
-            new_request_id: self.new_request_id,
-            metrics: service.metrics.clone(),
-            options: options.clone(),
-            hints: Hints::new(options.wording),
-            routes: router::build(service, self.readiness, self.routes),
-        }
-    }
-}
+const DRAIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// Server that has bound its address.
 #[derive(Debug)]
@@ -145,7 +50,7 @@ impl Server {
     /// The address cannot be bound.
     pub async fn bind(address: SocketAddr, options: ServerOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        prepare(&listener, options.write_timeout)?;
+        set_options(&listener, options.write_timeout)?;
         let address = listener.local_addr()?;
         Ok(Self {
             listener,
@@ -172,20 +77,24 @@ impl Server {
             shutdown: shutdown.clone(),
             abort: abort.clone(),
         });
-        let admission = Admission::new(&self.options);
+        let admission = Admission::new(
+            self.options.connections,
+            self.options.connections_per_address,
+            self.options.trusted_proxies.clone(),
+        );
         info!(address = %self.address, "listening");
         while let Some((stream, peer)) = accept(&self.listener, &shutdown).await {
             match admission.admit(peer.ip()) {
                 Some(permit) => {
                     tasks.spawn(Arc::clone(&connections).serve(stream, peer, permit));
                 }
-                None => turn_away(stream),
+                None => reject(stream),
             }
         }
         drop(self.listener);
         tasks.close();
         let open = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
-        let spread = (EACH_LEAVES_AFTER * open).min(self.options.reconnect_spread);
+        let spread = (DRAIN_PAUSE * open).min(self.options.reconnect_spread);
         let ended = async { tokio::join!(drain.run(spread), tasks.wait()) };
         if timeout(self.options.shutdown_timeout, ended).await.is_err() {
             warn!(
@@ -229,7 +138,7 @@ const UNSENT: u32 = 16 * 1024;
 /// Small messages are sent at once, and the kernel's buffer is limited. A peer that acknowledges nothing
 /// for `write_timeout` is given up. Without that, data would be sent to a vanished peer for a quarter of
 /// an hour.
-fn prepare(listener: &TcpListener, write_timeout: Duration) -> io::Result<()> {
+fn set_options(listener: &TcpListener, write_timeout: Duration) -> io::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
@@ -257,8 +166,8 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             let scope = Arc::clone(&scope);
             async move {
-                let answer = scope.answer(request.map(Body::new), peer.ip()).await;
-                Ok::<_, Infallible>(answer)
+                let response = scope.respond(request.map(Body::new), peer.ip()).await;
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = http1::Builder::new()
@@ -289,7 +198,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn connections_inherit_what_the_listener_was_told() {
+    async fn connections_inherit_the_listeners_options() {
         let options = ServerOptions::default();
         let write_timeout = options.write_timeout;
         let server = Server::bind(([127, 0, 0, 1], 0).into(), options).await;

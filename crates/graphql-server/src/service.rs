@@ -17,18 +17,20 @@ use secrecy::SecretString;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span, error};
 
-use super::{ExecutionResult, SchemaExecutor, introspection::IntrospectionTurn};
 use crate::{
     document::{DocumentError, Documents, PreparedDocument},
+    execute::{ExecutionResult, SchemaExecutor, introspection::IntrospectionLock},
     hooks::{Hooks, Invocation, Lifetime},
-    http::{body::BodyReader, page::Page},
-    metrics::{OpenStream, RequestSeries, Running, ServerMetrics, StreamEnd, StreamWatch},
+    metrics::{OpenStream, RequestSeries, RunningRequest, ServerMetrics, StreamEnd, StreamWatch},
     net::{
         drain::DrainSchedule,
         limiter::{ConcurrencyLimiter, Permit},
     },
     options::ServerOptions,
-    request::{RequestId, RequestInfo, error::RequestError, parameters::Parameters},
+    request::{
+        RequestId, RequestInfo, body::BodyReader, error::RequestError, page::Page,
+        parameters::Parameters,
+    },
 };
 
 /// Permit for a socket or an event stream of one user, or of anonymous clients.
@@ -39,7 +41,7 @@ pub(crate) struct GraphqlService<H: Hooks> {
     pub(crate) executor: SchemaExecutor,
     pub(crate) hooks: Arc<H>,
     pub(crate) documents: Documents,
-    pub(crate) introspection: IntrospectionTurn,
+    pub(crate) introspection: IntrospectionLock,
     pub(crate) options: ServerOptions,
     pub(crate) bodies: BodyReader,
     /// Open sockets and event streams of each user, and of anonymous clients.
@@ -111,8 +113,8 @@ impl<H: Hooks> GraphqlService<H> {
     }
 
     /// Counts a request that ends before its operation is known.
-    pub(crate) fn refused(&self, error: RequestError) -> RequestError {
-        self.metrics.refused(error.code());
+    pub(crate) fn count_refusal(&self, error: RequestError) -> RequestError {
+        self.metrics.count_refusal(error.code());
         error
     }
 
@@ -122,7 +124,7 @@ impl<H: Hooks> GraphqlService<H> {
             Some(_) => self.options.streams_per_user,
             None => self.options.anonymous_streams,
         };
-        let holder = session.map(|session| self.hooks.holder(session));
+        let holder = session.map(|session| self.hooks.stream_key(session));
         self.streams.acquire(holder, limit)
     }
 
@@ -137,20 +139,22 @@ impl<H: Hooks> GraphqlService<H> {
             operation_name,
             mut variables,
         } = parameters;
-        let found = self.documents.find(&document, operation_name.as_deref())?;
-        let series = self.metrics.series(found.kind, found.root_field());
-        found.coerce(&mut variables)?;
-        let call = Invocation {
+        let prepared = self.documents.find(&document, operation_name.as_deref())?;
+        let series = self.metrics.series(prepared.kind, prepared.root_field());
+        prepared.coerce(&mut variables)?;
+        let invocation = Invocation {
             session: sender.session,
             request: sender.request,
-            kind: found.kind,
+            kind: prepared.kind,
             page: sender.page,
         };
         Ok(PreparedOperation {
-            request: self.hooks.equip(request(variables), &call),
+            request: self
+                .hooks
+                .prepare_request(request_with(variables), &invocation),
             info: sender.request.clone(),
             series,
-            prepared: found,
+            prepared,
         })
     }
 
@@ -188,11 +192,11 @@ impl<H: Hooks> GraphqlService<H> {
         match &executed {
             Ok(result) => {
                 if !result.is_request_error() {
-                    document.found_valid();
+                    document.mark_valid();
                 }
-                running.answered(result.error_code());
+                running.record_result(result.error_code());
             }
-            Err(error) => running.answered(Some(error.code())),
+            Err(error) => running.record_result(Some(error.code())),
         }
         executed
     }
@@ -236,45 +240,50 @@ impl<H: Hooks> GraphqlService<H> {
         }
         let series = Arc::clone(&operation.series);
         let request_id = operation.info.id.clone();
-        let results = AssertUnwindSafe(self.subscribe(operation))
+        let results = AssertUnwindSafe(self.run_subscription(operation))
             .catch_unwind()
             .map(move |result| match result {
                 Ok(result) => result,
                 Err(_) => ExecutionResult::from(&panicked(&request_id)),
             });
-        let counted = Counted {
+        let metered = MeteredStream {
             results,
             running: series.begin(),
-            open: self.metrics.stream(watch),
+            open: self.metrics.open_stream(watch),
         };
-        counted.boxed()
+        metered.boxed()
     }
 
-    fn subscribe(&self, operation: PreparedOperation) -> BoxStream<'static, ExecutionResult> {
+    fn run_subscription(
+        &self,
+        operation: PreparedOperation,
+    ) -> BoxStream<'static, ExecutionResult> {
         let info = operation.info.clone();
         let (request, prepared) = operation.into_request();
-        if let Some(kept) = prepared.kept() {
-            return self.hooks.events(kept, prepared.parsed(request), &info);
+        if let Some(extension) = prepared.extension() {
+            return self
+                .hooks
+                .subscribe(extension, prepared.with_document(request), &info);
         }
         let responses = self.executor.execute_stream(request, &prepared);
         responses.map(ExecutionResult::from).boxed()
     }
 }
 
-fn request(variables: Variables) -> Request {
+fn request_with(variables: Variables) -> Request {
     let mut request = Request::new(String::new());
     request.variables = variables;
     request
 }
 
 /// Results of a subscription, counted in metrics.
-struct Counted<S> {
+struct MeteredStream<S> {
     results: S,
-    running: Running,
+    running: RunningRequest,
     open: OpenStream,
 }
 
-impl<S: Stream<Item = ExecutionResult> + Unpin> Stream for Counted<S> {
+impl<S: Stream<Item = ExecutionResult> + Unpin> Stream for MeteredStream<S> {
     type Item = ExecutionResult;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ExecutionResult>> {
@@ -282,12 +291,12 @@ impl<S: Stream<Item = ExecutionResult> + Unpin> Stream for Counted<S> {
         let next = this.results.poll_next_unpin(cx);
         match &next {
             Poll::Ready(Some(result)) => {
-                this.running.answered(result.error_code());
+                this.running.record_result(result.error_code());
                 if result.is_request_error() {
-                    this.open.ends(StreamEnd::Refused);
+                    this.open.set_end(StreamEnd::Refused);
                 }
             }
-            Poll::Ready(None) => this.open.ends(StreamEnd::Complete),
+            Poll::Ready(None) => this.open.set_end(StreamEnd::Complete),
             Poll::Pending => {}
         }
         next

@@ -11,27 +11,27 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use written_json::{Piece, Text};
+use written_json::{Chunk, JsonText};
 
 /// Creates a body of known length.
-pub(crate) fn body(text: Text) -> Body {
-    match text.whole() {
+pub(crate) fn json_body(text: JsonText) -> Body {
+    match text.try_into_bytes() {
         Ok(bytes) => Body::from(bytes),
-        Err(text) => Body::new(Pieces {
+        Err(text) => Body::new(Chunks {
             left: text.len(),
-            pieces: text.into_pieces().into_iter(),
+            chunks: text.into_chunks().into_iter(),
         }),
     }
 }
 
 /// Parts that are still to be sent.
-struct Pieces {
-    pieces: vec::IntoIter<Piece>,
+struct Chunks {
+    chunks: vec::IntoIter<Chunk>,
     /// Bytes of the remaining parts.
     left: usize,
 }
 
-impl HttpBody for Pieces {
+impl HttpBody for Chunks {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -39,7 +39,7 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.pieces.next().map(|piece| piece.bytes);
+        let next = self.chunks.next().map(|chunk| chunk.bytes);
         self.left -= next.as_ref().map_or(0, Bytes::len);
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -60,17 +60,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_body_tells_its_length_and_shares_what_is_long() {
+    async fn body_has_a_length_and_shares_long_parts() {
         let long = Bytes::from(vec![b'1'; 1 << 20]);
         for written in [Bytes::from_static(b"1"), long] {
-            let mut text = Text::default();
+            let mut text = JsonText::default();
             text.push(b'[');
-            text.push_written(&written);
+            text.push_json(&written);
             text.push(b',');
-            text.push_written(&written);
+            text.push_json(&written);
             text.push(b']');
             let expected = [b"[", &*written, b",", &*written, b"]"].concat();
-            let body = body(text);
+            let body = json_body(text);
             let length = u64::try_from(expected.len()).ok();
             assert_eq!(body.size_hint().exact(), length);
             let sent = body.collect().await.expect("a body").to_bytes();

@@ -53,16 +53,16 @@ impl<'a> Page<'a> {
     /// Tells whether the page was loaded over plain http.
     pub fn is_plain(self) -> bool {
         self.origin()
-            .is_some_and(|origin| starts(origin, "http://"))
+            .is_some_and(|origin| has_scheme(origin, "http://"))
     }
 
     /// Tells whether the server is certainly reached over https.
     pub fn is_https(self) -> bool {
-        let told = match self.origin() {
-            Some(origin) => starts(origin, "https://"),
-            None => self.is_told_over_https() || self.is_referred_over_https(),
+        let is_https = match self.origin() {
+            Some(origin) => has_scheme(origin, "https://"),
+            None => self.has_fetch_metadata_of_https() || self.has_https_referer(),
         };
-        told || self.behind_tls
+        is_https || self.behind_tls
     }
 
     /// Tells whether the origin is neither the server's own nor allowed.
@@ -73,14 +73,14 @@ impl<'a> Page<'a> {
         match (origins.next(), origins.next()) {
             (Some(_), Some(_)) => true,
             (Some(origin), None) if self.allowed_origins.contains(origin) => false,
-            (Some(origin), None) => !self.is_own(origin) || !self.is_at_home(),
-            (None, _) => !self.is_at_home(),
+            (Some(origin), None) => !self.is_same_origin(origin) || !self.is_same_site(),
+            (None, _) => !self.is_same_site(),
         }
     }
 
     /// Tells whether the origin is the server's own. Other schemes, such as those of extensions, never
     /// are.
-    fn is_own(self, origin: &HeaderValue) -> bool {
+    fn is_same_origin(self, origin: &HeaderValue) -> bool {
         let origin = origin.to_str().ok();
         let Some((scheme, authority)) = origin.and_then(|origin| origin.split_once("://")) else {
             return false;
@@ -91,33 +91,33 @@ impl<'a> Page<'a> {
             _ => return false,
         };
         let (origin, host) = (Host::parse(authority), self.host());
-        matches!((origin, host), (Some(origin), Some(host)) if origin.is(host, default))
+        matches!((origin, host), (Some(origin), Some(host)) if origin.is_same(host, default))
     }
 
     /// Tells whether no header says that the request is from another site or scheme.
-    fn is_at_home(self) -> bool {
+    fn is_same_site(self) -> bool {
         let site = self.headers.get(SEC_FETCH_SITE);
         site.is_none_or(|site| site == "same-origin" || site == "none")
     }
 
-    fn is_told_over_https(self) -> bool {
-        self.headers.contains_key(SEC_FETCH_SITE) && !self.may_be_here()
+    fn has_fetch_metadata_of_https(self) -> bool {
+        self.headers.contains_key(SEC_FETCH_SITE) && !self.may_be_local()
     }
 
     /// Tells whether the browser may run on the server's machine.
     ///
     /// A proxy in front may send a loopback address as the host. Where all allowed origins are https, a
     /// loopback address means such a proxy.
-    fn may_be_here(self) -> bool {
-        let is_here = |host: Host<'_>| host.is_loopback() || host.is_below("localhost");
+    fn may_be_local(self) -> bool {
+        let is_local = |host: Host<'_>| host.is_loopback() || host.is_subdomain_of("localhost");
         let mut allowed = self.allowed_origins.iter();
-        let all_https = allowed.len() > 0 && allowed.all(|origin| starts(origin, "https://"));
-        self.host().is_some_and(is_here) && !all_https
+        let all_https = allowed.len() > 0 && allowed.all(|origin| has_scheme(origin, "https://"));
+        self.host().is_some_and(is_local) && !all_https
     }
 
-    fn is_referred_over_https(self) -> bool {
+    fn has_https_referer(self) -> bool {
         let referer = self.headers.get(header::REFERER);
-        referer.is_some_and(|referer| starts(referer, "https://"))
+        referer.is_some_and(|referer| has_scheme(referer, "https://"))
     }
 
     fn host(self) -> Option<Host<'a>> {
@@ -126,6 +126,6 @@ impl<'a> Page<'a> {
     }
 }
 
-fn starts(value: &HeaderValue, scheme: &str) -> bool {
+fn has_scheme(value: &HeaderValue, scheme: &str) -> bool {
     value.as_bytes().starts_with(scheme.as_bytes())
 }

@@ -1,15 +1,20 @@
-//! All routes.
+//! Router with all routes.
 
 use std::sync::Arc;
 
 use axum::{Router, routing};
 
-use super::{
-    cors, handlers,
-    health::{self, Readiness},
+use super::handlers;
+use crate::{
+    hooks::Hooks,
+    http::{
+        cors,
+        health::{self, Readiness},
+    },
+    service::GraphqlService,
 };
-use crate::{execute::service::GraphqlService, hooks::Hooks};
 
+/// Builds the router; `extra` are the routes of the product.
 pub(crate) fn build<H: Hooks>(
     service: Arc<GraphqlService<H>>,
     readiness: Readiness,
@@ -19,12 +24,12 @@ pub(crate) fn build<H: Hooks>(
     let options = service.options.clone();
     let graphql = routing::get(handlers::get::<H>)
         .post(handlers::post::<H>)
-        .fallback(handlers::other);
+        .fallback(handlers::method_not_allowed);
     let routes = Router::new()
         .route("/graphql", graphql)
         .with_state(service)
         .merge(health)
         .merge(extra)
-        .fallback(handlers::unknown_path);
-    cors::open(routes, &options)
+        .fallback(handlers::not_found);
+    cors::add_cors(routes, &options)
 }

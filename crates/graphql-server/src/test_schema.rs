@@ -112,7 +112,7 @@ pub(crate) fn types() -> SchemaTypes {
     let policy = FieldPolicy::default()
         .slow("User", "report")
         .paged("User", "rows", page);
-    SchemaTypes::of::<Query, Mutation, Subscriptions>(&policy)
+    SchemaTypes::new::<Query, Mutation, Subscriptions>(&policy)
 }
 
 /// Reader of documents for the schema.

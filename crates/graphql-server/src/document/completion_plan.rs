@@ -14,7 +14,7 @@ use async_graphql_value::Value;
 ///
 /// It keeps an object present from which nothing is selected: async-graphql would make it null. No client
 /// can write this name.
-pub(super) const TYPE_KEY: &str = "(type)";
+pub(crate) const TYPE_KEY: &str = "(type)";
 
 const TYPENAME: &str = "__typename";
 
@@ -22,47 +22,47 @@ const TYPENAME: &str = "__typename";
 #[derive(Debug, Default)]
 pub(crate) struct CompletionPlan {
     /// Tells whether a selection set has more than fields with different response names.
-    pub(super) is_varied: bool,
+    pub(crate) needs_collecting: bool,
     /// Variables in the conditions of `@skip` and `@include`.
     pub(crate) conditions: Vec<Name>,
 }
 
 impl CompletionPlan {
     /// Examines the document, and adds the type to each object where completion needs it.
-    pub(crate) fn mark(document: &mut ExecutableDocument) -> Self {
+    pub(crate) fn prepare(document: &mut ExecutableDocument) -> Self {
         let mut plan = Self::default();
         for (_, operation) in document.operations.iter() {
-            plan.look_at(&operation.node.selection_set.node);
+            plan.examine(&operation.node.selection_set.node);
         }
         for fragment in document.fragments.values() {
-            plan.look_at(&fragment.node.selection_set.node);
+            plan.examine(&fragment.node.selection_set.node);
         }
-        if plan.is_varied {
+        if plan.needs_collecting {
             match &mut document.operations {
                 DocumentOperations::Single(operation) => {
-                    mark(&mut operation.node.selection_set.node);
+                    add_types(&mut operation.node.selection_set.node);
                 }
                 DocumentOperations::Multiple(operations) => {
                     for operation in operations.values_mut() {
-                        mark(&mut operation.node.selection_set.node);
+                        add_types(&mut operation.node.selection_set.node);
                     }
                 }
             }
             for fragment in document.fragments.values_mut() {
                 let fragment = &mut fragment.node;
                 if !is_of_introspection(&fragment.type_condition.node.on.node) {
-                    mark(&mut fragment.selection_set.node);
+                    add_types(&mut fragment.selection_set.node);
                 }
             }
         }
         plan
     }
 
-    fn look_at(&mut self, set: &SelectionSet) {
+    fn examine(&mut self, set: &SelectionSet) {
         let mut keys = HashSet::new();
         for selection in &set.items {
             for directive in selection.node.directives() {
-                self.is_varied = true;
+                self.needs_collecting = true;
                 if let Some(Value::Variable(name)) = condition(&directive.node)
                     && !self.conditions.contains(name)
                 {
@@ -71,33 +71,33 @@ impl CompletionPlan {
             }
             match &selection.node {
                 Selection::Field(field) => {
-                    self.is_varied |= !keys.insert(&field.node.response_key().node);
-                    self.look_at(&field.node.selection_set.node);
+                    self.needs_collecting |= !keys.insert(&field.node.response_key().node);
+                    self.examine(&field.node.selection_set.node);
                 }
                 Selection::InlineFragment(fragment) => {
-                    self.is_varied = true;
-                    self.look_at(&fragment.node.selection_set.node);
+                    self.needs_collecting = true;
+                    self.examine(&fragment.node.selection_set.node);
                 }
-                Selection::FragmentSpread(_) => self.is_varied = true,
+                Selection::FragmentSpread(_) => self.needs_collecting = true,
             }
         }
     }
 }
 
 /// Returns the condition of a `@skip` or an `@include`.
-pub(super) fn condition(directive: &Directive) -> Option<&Value> {
+pub(crate) fn condition(directive: &Directive) -> Option<&Value> {
     let is_condition = matches!(directive.name.node.as_str(), "skip" | "include");
     let condition = is_condition.then(|| directive.get_argument("if"))??;
     Some(&condition.node)
 }
 
 /// Tells whether the field or type is one of introspection.
-pub(super) fn is_of_introspection(name: &str) -> bool {
+pub(crate) fn is_of_introspection(name: &str) -> bool {
     name.starts_with("__")
 }
 
 /// Adds the type to every field with a selection set.
-fn mark(set: &mut SelectionSet) {
+fn add_types(set: &mut SelectionSet) {
     for selection in &mut set.items {
         let pos = selection.pos;
         match &mut selection.node {
@@ -105,11 +105,11 @@ fn mark(set: &mut SelectionSet) {
             Selection::Field(field) => {
                 let set = &mut field.node.selection_set.node;
                 if !set.items.is_empty() {
-                    mark(set);
+                    add_types(set);
                     set.items.push(type_field(pos));
                 }
             }
-            Selection::InlineFragment(fragment) => mark(&mut fragment.node.selection_set.node),
+            Selection::InlineFragment(fragment) => add_types(&mut fragment.node.selection_set.node),
             Selection::FragmentSpread(_) => {}
         }
     }

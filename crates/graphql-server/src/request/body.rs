@@ -10,33 +10,34 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{options::ServerOptions, request::error::RequestError};
+use super::error::RequestError;
+use crate::options::ServerOptions;
 
 /// Length of a body that needs no permit.
 ///
 /// Usual requests are shorter, so they are read even while long ones use up all permits.
-const SHORT: usize = 16 * 1024;
+const SHORT_BODY: usize = 16 * 1024;
 
 /// Bytes of all long bodies together. One of the greatest length always fits.
-const ROOM: usize = 64 * 1024 * 1024;
+const LONG_BODIES: usize = 64 * 1024 * 1024;
 
 /// Reads request bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyReader {
     /// Bytes that long bodies may still take.
-    room: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
 }
 
 /// Body with the permit for its memory, if it is long.
 pub(crate) struct RequestBody {
     pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyReader {
     pub(crate) fn new(options: &ServerOptions) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(ROOM.max(options.body_limit))),
+            memory: Arc::new(Semaphore::new(LONG_BODIES.max(options.body_limit))),
         }
     }
 
@@ -68,7 +69,7 @@ impl BodyReader {
         longest: usize,
     ) -> Result<RequestBody, RequestError> {
         let mut collected = BytesMut::new();
-        let mut room = None;
+        let mut permit = None;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| RequestError::BodyBroken)?.into_data() else {
                 continue;
@@ -77,27 +78,27 @@ impl BodyReader {
             if length > limit {
                 return Err(RequestError::BodyLong(limit));
             }
-            if length > SHORT && room.is_none() {
-                room = Some(self.take_room(longest)?);
+            if length > SHORT_BODY && permit.is_none() {
+                permit = Some(self.acquire(longest)?);
             }
             if collected.is_empty() && body.is_end_stream() {
                 return Ok(RequestBody {
                     bytes: data,
-                    _room: room,
+                    _permit: permit,
                 });
             }
             collected.extend_from_slice(&data);
         }
         Ok(RequestBody {
             bytes: collected.freeze(),
-            _room: room,
+            _permit: permit,
         })
     }
 
-    fn take_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+    fn acquire(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        room.map_err(|_| RequestError::BodiesBusy)
+        let permit = Arc::clone(&self.memory).try_acquire_many_owned(bytes);
+        permit.map_err(|_| RequestError::BodiesBusy)
     }
 }
 
@@ -115,19 +116,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn long_bodies_share_what_room_there_is_and_short_ones_need_none() {
+    async fn long_bodies_share_a_memory_limit_and_short_ones_do_not() {
         let options = ServerOptions::default();
         let bodies = BodyReader::new(&options);
         let mut waiting = Vec::new();
         for _ in 0..64 {
-            let mut reading = Box::pin(bodies.read(slow(SHORT + 1), &options));
+            let mut reading = Box::pin(bodies.read(slow(SHORT_BODY + 1), &options));
             assert!(futures_util::poll!(reading.as_mut()).is_pending());
             waiting.push(reading);
         }
-        let refused = bodies.read(slow(SHORT + 1), &options).await.err();
+        let refused = bodies.read(slow(SHORT_BODY + 1), &options).await.err();
         assert!(matches!(refused, Some(RequestError::BodiesBusy)));
-        let short = bodies.read(Body::from(vec![b'x'; SHORT]), &options).await;
-        assert_eq!(short.map(|body| body.bytes.len()).ok(), Some(SHORT));
+        let short = bodies
+            .read(Body::from(vec![b'x'; SHORT_BODY]), &options)
+            .await;
+        assert_eq!(short.map(|body| body.bytes.len()).ok(), Some(SHORT_BODY));
         waiting.pop();
         let long = vec![b'x'; options.body_limit];
         let long = bodies.read(Body::from(long), &options).await;
