@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::{
     support::{Backend, Setup, TestApp},
-    toy::{BOB, Toy, soon},
+    test_accounts::BOB,
+    test_server::{TestServer, within_deadline},
     websocket_client::Client,
 };
 
@@ -29,21 +30,21 @@ fn alice() -> String {
     Uuid::from_u128(1).to_string()
 }
 
-/// The toy with the rule of the gateway's own cookie.
-async fn toy(change: impl FnOnce(&mut ServerOptions)) -> Toy {
-    Toy::with_credentials(session_token, change).await
+/// The server with the rule of the gateway's own cookie.
+async fn server(change: impl FnOnce(&mut ServerOptions)) -> TestServer {
+    TestServer::with_credentials(session_token, change).await
 }
 
 async fn send(request: RequestBuilder) -> Response {
-    soon(request.send()).await.expect("an answer")
+    within_deadline(request.send()).await.expect("an answer")
 }
 
 async fn json_of(response: Response) -> Value {
-    soon(response.json()).await.expect("JSON")
+    within_deadline(response.json()).await.expect("JSON")
 }
 
-fn me(toy: &Toy) -> RequestBuilder {
-    toy.post(&json!({ "query": "{ me }" }))
+fn me(server: &TestServer) -> RequestBuilder {
+    server.post(&json!({ "query": "{ me }" }))
 }
 
 #[rstest]
@@ -62,13 +63,13 @@ async fn only_pages_of_ours_use_the_cookie(
     #[case] headers: &[(&'static str, &str)],
     #[case] welcome: bool,
 ) {
-    let toy = toy(|settings| {
+    let server = server(|settings| {
         settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
     })
     .await;
-    let own = format!("http://{}", toy.address);
-    let get = reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
-    for mut request in [me(&toy), get] {
+    let own = format!("http://{}", server.address);
+    let get = reqwest::Client::new().get(server.get_url(&[("query", "{ me }")]));
+    for mut request in [me(&server), get] {
         let cookies = format!("{SESSION_COOKIE}; {SECURE_COOKIE}");
         request = request.header(COOKIE, cookies);
         for (name, value) in headers {
@@ -87,8 +88,8 @@ async fn only_pages_of_ours_use_the_cookie(
 
 #[tokio::test]
 async fn a_foreign_page_without_a_session_of_ours_is_a_caller_like_any_other() {
-    let toy = toy(|_| {}).await;
-    let foreign = me(&toy).header(ORIGIN, "https://evil.example");
+    let server = server(|_| {}).await;
+    let foreign = me(&server).header(ORIGIN, "https://evil.example");
     let response = send(foreign.header(COOKIE, "theme=dark")).await;
     assert_eq!(json_of(response).await["data"]["me"], Value::Null);
 }
@@ -111,8 +112,8 @@ async fn the_header_comes_before_the_cookies(
     #[case] authorization: Option<String>,
     #[case] user: Option<u128>,
 ) {
-    let toy = toy(|_| {}).await;
-    let mut request = me(&toy).header(COOKIE, cookies);
+    let server = server(|_| {}).await;
+    let mut request = me(&server).header(COOKIE, cookies);
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
@@ -176,14 +177,18 @@ async fn over_https_only_the_secure_cookie_counts(
     #[case] cookies: &str,
     #[case] user: Option<u128>,
 ) {
-    let toy = toy(|settings| {
+    let server = server(|settings| {
         settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
         settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
     })
     .await;
     let expected = json!(user.map(|user| Uuid::from_u128(user).to_string()));
-    let get = || reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
-    for mut request in [me(&toy), get(), get().header(ACCEPT, "text/event-stream")] {
+    let get = || reqwest::Client::new().get(server.get_url(&[("query", "{ me }")]));
+    for mut request in [
+        me(&server),
+        get(),
+        get().header(ACCEPT, "text/event-stream"),
+    ] {
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", "gateway.test");
         }
@@ -192,7 +197,7 @@ async fn over_https_only_the_secure_cookie_counts(
         }
         let response = send(request.header(COOKIE, cookies.as_bytes())).await;
         assert_eq!(response.status(), StatusCode::OK);
-        let text = soon(response.text()).await.expect("a body");
+        let text = within_deadline(response.text()).await.expect("a body");
         assert!(
             text.contains(&format!(r#"{{"data":{{"me":{expected}}}}}"#)),
             "{text}"
@@ -211,12 +216,12 @@ async fn on_this_machine_the_plain_cookie_counts_unless_all_known_origins_are_ht
     #[case] counts: bool,
     #[values("localhost:8080", "a.localhost:8080", "127.0.0.1:8080", "[::1]:8080")] host: &str,
 ) {
-    let toy = toy(|settings| {
+    let server = server(|settings| {
         let allowed = allowed.iter().map(|origin| origin.parse());
         settings.allowed_origins = allowed.collect::<Result<_, _>>().expect("headers");
     })
     .await;
-    let request = reqwest::Client::new().get(toy.get_url(&[("query", "{ me }")]));
+    let request = reqwest::Client::new().get(server.get_url(&[("query", "{ me }")]));
     let request = request.header("host", host).header(COOKIE, SESSION_COOKIE);
     let response = send(request.header("sec-fetch-site", "same-origin")).await;
     let expected = json!(counts.then(alice));
@@ -232,14 +237,16 @@ async fn a_socket_over_https_has_the_secure_cookie_alone(
     #[case] cookies: &str,
     #[case] user: Option<u128>,
 ) {
-    let toy = toy(|_| {}).await;
-    let own = format!("https://{}", toy.address);
+    let server = server(|_| {}).await;
+    let own = format!("https://{}", server.address);
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),
         ("origin", &own),
         ("cookie", cookies),
     ];
-    let mut socket = Client::handshake(&toy, &headers).await.expect("a socket");
+    let mut socket = Client::handshake(&server, &headers)
+        .await
+        .expect("a socket");
     socket.send(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.next().await["type"], "connection_ack");
     socket.subscribe("1", "{ me }").await;
@@ -264,12 +271,12 @@ async fn a_socket_over_https_has_the_secure_cookie_alone(
 #[case::as_old_browsers_see_it(&[("origin", "http://gateway.test"), ("sec-fetch-site", "same-site")])]
 #[tokio::test]
 async fn no_other_scheme_is_ours(#[case] headers: &[(&'static str, &str)]) {
-    let toy = toy(|settings| {
+    let server = server(|settings| {
         settings.trusted_proxies.0 = vec!["127.0.0.0/8".parse().expect("a network")];
     })
     .await;
     for cookies in [SESSION_COOKIE, SECURE_COOKIE] {
-        let mut request = me(&toy)
+        let mut request = me(&server)
             .header("host", "gateway.test")
             .header(COOKIE, cookies);
         for (name, value) in headers {
@@ -285,33 +292,35 @@ async fn no_other_scheme_is_ours(#[case] headers: &[(&'static str, &str)]) {
 
 #[tokio::test]
 async fn a_stranger_is_not_asked_whether_it_is_https() {
-    let toy = toy(|_| {}).await;
-    let request = me(&toy).header(COOKIE, SESSION_COOKIE);
+    let server = server(|_| {}).await;
+    let request = me(&server).header(COOKIE, SESSION_COOKIE);
     let response = send(request.header("x-forwarded-proto", "https")).await;
     assert_eq!(json_of(response).await["data"]["me"], alice());
 }
 
 #[tokio::test]
 async fn event_streams_and_sockets_use_the_cookie() {
-    let toy = toy(|_| {}).await;
-    let request = me(&toy).header(COOKIE, SESSION_COOKIE);
+    let server = server(|_| {}).await;
+    let request = me(&server).header(COOKIE, SESSION_COOKIE);
     let response = send(request.header(ACCEPT, "text/event-stream")).await;
-    let text = soon(response.text()).await.expect("a body");
+    let text = within_deadline(response.text()).await.expect("a body");
     assert!(text.contains(&alice()), "{text}");
 
-    let own = format!("http://{}", toy.address);
+    let own = format!("http://{}", server.address);
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),
         ("origin", &own),
         ("cookie", SESSION_COOKIE),
     ];
-    let mut socket = Client::handshake(&toy, &headers).await.expect("a socket");
+    let mut socket = Client::handshake(&server, &headers)
+        .await
+        .expect("a socket");
     socket.send(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.next().await["type"], "connection_ack");
     socket.subscribe("1", "{ me }").await;
     assert_eq!(socket.next().await["payload"]["data"]["me"], alice());
 
-    toy.accounts.end_sessions();
+    server.accounts.end_sessions();
     assert_eq!(socket.next().await["type"], "complete");
     assert_eq!(socket.closed().await.0, 4403);
 }

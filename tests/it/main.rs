@@ -67,9 +67,14 @@ mod standstill;
 mod status_budgets;
 mod support;
 mod telemetry;
-#[path = "../../crates/graphql-server/tests/it/toy.rs"]
+#[path = "../../crates/graphql-server/tests/it/test_accounts.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
-mod toy;
+mod test_accounts;
+#[path = "../../crates/graphql-server/tests/it/test_schema.rs"]
+mod test_schema;
+#[path = "../../crates/graphql-server/tests/it/test_server.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod test_server;
 mod trusted_documents;
 mod webhooks;
 #[path = "../../crates/graphql-server/tests/it/websocket_client.rs"]

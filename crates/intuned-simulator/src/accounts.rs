@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::task::{Cause, Step};
+use super::step::{Cause, Step};
 
 /// Correct one-time passcode of every account that asks for one.
 pub const PASSCODE: &str = "123456";
@@ -90,7 +90,7 @@ pub(super) fn conduct(username: &str, password: &str) -> Conduct {
 impl Conduct {
     /// Returns the steps of a sign-in, unscaled. `can_ask` tells whether the user can be asked.
     pub(super) fn sign_in(self, can_ask: bool) -> Vec<Step> {
-        const LOOK_AT_PAGE: Step = Step::Work(Duration::from_millis(2_500));
+        const LOAD_PAGE: Step = Step::Work(Duration::from_millis(2_500));
         const TYPE_ANSWER: Step = Step::Work(Duration::from_millis(1_500));
         let asking: &[Step] = match self {
             Self::Passcode if can_ask => &[Step::AskPasscode, TYPE_ANSWER],
@@ -105,7 +105,7 @@ impl Conduct {
             Self::Passcode | Self::Choice if !can_ask => Step::Fail(Cause::CannotAsk),
             _ => Step::Succeed,
         };
-        let mut steps = vec![Step::Queue(Duration::from_millis(500)), LOOK_AT_PAGE];
+        let mut steps = vec![Step::Queue(Duration::from_millis(500)), LOAD_PAGE];
         steps.extend_from_slice(asking);
         steps.push(end);
         steps

@@ -6,7 +6,8 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     SessionStatus, SimulatedGeneration, SimulatedSession,
     accounts::CHOICES,
-    task::{Cause, Step, Task},
+    step::{Cause, Step},
+    task::Task,
 };
 use SimulatedGeneration::{One, Two};
 
@@ -36,7 +37,7 @@ pub(super) fn operation(generation: SimulatedGeneration, task: &Task) -> Value {
         (Step::Fail(cause), One) => json!({
             "status": "failed",
             "error": "auth-session-creation-failed",
-            "message": cause.words(),
+            "message": cause.message(),
         }),
         (Step::Fail(cause), Two) => failed(task, cause),
     }
@@ -48,23 +49,23 @@ pub(super) struct Run {
     #[serde(flatten)]
     fields: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Brought>,
+    result: Option<RunResult>,
 }
 
 /// Result of a successful run.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Brought {
-    Listed(Value),
+pub(super) enum RunResult {
+    Claims(Value),
     /// JSON as text, of any depth and with any digits.
-    Written(Box<RawValue>),
+    Text(Box<RawValue>),
 }
 
 /// Builds the response of `run.sync` and `run.result`; `result` is that of a successful run.
 pub(super) fn run(
     generation: SimulatedGeneration,
     task: &Task,
-    result: impl FnOnce() -> Brought,
+    result: impl FnOnce() -> RunResult,
 ) -> Run {
     let mut fields = match (task.current, generation) {
         (Step::Succeed, One) => json!({"status": "completed", "statusCode": 200}),
@@ -72,7 +73,7 @@ pub(super) fn run(
         (Step::Fail(cause), One) => json!({
             "status": "failed",
             "error": "run-failed",
-            "message": cause.words(),
+            "message": cause.message(),
             "statusCode": 401,
         }),
         (Step::Fail(cause), Two) => failed(task, cause),
@@ -107,13 +108,13 @@ fn info_request(task: &Task, details: &Value) -> Value {
 }
 
 fn failed(task: &Task, cause: Cause) -> Value {
-    let words = cause.words();
+    let message = cause.message();
     let (code, category) = match cause {
         Cause::Terminated => {
             return json!({
                 "status": "canceled",
-                "message": words,
-                "reason": {"type": "terminated", "message": words},
+                "message": message,
+                "reason": {"type": "terminated", "message": message},
             });
         }
         Cause::SessionExpired => ("auth-check-failed", "auth"),
@@ -122,9 +123,9 @@ fn failed(task: &Task, cause: Cause) -> Value {
     };
     json!({
         "status": "failed",
-        "message": words,
+        "message": message,
         "error": {
-            "message": words,
+            "message": message,
             "code": code,
             "category": category,
             "retirable": false,
@@ -134,7 +135,7 @@ fn failed(task: &Task, cause: Cause) -> Value {
 }
 
 impl Cause {
-    fn words(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
             Self::Rejected => "OrangeHRM answered: Invalid credentials",
             Self::WrongAnswers => "The passcode was wrong too many times",

@@ -39,12 +39,12 @@ pub enum Call {
 pub struct Fault {
     delay: Duration,
     after_work: bool,
-    ending: Ending,
+    outcome: Outcome,
 }
 
 #[derive(Clone, Debug)]
-enum Ending {
-    Proper,
+enum Outcome {
+    Correct,
     Answer {
         status: StatusCode,
         headers: Vec<(HeaderName, HeaderValue)>,
@@ -57,7 +57,7 @@ enum Ending {
 impl Fault {
     /// Responds with this status, without doing the work. An invalid status is sent as 500.
     pub fn answer(status: u16) -> Self {
-        Self::ending(Ending::Answer {
+        Self::outcome(Outcome::Answer {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: Vec::new(),
             body: String::new(),
@@ -66,19 +66,19 @@ impl Fault {
 
     /// Breaks the connection off within the response, without doing the work.
     pub fn drop() -> Self {
-        Self::ending(Ending::Drop)
+        Self::outcome(Outcome::Drop)
     }
 
     /// Never responds, and does not do the work.
     pub fn hang() -> Self {
-        Self::ending(Ending::Hang)
+        Self::outcome(Outcome::Hang)
     }
 
     /// Responds correctly after a delay.
     pub fn delay(delay: Duration) -> Self {
         Self {
             delay,
-            ..Self::ending(Ending::Proper)
+            ..Self::outcome(Outcome::Correct)
         }
     }
 
@@ -96,7 +96,7 @@ impl Fault {
 
     /// Adds a header to the response; an invalid one is left out.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        if let Ending::Answer { headers, .. } = &mut self.ending
+        if let Outcome::Answer { headers, .. } = &mut self.outcome
             && let (Ok(name), Ok(value)) = (name.parse(), value.parse())
         {
             headers.push((name, value));
@@ -106,28 +106,28 @@ impl Fault {
 
     /// Adds a body to the response.
     pub fn with_body(mut self, text: impl Into<String>) -> Self {
-        if let Ending::Answer { body, .. } = &mut self.ending {
+        if let Outcome::Answer { body, .. } = &mut self.outcome {
             *body = text.into();
         }
         self
     }
 
     /// Responds to a call, whose work is `work`, or does not respond.
-    pub(super) async fn play(self, work: impl Future<Output = Response>) -> Response {
+    pub(super) async fn respond(self, work: impl Future<Output = Response>) -> Response {
         tokio::time::sleep(self.delay).await;
-        if let Ending::Proper = self.ending {
+        if let Outcome::Correct = self.outcome {
             return work.await;
         }
         if self.after_work {
             work.await;
         }
-        match self.ending {
-            Ending::Proper | Ending::Hang => future::pending().await,
-            Ending::Drop => {
+        match self.outcome {
+            Outcome::Correct | Outcome::Hang => future::pending().await,
+            Outcome::Drop => {
                 let cut = Err::<&str, _>(io::Error::from(io::ErrorKind::ConnectionReset));
                 Body::from_stream(stream::iter([Ok("{\"status\":"), cut])).into_response()
             }
-            Ending::Answer {
+            Outcome::Answer {
                 status,
                 headers,
                 body,
@@ -139,11 +139,11 @@ impl Fault {
         }
     }
 
-    fn ending(ending: Ending) -> Self {
+    fn outcome(outcome: Outcome) -> Self {
         Self {
             delay: Duration::ZERO,
             after_work: false,
-            ending,
+            outcome,
         }
     }
 }
@@ -180,7 +180,7 @@ pub(super) struct Script {
     faults: HashMap<Call, VecDeque<Fault>>,
     limit: Option<RateLimit>,
     /// Times of calls that count against the limit.
-    lately: VecDeque<Instant>,
+    recent_calls: VecDeque<Instant>,
 }
 
 impl Script {
@@ -201,18 +201,18 @@ impl Script {
     pub(super) fn next(&mut self, call: Call, now: Instant) -> Option<Fault> {
         *self.calls.entry(call).or_default() += 1;
         let scripted = self.faults.get_mut(&call).and_then(VecDeque::pop_front);
-        scripted.or_else(|| self.turn_away(now))
+        scripted.or_else(|| self.check_limit(now))
     }
 
-    fn turn_away(&mut self, now: Instant) -> Option<Fault> {
+    fn check_limit(&mut self, now: Instant) -> Option<Fault> {
         let limit = self.limit?;
         let second = Duration::from_secs(1);
         let is_past = |at: &Instant| now.saturating_duration_since(*at) >= second;
-        while self.lately.front().is_some_and(is_past) {
-            self.lately.pop_front();
+        while self.recent_calls.front().is_some_and(is_past) {
+            self.recent_calls.pop_front();
         }
-        if self.lately.len() < limit.each_second {
-            self.lately.push_back(now);
+        if self.recent_calls.len() < limit.each_second {
+            self.recent_calls.push_back(now);
             return None;
         }
         let seconds = limit.retry_after.as_secs().to_string();

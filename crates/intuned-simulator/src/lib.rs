@@ -16,6 +16,7 @@ mod claims;
 mod fault;
 mod requests;
 mod routes;
+mod step;
 mod store;
 mod task;
 

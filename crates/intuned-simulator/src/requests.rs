@@ -13,14 +13,14 @@ use url::Url;
 use super::{SimulatedGeneration, store::Unknown, task::NotAsked};
 
 /// Error response.
-pub(super) enum Refusal {
+pub(super) enum ErrorResponse {
     Invalid(&'static str),
     Unauthorized,
     NotFound,
     Conflict,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let (status, message) = match self {
             Self::Invalid(message) => (StatusCode::BAD_REQUEST, message),
@@ -32,13 +32,13 @@ impl IntoResponse for Refusal {
     }
 }
 
-impl From<Unknown> for Refusal {
+impl From<Unknown> for ErrorResponse {
     fn from(_: Unknown) -> Self {
         Self::NotFound
     }
 }
 
-impl From<NotAsked> for Refusal {
+impl From<NotAsked> for ErrorResponse {
     fn from(_: NotAsked) -> Self {
         Self::Conflict
     }
@@ -80,17 +80,20 @@ pub(super) struct SessionRef {
 }
 
 /// Parses a body. The error does not repeat the input.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8], expected: &'static str) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|_| Refusal::Invalid(expected))
+pub(super) fn read<T: DeserializeOwned>(
+    body: &[u8],
+    expected: &'static str,
+) -> Result<T, ErrorResponse> {
+    serde_json::from_slice(body).map_err(|_| ErrorResponse::Invalid(expected))
 }
 
 pub(super) fn read_sign_in(
     generation: SimulatedGeneration,
     body: &[u8],
-) -> Result<(Option<String>, Credentials), Refusal> {
+) -> Result<(Option<String>, Credentials), ErrorResponse> {
     let body: SignInBody = read(body, "Invalid body: id?, parameters, proxy?")?;
     if body.parameters.is_none() && generation == SimulatedGeneration::Two {
-        return Err(Refusal::Invalid("parameters is required"));
+        return Err(ErrorResponse::Invalid("parameters is required"));
     }
     let is_id = |id: &String| {
         !id.is_empty()
@@ -99,11 +102,13 @@ pub(super) fn read_sign_in(
                 .all(|char| char.is_ascii_alphanumeric() || char == '-')
     };
     if !body.id.as_ref().is_none_or(is_id) {
-        return Err(Refusal::Invalid("id may have letters, digits and hyphens"));
+        return Err(ErrorResponse::Invalid(
+            "id may have letters, digits and hyphens",
+        ));
     }
     let is_url = |proxy: &SecretString| Url::parse(proxy.expose_secret()).is_ok();
     if !body.proxy.as_ref().is_none_or(is_url) {
-        return Err(Refusal::Invalid("proxy is no URL"));
+        return Err(ErrorResponse::Invalid("proxy is no URL"));
     }
     Ok((body.id, body.parameters.unwrap_or_default()))
 }

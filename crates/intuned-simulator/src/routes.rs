@@ -18,10 +18,11 @@ use tokio::time::Instant;
 
 use super::{
     BASE_PATH, Call, SimulatedGeneration, SimulatedSession, Simulator,
-    answers::{self, Brought},
+    answers::{self, RunResult},
     claims, fault,
-    requests::{Credentials, Refusal, ResumeBody, RunBody, read, read_sign_in},
-    task::{Kind, Step},
+    requests::{Credentials, ErrorResponse, ResumeBody, RunBody, read, read_sign_in},
+    step::Step,
+    task::Kind,
 };
 
 pub(super) fn router(simulator: &Simulator) -> Router {
@@ -78,7 +79,7 @@ pub(super) fn router(simulator: &Simulator) -> Router {
     let project = format!("{BASE_PATH}/{{workspace_id}}/projects/{{project_name}}");
     Router::new()
         .nest(&project, routes)
-        .fallback(async || Refusal::NotFound)
+        .fallback(async || ErrorResponse::NotFound)
         .with_state(simulator.clone())
 }
 
@@ -93,17 +94,17 @@ async fn intercept(
         .headers()
         .get("x-api-key")
         .map(HeaderValue::as_bytes);
-    let wanted = simulator.shared.config.api_key.as_ref();
-    if wanted.is_some_and(|wanted| key != Some(wanted.expose_secret().as_bytes())) {
-        return Refusal::Unauthorized.into_response();
+    let required = simulator.shared.config.api_key.as_ref();
+    if required.is_some_and(|required| key != Some(required.expose_secret().as_bytes())) {
+        return ErrorResponse::Unauthorized.into_response();
     }
     match fault {
-        Some(fault) => fault.play(next.run(request)).await,
+        Some(fault) => fault.respond(next.run(request)).await,
         None => next.run(request).await,
     }
 }
 
-type Answer = Result<Response, Refusal>;
+type Reply = Result<Response, ErrorResponse>;
 
 #[derive(Deserialize)]
 struct TaskPath {
@@ -126,14 +127,14 @@ impl Simulator {
         self.shared.config.generation
     }
 
-    fn run_answer(&self, task_id: &str) -> Result<answers::Run, Refusal> {
+    fn run_answer(&self, task_id: &str) -> Result<answers::Run, ErrorResponse> {
         let today = self.shared.clock.now().date_naive();
         let mut store = self.store();
-        let task = store.look(Kind::Run, None, task_id, Instant::now())?;
+        let task = store.poll(Kind::Run, None, task_id, Instant::now())?;
         Ok(answers::run(self.generation(), task, || {
             let given = self.claims().clone();
-            let listed = || Brought::Listed(claims::claims(today));
-            given.map_or_else(listed, Brought::Written)
+            let usual = || RunResult::Claims(claims::claims(today));
+            given.map_or_else(usual, RunResult::Text)
         }))
     }
 
@@ -141,38 +142,33 @@ impl Simulator {
     async fn result<T: Serialize>(
         &self,
         task_id: &str,
-        answer: impl FnOnce() -> Result<T, Refusal>,
-    ) -> Answer {
+        answer: impl FnOnce() -> Result<T, ErrorResponse>,
+    ) -> Reply {
         let fault = {
             let mut store = self.store();
             let pause = store.scaled(Duration::from_secs(1));
-            let number = store.next_trouble(task_id);
+            let number = store.next_fault(task_id);
             number.and_then(|number| fault::flaky(number, pause))
         };
         match fault {
-            Some(fault) => Ok(fault.play(std::future::pending()).await),
+            Some(fault) => Ok(fault.respond(std::future::pending()).await),
             None => Ok(Json(answer()?).into_response()),
         }
     }
 
-    async fn operation_result(
-        &self,
-        kind: Kind,
-        session_id: Option<&str>,
-        task_id: &str,
-    ) -> Answer {
+    async fn operation_result(&self, kind: Kind, session_id: Option<&str>, task_id: &str) -> Reply {
         self.result(task_id, || {
             let mut store = self.store();
-            let task = store.look(kind, session_id, task_id, Instant::now())?;
+            let task = store.poll(kind, session_id, task_id, Instant::now())?;
             Ok(answers::operation(self.generation(), task))
         })
         .await
     }
 
-    fn begin_run(&self, body: &[u8]) -> Result<String, Refusal> {
+    fn begin_run(&self, body: &[u8]) -> Result<String, ErrorResponse> {
         let body: RunBody = read(body, "Invalid body: api, parameters, authSession: {id}")?;
         if body.api != "get-claims" {
-            return Err(Refusal::NotFound);
+            return Err(ErrorResponse::NotFound);
         }
         Ok(self.store().run(&body.auth_session.id, Instant::now())?)
     }
@@ -182,7 +178,7 @@ fn created(body: Value) -> Response {
     (StatusCode::CREATED, Json(body)).into_response()
 }
 
-async fn create_start(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+async fn create_start(State(simulator): State<Simulator>, body: Bytes) -> Reply {
     let (id, credentials) = read_sign_in(simulator.generation(), &body)?;
     let Credentials { username, password } = credentials;
     let operation_id = simulator.store().sign_in(
@@ -197,7 +193,7 @@ async fn create_start(State(simulator): State<Simulator>, body: Bytes) -> Answer
     ))
 }
 
-async fn create_result(State(simulator): State<Simulator>, Path(path): Path<TaskPath>) -> Answer {
+async fn create_result(State(simulator): State<Simulator>, Path(path): Path<TaskPath>) -> Reply {
     simulator
         .operation_result(Kind::Create, None, &path.task_id)
         .await
@@ -207,7 +203,7 @@ async fn create_resume(
     State(simulator): State<Simulator>,
     Path(path): Path<TaskPath>,
     body: Bytes,
-) -> Answer {
+) -> Reply {
     let body: ResumeBody = read(&body, "Invalid body: input, info_request_id")?;
     simulator.store().answer(
         &path.task_id,
@@ -218,14 +214,14 @@ async fn create_resume(
     Ok((StatusCode::ACCEPTED, Json(json!({"status": "resumed"}))).into_response())
 }
 
-async fn one(State(simulator): State<Simulator>, Path(path): Path<SessionPath>) -> Answer {
+async fn one(State(simulator): State<Simulator>, Path(path): Path<SessionPath>) -> Reply {
     let id = path.session_id;
     let status = simulator.store().status(&id, Instant::now())?;
     let session = SimulatedSession { id, status };
     Ok(Json(answers::session(simulator.generation(), &session)).into_response())
 }
 
-async fn all(State(simulator): State<Simulator>) -> Answer {
+async fn all(State(simulator): State<Simulator>) -> Reply {
     let sessions = simulator.sessions();
     let answer = sessions
         .iter()
@@ -236,33 +232,33 @@ async fn all(State(simulator): State<Simulator>) -> Answer {
 async fn delete_session(
     State(simulator): State<Simulator>,
     Path(path): Path<SessionPath>,
-) -> Answer {
+) -> Reply {
     simulator.store().delete(&path.session_id)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn run_start(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+async fn run_start(State(simulator): State<Simulator>, body: Bytes) -> Reply {
     let run_id = simulator.begin_run(&body)?;
     Ok(created(json!({"status": "pending", "runId": run_id})))
 }
 
-async fn run_result(State(simulator): State<Simulator>, Path(path): Path<TaskPath>) -> Answer {
+async fn run_result(State(simulator): State<Simulator>, Path(path): Path<TaskPath>) -> Reply {
     let answer = || simulator.run_answer(&path.task_id);
     simulator.result(&path.task_id, answer).await
 }
 
 /// Waits until the run has ended. An expired session is answered with 401 by this call alone.
-async fn run_sync(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+async fn run_sync(State(simulator): State<Simulator>, body: Bytes) -> Reply {
     let run_id = simulator.begin_run(&body)?;
     loop {
         let (step, due) = {
             let mut store = simulator.store();
-            let task = store.look(Kind::Run, None, &run_id, Instant::now())?;
+            let task = store.poll(Kind::Run, None, &run_id, Instant::now())?;
             (task.current, task.due())
         };
         match step {
             Step::Succeed => return Ok(Json(simulator.run_answer(&run_id)?).into_response()),
-            Step::Fail(_) => return Err(Refusal::Unauthorized),
+            Step::Fail(_) => return Err(ErrorResponse::Unauthorized),
             _ => tokio::time::sleep_until(due).await,
         }
     }
@@ -272,7 +268,7 @@ async fn validate_start(
     State(simulator): State<Simulator>,
     Path(path): Path<SessionPath>,
     body: Bytes,
-) -> Answer {
+) -> Reply {
     let _: serde_json::Map<String, Value> = read(&body, "Invalid body: no object")?;
     let operation_id = simulator
         .store()
@@ -285,7 +281,7 @@ async fn validate_start(
 async fn validate_result(
     State(simulator): State<Simulator>,
     Path(path): Path<SessionTaskPath>,
-) -> Answer {
+) -> Reply {
     simulator
         .operation_result(Kind::Validate, Some(&path.session_id), &path.task_id)
         .await
@@ -295,11 +291,11 @@ async fn update_start(
     State(simulator): State<Simulator>,
     Path(path): Path<SessionPath>,
     body: Bytes,
-) -> Answer {
+) -> Reply {
     let (_, Credentials { username, password }) = read_sign_in(simulator.generation(), &body)?;
     let mut store = simulator.store();
-    if !store.knows(&path.session_id) {
-        return Err(Refusal::NotFound);
+    if !store.has_session(&path.session_id) {
+        return Err(ErrorResponse::NotFound);
     }
     let operation_id = store.sign_in(
         Kind::Update,
@@ -316,7 +312,7 @@ async fn update_start(
 async fn update_result(
     State(simulator): State<Simulator>,
     Path(path): Path<SessionTaskPath>,
-) -> Answer {
+) -> Reply {
     simulator
         .operation_result(Kind::Update, Some(&path.session_id), &path.task_id)
         .await

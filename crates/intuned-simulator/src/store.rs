@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::{
     SimulatedGeneration,
     accounts::{self, Conduct},
-    task::{Cause, Kind, NotAsked, Step, Task},
+    step::{Cause, Step},
+    task::{Kind, NotAsked, Plan, Task},
 };
 use ambient::Random;
 
@@ -99,7 +100,13 @@ impl Store {
             Some(id) => id.to_owned(),
             None => self.random.uuid().to_string(),
         };
-        let task_id = self.begin(kind, &session_id, conduct, conduct.sign_in(can_ask), now);
+        let plan = Plan {
+            kind,
+            session_id: session_id.clone(),
+            conduct,
+            steps: conduct.sign_in(can_ask),
+        };
+        let task_id = self.begin(plan, now);
         let session = self.sessions.entry(session_id).or_insert(Session {
             signed_in: None,
             sign_in: None,
@@ -121,7 +128,7 @@ impl Store {
     }
 
     /// Polls a task, if it is of this kind and, where one is named, of this session.
-    pub(super) fn look(
+    pub(super) fn poll(
         &mut self,
         kind: Kind,
         session_id: Option<&str>,
@@ -132,21 +139,21 @@ impl Store {
         if task.kind != kind || session_id.is_some_and(|id| id != task.session_id) {
             return Err(Unknown);
         }
-        self.move_on(task_id, now)
+        self.advance(task_id, now)
     }
 
-    fn move_on(&mut self, task_id: &str, now: Instant) -> Result<&Task, Unknown> {
+    fn advance(&mut self, task_id: &str, now: Instant) -> Result<&Task, Unknown> {
         let task = self.tasks.get_mut(task_id).ok_or(Unknown)?;
-        task.look(now, &self.random);
+        task.poll(now, &self.random);
         if task.kind.is_sign_in() && task.has_ended() {
-            settle(&mut self.sessions, task_id, task, now, self.delay_scale);
+            update_session(&mut self.sessions, task_id, task, now, self.delay_scale);
         }
         Ok(task)
     }
 
     /// Returns the number of the fault that is due when a task is polled.
-    pub(super) fn next_trouble(&mut self, task_id: &str) -> Option<usize> {
-        self.tasks.get_mut(task_id)?.next_trouble()
+    pub(super) fn next_fault(&mut self, task_id: &str) -> Option<usize> {
+        self.tasks.get_mut(task_id)?.next_fault()
     }
 
     /// Passes the user's answer to a sign-in.
@@ -162,7 +169,7 @@ impl Store {
     }
 
     /// Tells whether there is a session with this id.
-    pub(super) fn knows(&self, session_id: &str) -> bool {
+    pub(super) fn has_session(&self, session_id: &str) -> bool {
         self.sessions.contains_key(session_id)
     }
 
@@ -174,7 +181,7 @@ impl Store {
     ) -> Result<SessionStatus, Unknown> {
         let session = self.sessions.get(session_id).ok_or(Unknown)?;
         if let Some(task_id) = session.sign_in.clone() {
-            self.move_on(&task_id, now)?;
+            self.advance(&task_id, now)?;
         }
         let session = self.sessions.get(session_id).ok_or(Unknown)?;
         Ok(session.status(now))
@@ -226,19 +233,18 @@ impl Store {
             Step::Work(Duration::from_millis(2_500)),
             end,
         ];
-        Ok(self.begin(kind, session_id, conduct, steps, now))
+        let plan = Plan {
+            kind,
+            session_id: session_id.to_owned(),
+            conduct,
+            steps,
+        };
+        Ok(self.begin(plan, now))
     }
 
-    fn begin(
-        &mut self,
-        kind: Kind,
-        session_id: &str,
-        conduct: Conduct,
-        steps: Vec<Step>,
-        now: Instant,
-    ) -> String {
+    fn begin(&mut self, plan: Plan, now: Instant) -> String {
         let scale = |time| self.scaled(time);
-        let task = Task::new(kind, session_id, conduct, steps, scale, now, &self.random);
+        let task = Task::new(plan, scale, now, &self.random);
         // A run has the same id as its task.
         let id = task.run_id.clone();
         self.tasks.insert(id.clone(), task);
@@ -257,7 +263,7 @@ impl Store {
 }
 
 /// Updates a session with the result of its sign-in, once.
-fn settle(
+fn update_session(
     sessions: &mut HashMap<String, Session>,
     task_id: &str,
     task: &Task,
@@ -310,7 +316,7 @@ mod tests {
     }
 
     fn step(store: &mut Store, task_id: &str) -> Step {
-        let task = store.look(Kind::Create, None, task_id, Instant::now());
+        let task = store.poll(Kind::Create, None, task_id, Instant::now());
         task.unwrap().current
     }
 

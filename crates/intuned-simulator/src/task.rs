@@ -4,12 +4,15 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::accounts::{CHOICES, Conduct, PASSCODE};
+use super::{
+    accounts::{CHOICES, Conduct, PASSCODE},
+    step::{Cause, Step},
+};
 use ambient::Random;
 
 /// Time that a sign-in waits for the user.
-const PATIENCE: Duration = Duration::from_mins(10);
-const MOST_WRONG_ANSWERS: u32 = 3;
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+const MAX_WRONG_ANSWERS: u32 = 3;
 
 /// Kind of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,31 +30,16 @@ impl Kind {
     }
 }
 
-/// Step of a task. The last one is `Succeed` or `Fail`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Waits for its start.
-    Queue(Duration),
-    /// Is being worked on.
-    Work(Duration),
-    AskPasscode,
-    AskChoice,
-    Succeed,
-    Fail(Cause),
+/// Task that is about to start.
+pub(super) struct Plan {
+    pub(super) kind: Kind,
+    pub(super) session_id: String,
+    pub(super) conduct: Conduct,
+    /// Unscaled steps.
+    pub(super) steps: Vec<Step>,
 }
 
-/// Reason for a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    Rejected,
-    WrongAnswers,
-    NobodyAnswered,
-    CannotAsk,
-    SessionExpired,
-    /// Another task replaced it, or its session was deleted.
-    Terminated,
-}
-
+/// Task that has started.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) kind: Kind,
@@ -62,12 +50,12 @@ pub(super) struct Task {
     pub(super) current: Step,
     /// Id of the open question, if the current step asks one.
     pub(super) info_request_id: String,
-    rest: VecDeque<Step>,
+    remaining: VecDeque<Step>,
     since: Instant,
-    shown: bool,
+    was_polled: bool,
     wrong_answers: u32,
     answer_time: Duration,
-    looks: usize,
+    polls: usize,
 }
 
 /// Error for an answer to a question that is not open.
@@ -77,15 +65,13 @@ pub(super) struct NotAsked;
 impl Task {
     /// Creates a task whose steps are scaled by `scale`.
     pub(super) fn new(
-        kind: Kind,
-        session_id: &str,
-        conduct: Conduct,
-        steps: Vec<Step>,
+        plan: Plan,
         scale: impl Fn(Duration) -> Duration,
         now: Instant,
         random: &Random,
     ) -> Self {
-        let mut rest: VecDeque<_> = steps
+        let mut rest: VecDeque<_> = plan
+            .steps
             .into_iter()
             .map(|step| match step {
                 Step::Queue(time) => Step::Queue(scale(time)),
@@ -94,36 +80,36 @@ impl Task {
             })
             .collect();
         Self {
-            kind,
-            session_id: session_id.to_owned(),
-            conduct,
+            kind: plan.kind,
+            session_id: plan.session_id,
+            conduct: plan.conduct,
             run_id: random.uuid().to_string(),
             current: rest.pop_front().unwrap_or(Step::Succeed),
             info_request_id: random.uuid().to_string(),
-            rest,
+            remaining: rest,
             since: now,
-            shown: false,
+            was_polled: false,
             wrong_answers: 0,
             answer_time: scale(Duration::from_secs(1)),
-            looks: 0,
+            polls: 0,
         }
     }
 
     /// Takes the next step if it is due and the current one was reported.
-    pub(super) fn look(&mut self, now: Instant, random: &Random) {
+    pub(super) fn poll(&mut self, now: Instant, random: &Random) {
         let elapsed = now.saturating_duration_since(self.since);
-        if self.shown {
+        if self.was_polled {
             match self.current {
                 Step::Queue(time) | Step::Work(time) if elapsed >= time => {
                     self.advance(now, random);
                 }
-                Step::AskPasscode | Step::AskChoice if elapsed >= PATIENCE => {
+                Step::AskPasscode | Step::AskChoice if elapsed >= ANSWER_TIMEOUT => {
                     self.end(Cause::NobodyAnswered);
                 }
                 _ => {}
             }
         }
-        self.shown = true;
+        self.was_polled = true;
     }
 
     /// Returns the time when the next step is due.
@@ -142,7 +128,7 @@ impl Task {
     pub(super) fn end(&mut self, cause: Cause) {
         if !self.has_ended() {
             self.current = Step::Fail(cause);
-            self.rest.clear();
+            self.remaining.clear();
         }
     }
 
@@ -164,30 +150,30 @@ impl Task {
         }
         if !is_right {
             self.wrong_answers += 1;
-            if self.wrong_answers == MOST_WRONG_ANSWERS {
-                self.rest.clear();
-                self.rest.push_front(Step::Fail(Cause::WrongAnswers));
+            if self.wrong_answers == MAX_WRONG_ANSWERS {
+                self.remaining.clear();
+                self.remaining.push_front(Step::Fail(Cause::WrongAnswers));
             } else {
-                self.rest.push_front(self.current);
+                self.remaining.push_front(self.current);
             }
-            self.rest.push_front(Step::Work(self.answer_time));
+            self.remaining.push_front(Step::Work(self.answer_time));
         }
         self.advance(now, random);
         Ok(())
     }
 
     /// Counts polls. For a flaky account, returns the number of a fault at every other one.
-    pub(super) fn next_trouble(&mut self) -> Option<usize> {
-        let look = self.looks;
-        self.looks += 1;
-        (self.conduct == Conduct::Flaky && look % 2 == 1).then_some(look / 2)
+    pub(super) fn next_fault(&mut self) -> Option<usize> {
+        let poll = self.polls;
+        self.polls += 1;
+        (self.conduct == Conduct::Flaky && poll % 2 == 1).then_some(poll / 2)
     }
 
     fn advance(&mut self, now: Instant, random: &Random) {
-        if let Some(next) = self.rest.pop_front() {
+        if let Some(next) = self.remaining.pop_front() {
             self.current = next;
             self.since = now;
-            self.shown = false;
+            self.was_polled = false;
             self.info_request_id = random.uuid().to_string();
         }
     }

@@ -2,11 +2,14 @@
 //!
 //! They hand any bytes to a part of the server, and panic when a promise does not hold.
 
+mod connection;
 mod document;
-mod wire;
+mod requests;
+mod socket;
 
 pub use document::document;
-pub use wire::{request, socket};
+pub use requests::request;
+pub use socket::socket;
 
 /// Word that stands for a secret. Fuzzers put it everywhere, and output is searched for it.
 pub const CANARY: &str = "canary7f3a";

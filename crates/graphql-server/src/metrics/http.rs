@@ -1,9 +1,6 @@
-//! Metrics of the transports: requests by status, sockets, and subscriptions by transport.
+//! Metrics of the transports: requests by status, and sockets.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-};
+use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType as Kind;
 use prometheus_client::{
@@ -12,7 +9,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::graphql::{GraphqlMetrics, RequestSeries};
+use super::{
+    graphql::{GraphqlMetrics, RequestSeries},
+    streams::{OpenStream, StreamMetrics, StreamWatch},
+};
 
 /// Counts requests, sockets and subscriptions. Clones share the counts.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +21,7 @@ pub struct ServerMetrics {
     in_flight: Gauge,
     sockets: Gauge,
     sockets_closed: Family<ReasonLabels, Counter>,
-    streams: Family<TransportLabels, Gauge>,
-    streams_ended: Family<StreamLabels, Counter>,
+    streams: StreamMetrics,
     graphql: GraphqlMetrics,
 }
 
@@ -34,77 +33,6 @@ struct StatusLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TransportLabels {
-    transport: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StreamLabels {
-    transport: &'static str,
-    reason: &'static str,
-}
-
-/// Transport of a subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// `graphql-transport-ws`.
-    WebSocket,
-    /// Server-sent events.
-    EventStream,
-    /// Apollo's multipart protocol.
-    Multipart,
-}
-
-/// Reason for the end of a subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum StreamEnd {
-    /// Client completed it, or is gone.
-    Client,
-    /// Last result was sent.
-    Complete,
-    /// Subscription was not executed.
-    Refused,
-    /// Server closed its connection.
-    Closed,
-    /// Server stops.
-    Stopping,
-}
-
-impl Transport {
-    /// Every transport.
-    pub const ALL: [Self; 3] = [Self::WebSocket, Self::EventStream, Self::Multipart];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::EventStream => "sse",
-            Self::Multipart => "multipart",
-        }
-    }
-}
-
-impl StreamEnd {
-    const ALL: [Self; 5] = [
-        Self::Client,
-        Self::Complete,
-        Self::Refused,
-        Self::Closed,
-        Self::Stopping,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Complete => "complete",
-            Self::Refused => "refused",
-            Self::Closed => "closed",
-            Self::Stopping => "stopping",
-        }
-    }
 }
 
 impl ServerMetrics {
@@ -134,16 +62,7 @@ impl ServerMetrics {
             "WebSockets that have ended, by reason: the gateway's for closing it, client, or lost",
             metrics.sockets_closed.clone(),
         );
-        registry.register(
-            "subscriptions_open",
-            "Subscriptions that are running, by transport",
-            metrics.streams.clone(),
-        );
-        registry.register(
-            "subscriptions_ended",
-            "Subscriptions that have ended, by transport and reason",
-            metrics.streams_ended.clone(),
-        );
+        metrics.streams.register(registry);
         metrics.create_zero_series();
         metrics
     }
@@ -153,13 +72,6 @@ impl ServerMetrics {
         drop(self.answers.get_or_create(&StatusLabels { status: 200 }));
         for reason in ["client", "lost", "restart"] {
             drop(self.sockets_closed.get_or_create(&ReasonLabels { reason }));
-        }
-        for transport in Transport::ALL.map(Transport::name) {
-            drop(self.streams.get_or_create(&TransportLabels { transport }));
-            for reason in StreamEnd::ALL.map(StreamEnd::name) {
-                let labels = StreamLabels { transport, reason };
-                drop(self.streams_ended.get_or_create(&labels));
-            }
         }
     }
 
@@ -190,17 +102,7 @@ impl ServerMetrics {
 
     /// Counts a subscription that is open until the returned value is dropped.
     pub(crate) fn open_stream(&self, watch: &StreamWatch) -> OpenStream {
-        let transport = watch.transport.name();
-        let open = self
-            .streams
-            .get_or_create_owned(&TransportLabels { transport });
-        open.inc();
-        OpenStream {
-            open,
-            ended: self.streams_ended.clone(),
-            watch: watch.clone(),
-            end: None,
-        }
+        self.streams.open(watch)
     }
 }
 
@@ -247,61 +149,5 @@ impl Drop for OpenSocket {
             reason: self.reason,
         };
         self.metrics.sockets_closed.get_or_create(&labels).inc();
-    }
-}
-
-/// State that the subscriptions of one connection share: the reason for its end.
-#[derive(Clone, Debug)]
-pub struct StreamWatch {
-    transport: Transport,
-    end: Arc<AtomicU8>,
-}
-
-impl StreamWatch {
-    /// Creates the state of one connection.
-    pub(crate) fn new(transport: Transport) -> Self {
-        Self {
-            transport,
-            end: Arc::default(),
-        }
-    }
-
-    /// Sets the reason for the end of subscriptions that are dropped from now on.
-    pub(crate) fn set_end(&self, end: StreamEnd) {
-        self.end.store(end as u8, Ordering::Relaxed);
-    }
-
-    fn end(&self) -> StreamEnd {
-        let end = self.end.load(Ordering::Relaxed);
-        let known = StreamEnd::ALL.into_iter().find(|known| *known as u8 == end);
-        known.unwrap_or(StreamEnd::Client)
-    }
-}
-
-/// Subscription that is running.
-#[derive(Debug)]
-pub struct OpenStream {
-    open: Gauge,
-    ended: Family<StreamLabels, Counter>,
-    watch: StreamWatch,
-    end: Option<StreamEnd>,
-}
-
-impl OpenStream {
-    /// Sets the reason for the end of the subscription, unless it has one.
-    pub(crate) fn set_end(&mut self, end: StreamEnd) {
-        self.end.get_or_insert(end);
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.open.dec();
-        let end = self.end.unwrap_or_else(|| self.watch.end());
-        let labels = StreamLabels {
-            transport: self.watch.transport.name(),
-            reason: end.name(),
-        };
-        self.ended.get_or_create(&labels).inc();
     }
 }

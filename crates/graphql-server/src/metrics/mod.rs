@@ -5,13 +5,15 @@
 mod graphql;
 mod http;
 mod server;
+mod streams;
 
 use prometheus_client::metrics::{family::Family, histogram::Histogram};
 
 pub use graphql::{RequestSeries, RunningRequest};
-pub use http::{OpenSocket, OpenStream, ServerMetrics, StreamEnd, StreamWatch, Transport};
+pub use http::{OpenSocket, ServerMetrics};
 pub use prometheus_client::registry::Registry;
 pub use server::MetricsServer;
+pub use streams::{OpenStream, StreamEnd, StreamWatch, Transport};
 
 /// Histograms of durations in seconds, one for each set of labels.
 type Durations<Labels> = Family<Labels, Histogram, fn() -> Histogram>;

@@ -1,6 +1,7 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol.
 
 mod close;
+mod end;
 mod handshake;
 mod message;
 mod outgoing;

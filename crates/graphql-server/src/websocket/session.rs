@@ -20,6 +20,7 @@ use written_json::JsonText;
 
 use super::{
     close::{self, Close},
+    end::{End, read_error},
     handshake::Socket,
     message::{self, ClientMessage, Credentials, ServerMessage},
     outgoing::Outgoing,
@@ -28,38 +29,10 @@ use super::{
 use crate::{
     execute::ExecutionResult,
     hooks::{Hooks, Lifetime},
-    metrics::{OpenSocket, StreamEnd, StreamWatch, Transport},
+    metrics::{OpenSocket, StreamWatch, Transport},
     request::{RequestInfo, error::RequestError, parameters::Parameters},
     service::{GraphqlService, Sender, StreamPermit},
 };
-
-/// Reason for the end of a session.
-pub(super) enum End {
-    /// Server closes the socket.
-    Close(Close),
-    /// Peer closes the socket.
-    Closed,
-    /// Peer is gone.
-    Gone,
-}
-
-impl From<Close> for End {
-    fn from(close: Close) -> Self {
-        Self::Close(close)
-    }
-}
-
-impl End {
-    /// Returns the metrics' labels: why the subscriptions end, and why the socket does.
-    fn labels(&self) -> (StreamEnd, &'static str) {
-        match self {
-            Self::Close(Close::Restart) => (StreamEnd::Stopping, Close::Restart.name()),
-            Self::Close(close) => (StreamEnd::Closed, close.name()),
-            Self::Closed => (StreamEnd::Client, "client"),
-            Self::Gone => (StreamEnd::Client, "lost"),
-        }
-    }
-}
 
 type Outcome = Result<(), End>;
 
@@ -377,15 +350,5 @@ impl<S> State<S> {
             Self::Authenticating(check) => check.await,
             Self::Connected | Self::Acknowledged { .. } => future::pending().await,
         }
-    }
-}
-
-/// Returns the end of a session whose input could not be read.
-fn read_error(error: &SocketError) -> End {
-    match error {
-        SocketError::Capacity(_) => Close::TooBig.into(),
-        SocketError::Utf8(_) => Close::Encoding.into(),
-        SocketError::Protocol(_) => Close::Protocol.into(),
-        _ => End::Gone,
     }
 }

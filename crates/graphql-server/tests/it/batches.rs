@@ -11,14 +11,17 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::toy::{ALICE, SESSION_COOKIE, Toy, soon};
+use crate::{
+    test_accounts::{ALICE, SESSION_COOKIE},
+    test_server::{TestServer, within_deadline},
+};
 
 const GRAPHQL: &str = "application/graphql-response+json";
 
 async fn send(request: RequestBuilder) -> (StatusCode, HeaderMap, Value) {
-    let response = soon(request.send()).await.expect("an answer");
+    let response = within_deadline(request.send()).await.expect("an answer");
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = soon(response.bytes()).await.expect("a body");
+    let body = within_deadline(response.bytes()).await.expect("a body");
     let body = serde_json::from_slice(&body).expect("JSON");
     (status, headers, body)
 }
@@ -42,16 +45,16 @@ fn codes(answers: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn toy_with(limit: usize) -> Toy {
-    Toy::with(|settings| settings.batch_limit = limit).await
+async fn server_with(limit: usize) -> TestServer {
+    TestServer::with(|settings| settings.batch_limit = limit).await
 }
 
 #[tokio::test]
 async fn batches_are_off_by_default() {
     assert_eq!(ServerOptions::default().batch_limit, 0);
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     for texts in [&["mutation { increment }"; 2][..], &[]] {
-        let (status, _, answer) = send(toy.post(&batch(texts))).await;
+        let (status, _, answer) = send(server.post(&batch(texts))).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert_eq!(
             answer["errors"],
@@ -62,7 +65,7 @@ async fn batches_are_off_by_default() {
             }])
         );
     }
-    assert_eq!(toy.count(), 0);
+    assert_eq!(server.count(), 0);
 }
 
 #[rstest]
@@ -74,7 +77,7 @@ async fn batches_are_off_by_default() {
 )]
 #[tokio::test]
 async fn batch_results_come_in_order(#[case] accept: &str, #[case] media: &str) {
-    let toy = toy_with(4).await;
+    let server = server_with(4).await;
     let body = json!([
         { "query": "query A { __typename } query B($text: String!) { length(text: $text) }",
           "operationName": "B", "variables": { "text": "four" } },
@@ -82,7 +85,7 @@ async fn batch_results_come_in_order(#[case] accept: &str, #[case] media: &str) 
         { "query": "{ me }" },
         { "query": "mutation { increment }" },
     ]);
-    let post = toy.post(&body).header(ACCEPT, accept).bearer_auth(ALICE);
+    let post = server.post(&body).header(ACCEPT, accept).bearer_auth(ALICE);
     let (status, headers, answers) = send(post).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers[CONTENT_TYPE], media);
@@ -95,15 +98,15 @@ async fn batch_results_come_in_order(#[case] accept: &str, #[case] media: &str) 
             data("increment", 2),
         ])
     );
-    let (_, _, single) = send(toy.post(&json!({ "query": "{ me }" }))).await;
+    let (_, _, single) = send(server.post(&json!({ "query": "{ me }" }))).await;
     assert_eq!(single, data("me", Value::Null));
-    let (_, _, one) = send(toy.post(&batch(&["{ me }"]))).await;
+    let (_, _, one) = send(server.post(&batch(&["{ me }"]))).await;
     assert_eq!(one, json!([data("me", Value::Null)]));
 }
 
 #[tokio::test]
 async fn batch_error_stays_in_its_place() {
-    let toy = toy_with(20).await;
+    let server = server_with(20).await;
     let body = json!([
         { "query": "{ fail }" },
         { "query": "{ nothing }" },
@@ -126,7 +129,7 @@ async fn batch_error_stays_in_its_place() {
         GRAPHQL,
         "application/json, text/event-stream",
     ] {
-        let post = toy.post(&body).header(ACCEPT, accept);
+        let post = server.post(&body).header(ACCEPT, accept);
         let (status, _, answers) = send(post).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(
@@ -151,7 +154,7 @@ async fn batch_error_stays_in_its_place() {
             "{answers:#}"
         );
     }
-    assert_eq!(toy.count(), 3);
+    assert_eq!(server.count(), 3);
 }
 
 #[rstest]
@@ -174,52 +177,52 @@ async fn invalid_batch_is_refused_as_a_whole(
     #[case] message: &str,
     #[values("application/json", GRAPHQL)] accept: &str,
 ) {
-    let toy = toy_with(2).await;
-    let post = toy.post(&Value::Null).body(body).header(ACCEPT, accept);
+    let server = server_with(2).await;
+    let post = server.post(&Value::Null).body(body).header(ACCEPT, accept);
     let (status, _, answer) = send(post).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let told = answer["errors"][0]["message"].as_str().expect("a message");
     assert!(told.starts_with(message), "{told}");
-    assert_eq!(toy.count(), 0);
+    assert_eq!(server.count(), 0);
 }
 
 #[tokio::test]
 async fn request_limits_apply_to_the_whole_batch() {
-    let toy = toy_with(3).await;
+    let server = server_with(3).await;
     let flood = format!("[{}0]", "0,".repeat(400_000));
-    let (status, _, answer) = send(toy.post(&Value::Null).body(flood)).await;
+    let (status, _, answer) = send(server.post(&Value::Null).body(flood)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let message = &answer["errors"][0]["message"];
     assert_eq!(message, "The request has too many values: at most 6000.");
 
     let long = json!([{ "query": "{ me }", "variables": { "text": "x".repeat(1 << 20) } }]);
-    let (status, ..) = send(toy.post(&long)).await;
+    let (status, ..) = send(server.post(&long)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     for media in ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0"] {
-        let post = toy.post(&batch(&["mutation { increment }"]));
+        let post = server.post(&batch(&["mutation { increment }"]));
         let (status, ..) = send(post.header(ACCEPT, media)).await;
         assert_eq!(status, StatusCode::NOT_ACCEPTABLE);
     }
-    assert_eq!(toy.count(), 0);
+    assert_eq!(server.count(), 0);
 }
 
 #[tokio::test]
 async fn foreign_page_cannot_use_the_cookie_in_a_batch() {
-    let toy = toy_with(3).await;
-    let post = toy.post(&batch(&["mutation { increment }"]));
+    let server = server_with(3).await;
+    let post = server.post(&batch(&["mutation { increment }"]));
     let post = post.header(COOKIE, SESSION_COOKIE);
     let (status, ..) = send(post.header(ORIGIN, "https://evil.example")).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    let plain = reqwest::Client::new().post(toy.url("/graphql"));
+    let plain = reqwest::Client::new().post(server.url("/graphql"));
     let plain = plain.body(batch(&["mutation { increment }"]).to_string());
     let (status, ..) = send(plain.header(CONTENT_TYPE, "text/plain")).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    assert_eq!(toy.count(), 0);
+    assert_eq!(server.count(), 0);
 }
 
 #[tokio::test]
 async fn batch_operations_share_their_time_limit() {
-    let toy = Toy::with(|settings| {
+    let server = TestServer::with(|settings| {
         settings.batch_limit = 5;
         settings.query_timeout = Duration::from_millis(50);
         settings.mutation_timeout = Duration::from_mins(1);
@@ -227,7 +230,7 @@ async fn batch_operations_share_their_time_limit() {
     .await;
     // The counter of those that wait is that of the mutation.
     let texts = ["{ wait }", "{ wait }", "{ me }", "mutation { increment }"];
-    let (status, _, answers) = send(toy.post(&batch(&texts))).await;
+    let (status, _, answers) = send(server.post(&batch(&texts))).await;
     assert_eq!(status, StatusCode::OK);
     let late = "EXECUTION_TIMEOUT";
     assert_eq!(codes(&answers), [late, late, late, ""]);
@@ -236,10 +239,10 @@ async fn batch_operations_share_their_time_limit() {
 
 #[tokio::test]
 async fn batch_takes_one_secret() {
-    let toy = toy_with(5).await;
+    let server = server_with(5).await;
     let sign_in = "mutation { signIn(password: \"correct horse\") }";
     let texts = [sign_in, sign_in, "mutation { increment }", sign_in];
-    let (_, _, answers) = send(toy.post(&batch(&texts))).await;
+    let (_, _, answers) = send(server.post(&batch(&texts))).await;
     let refused = "QUERY_TOO_COMPLEX";
     assert_eq!(codes(&answers), ["", refused, "", refused]);
 }

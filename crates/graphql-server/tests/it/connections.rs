@@ -11,20 +11,22 @@ use tokio::{
     time::Instant,
 };
 
-use crate::toy::{Toy, soon, until};
+use crate::test_server::{TestServer, wait_until, within_deadline};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-async fn connect(toy: &Toy, sent: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
-    soon(stream.write_all(sent.as_bytes())).await.expect("sent");
+async fn connect(server: &TestServer, sent: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    within_deadline(stream.write_all(sent.as_bytes()))
+        .await
+        .expect("sent");
     stream
 }
 
 /// All that comes until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    soon(stream.read_to_end(&mut bytes))
+    within_deadline(stream.read_to_end(&mut bytes))
         .await
         .expect("closed, not reset");
     String::from_utf8(bytes).expect("UTF-8")
@@ -32,15 +34,15 @@ async fn rest(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn silent_connection_is_closed() {
-    let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
-    let mut stream = connect(&toy, "").await;
+    let server = TestServer::with(|settings| settings.head_timeout = SHORT).await;
+    let mut stream = connect(&server, "").await;
     assert_eq!(rest(&mut stream).await, "");
 }
 
 #[tokio::test]
 async fn slow_head_is_cut_off() {
-    let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
-    let stream = connect(&toy, "POST /graphql HTTP/1.1\r\nHost: x\r\n").await;
+    let server = TestServer::with(|settings| settings.head_timeout = SHORT).await;
+    let stream = connect(&server, "POST /graphql HTTP/1.1\r\nHost: x\r\n").await;
     let (mut reading, mut writing) = stream.into_split();
     let dripping = tokio::spawn(async move {
         while writing.write_all(b"X-Drip: drop\r\n").await.is_ok() {
@@ -49,23 +51,23 @@ async fn slow_head_is_cut_off() {
     });
     let mut bytes = Vec::new();
     // The connection may be reset: the peer is still writing.
-    let _ = soon(reading.read_to_end(&mut bytes)).await;
+    let _ = within_deadline(reading.read_to_end(&mut bytes)).await;
     assert!(!String::from_utf8_lossy(&bytes).contains(" 200 "));
-    soon(dripping).await.expect("cut off");
+    within_deadline(dripping).await.expect("cut off");
 }
 
 #[tokio::test]
 async fn idle_connection_is_closed() {
-    let toy = Toy::with(|settings| settings.head_timeout = SHORT).await;
-    let mut stream = connect(&toy, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let server = TestServer::with(|settings| settings.head_timeout = SHORT).await;
+    let mut stream = connect(&server, "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]
 async fn slow_body_is_408() {
-    let toy = Toy::with(|settings| settings.body_timeout = SHORT).await;
+    let server = TestServer::with(|settings| settings.body_timeout = SHORT).await;
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
-    let mut stream = connect(&toy, head).await;
+    let mut stream = connect(&server, head).await;
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("REQUEST_TIMEOUT"));
@@ -73,9 +75,9 @@ async fn slow_body_is_408() {
 
 #[tokio::test]
 async fn declared_body_over_the_limit_is_413_at_once() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048577\r\n\r\n";
-    let mut stream = connect(&toy, head).await;
+    let mut stream = connect(&server, head).await;
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(answer.contains("PAYLOAD_TOO_LARGE"));
@@ -83,56 +85,64 @@ async fn declared_body_over_the_limit_is_413_at_once() {
 
 #[tokio::test]
 async fn chunked_body_over_the_limit_is_413_and_dropped() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let stream = connect(&toy, head).await;
+    let stream = connect(&server, head).await;
     let (mut reading, mut writing) = stream.into_split();
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     let flooding =
         tokio::spawn(async move { while writing.write_all(chunk.as_bytes()).await.is_ok() {} });
     let mut answer = [0; 12];
-    soon(reading.read_exact(&mut answer))
+    within_deadline(reading.read_exact(&mut answer))
         .await
         .expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 413");
-    soon(flooding).await.expect("the rest is cut off");
+    within_deadline(flooding)
+        .await
+        .expect("the rest is cut off");
 }
 
 #[tokio::test]
 async fn body_within_the_limit_is_read() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let text = "x".repeat(1024 * 1024 - 100);
     let body =
         json!({ "query": "query($t: String!) { length(text: $t) }", "variables": { "t": text } });
-    let response = soon(toy.post(&body).send()).await.expect("an answer");
-    let answer = soon(response.text()).await.expect("a body");
+    let response = within_deadline(server.post(&body).send())
+        .await
+        .expect("an answer");
+    let answer = within_deadline(response.text()).await.expect("a body");
     assert_eq!(answer, format!(r#"{{"data":{{"length":{}}}}}"#, text.len()));
 }
 
 #[tokio::test]
 async fn stalled_reader_is_cut_off() {
-    let toy = Toy::with(|settings| settings.write_timeout = SHORT).await;
+    let server = TestServer::with(|settings| settings.write_timeout = SHORT).await;
     let query = "query=%7Btext(length:20000000)%7D";
     let request = format!("GET /graphql?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
-    let mut stream = connect(&toy, &request).await;
+    let mut stream = connect(&server, &request).await;
     let mut first = [0; 1];
-    soon(stream.read_exact(&mut first))
+    within_deadline(stream.read_exact(&mut first))
         .await
         .expect("an answer");
     // Nothing is read until the server has given up; then the answer is found to be cut.
-    toy.shutdown.cancel();
-    soon(toy.running).await.expect("the server ends");
+    server.shutdown.cancel();
+    within_deadline(server.running)
+        .await
+        .expect("the server ends");
     let mut bytes = Vec::new();
-    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    let _ = within_deadline(stream.read_to_end(&mut bytes)).await;
     assert!(bytes.len() < 20_000_000);
 }
 
 /// Connects with room for so much on this side.
-async fn connect_narrowly(toy: &Toy, sent: &str, room: u32) -> TcpStream {
+async fn connect_narrowly(server: &TestServer, sent: &str, room: u32) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(room).expect("set");
-    let mut stream = socket.connect(toy.address).await.expect("connected");
-    soon(stream.write_all(sent.as_bytes())).await.expect("sent");
+    let mut stream = socket.connect(server.address).await.expect("connected");
+    within_deadline(stream.write_all(sent.as_bytes()))
+        .await
+        .expect("sent");
     stream
 }
 
@@ -151,7 +161,8 @@ async fn take(stream: &mut TcpStream, bytes: usize, pause: Duration) -> usize {
 #[case::an_event_stream("flood", "text/event-stream")]
 #[tokio::test]
 async fn trickling_reader_is_cut_off(#[case] field: &str, #[case] accept: &str) {
-    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let server =
+        TestServer::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
     let kind = if field == "flood" {
         "subscription"
     } else {
@@ -160,64 +171,67 @@ async fn trickling_reader_is_cut_off(#[case] field: &str, #[case] accept: &str) 
     let request = format!(
         "GET /graphql?query={kind}%7B{field}%7D HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
     );
-    let mut stream = connect_narrowly(&toy, &request, 4096).await;
+    let mut stream = connect_narrowly(&server, &request, 4096).await;
     // Often enough, but far too little.
-    let taken = soon(take(&mut stream, 256, Duration::from_millis(10))).await;
+    let taken = within_deadline(take(&mut stream, 256, Duration::from_millis(10))).await;
     assert!((1..1_000_000).contains(&taken), "{taken}");
-    toy.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn slow_but_steady_reader_gets_a_long_response() {
-    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_secs(1)).await;
+    let server = TestServer::with(|settings| settings.write_timeout = Duration::from_secs(1)).await;
     let length = 3_000_000;
     let request = format!(
         "GET /graphql?query=%7Btext(length:{length})%7D HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     );
     let began = Instant::now();
-    let mut stream = connect_narrowly(&toy, &request, 64 * 1024).await;
-    let taken = soon(take(&mut stream, 20_000, Duration::from_millis(10))).await;
+    let mut stream = connect_narrowly(&server, &request, 64 * 1024).await;
+    let taken = within_deadline(take(&mut stream, 20_000, Duration::from_millis(10))).await;
     assert!(taken > length, "{taken}");
     assert!(
         began.elapsed() > Duration::from_secs(1),
         "it was no slow reader"
     );
-    toy.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn shutdown_waits_for_requests() {
-    let toy = Toy::with(|settings| settings.query_timeout = SHORT).await;
-    let answer = tokio::spawn(toy.post(&json!({ "query": "{ wait }" })).send());
-    let idle = connect(&toy, "").await;
-    until(|| toy.count() == 1).await;
-    toy.stop().await;
-    let answer = soon(answer).await.expect("joined").expect("an answer");
+    let server = TestServer::with(|settings| settings.query_timeout = SHORT).await;
+    let answer = tokio::spawn(server.post(&json!({ "query": "{ wait }" })).send());
+    let idle = connect(&server, "").await;
+    wait_until(|| server.count() == 1).await;
+    server.stop().await;
+    let answer = within_deadline(answer)
+        .await
+        .expect("joined")
+        .expect("an answer");
     assert_eq!(answer.status().as_u16(), 504);
     drop(idle);
 }
 
 #[tokio::test]
 async fn shutdown_drops_requests_after_its_time_limit() {
-    let toy = Toy::with(|settings| settings.shutdown_timeout = SHORT).await;
+    let server = TestServer::with(|settings| settings.shutdown_timeout = SHORT).await;
     let request = "GET /graphql?query=%7Bwait%7D HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut stream = connect(&toy, request).await;
-    until(|| toy.count() == 1).await;
-    let address = toy.address;
-    toy.stop().await;
+    let mut stream = connect(&server, request).await;
+    wait_until(|| server.count() == 1).await;
+    let address = server.address;
+    server.stop().await;
     assert_eq!(rest(&mut stream).await, "");
     assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]
 async fn connections_over_the_limit_get_503() {
-    let toy = Toy::with(|settings| settings.connections = 1).await;
-    let mut first = connect(&toy, "").await;
-    let mut second = TcpStream::connect(toy.address).await.expect("connected");
+    let server = TestServer::with(|settings| settings.connections = 1).await;
+    let mut first = connect(&server, "").await;
+    let mut second = TcpStream::connect(server.address).await.expect("connected");
     let answer = rest(&mut second).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     let request = "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    soon(first.write_all(request.as_bytes()))
+    within_deadline(first.write_all(request.as_bytes()))
         .await
         .expect("sent");
     assert!(rest(&mut first).await.starts_with("HTTP/1.1 200 "));
@@ -225,25 +239,27 @@ async fn connections_over_the_limit_get_503() {
 
 #[tokio::test]
 async fn oversized_head_is_431() {
-    let toy = Toy::start().await;
-    let stream = connect(&toy, "GET /graphql HTTP/1.1\r\nHost: x\r\n").await;
+    let server = TestServer::start().await;
+    let stream = connect(&server, "GET /graphql HTTP/1.1\r\nHost: x\r\n").await;
     let (mut reading, mut writing) = stream.into_split();
     let header = format!("X-Long: {}\r\n", "x".repeat(1000));
     let flooding =
         tokio::spawn(async move { while writing.write_all(header.as_bytes()).await.is_ok() {} });
     let mut answer = [0; 12];
-    soon(reading.read_exact(&mut answer))
+    within_deadline(reading.read_exact(&mut answer))
         .await
         .expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 431");
-    soon(flooding).await.expect("the rest is cut off");
+    within_deadline(flooding)
+        .await
+        .expect("the rest is cut off");
 }
 
 #[tokio::test]
 async fn bind_fails_on_a_used_address() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     assert!(
-        Server::bind(toy.address, ServerOptions::default())
+        Server::bind(server.address, ServerOptions::default())
             .await
             .is_err()
     );

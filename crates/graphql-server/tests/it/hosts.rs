@@ -9,24 +9,24 @@ use tokio::{
 
 use crate::{
     log::Log,
-    toy::{Toy, soon},
+    test_server::{TestServer, within_deadline},
 };
 
 /// All that is answered to the bytes until the connection ends.
-async fn exchange(toy: &Toy, request: &str) -> String {
-    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
-    soon(stream.write_all(request.as_bytes()))
+async fn exchange(server: &TestServer, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    within_deadline(stream.write_all(request.as_bytes()))
         .await
         .expect("sent");
     let mut answer = String::new();
-    soon(stream.read_to_string(&mut answer))
+    within_deadline(stream.read_to_string(&mut answer))
         .await
         .expect("read");
     answer
 }
 
-async fn status(toy: &Toy, request: &str) -> u16 {
-    let answer = exchange(toy, request).await;
+async fn status(server: &TestServer, request: &str) -> u16 {
+    let answer = exchange(server, request).await;
     let status = answer.get(9..12).and_then(|status| status.parse().ok());
     status.unwrap_or_else(|| panic!("{request:?}: {answer:?}"))
 }
@@ -51,10 +51,10 @@ fn get(target: &str, version: &str, hosts: &[&str]) -> String {
 #[case::a_name_of_docker(&["my_gateway"])]
 #[tokio::test]
 async fn request_for_one_host_is_accepted(#[case] hosts: &[&str]) {
-    let toy = Toy::start().await;
-    assert_eq!(status(&toy, &get(QUERY, "1.1", hosts)).await, 200);
+    let server = TestServer::start().await;
+    assert_eq!(status(&server, &get(QUERY, "1.1", hosts)).await, 200);
     let absolute = format!("http://{}{QUERY}", hosts[0].to_uppercase());
-    assert_eq!(status(&toy, &get(&absolute, "1.1", hosts)).await, 200);
+    assert_eq!(status(&server, &get(&absolute, "1.1", hosts)).await, 200);
 }
 
 #[rstest]
@@ -78,11 +78,11 @@ async fn request_for_one_host_is_accepted(#[case] hosts: &[&str]) {
 #[case::a_target_alone("http://a.example/graphql", &[])]
 #[tokio::test]
 async fn request_without_one_clear_host_is_400(#[case] target: &str, #[case] hosts: &[&str]) {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     for path in ["/graphql", "/health/live", "/"] {
         let target = if target == "/" { path } else { target };
         assert_eq!(
-            status(&toy, &get(target, "1.1", hosts)).await,
+            status(&server, &get(target, "1.1", hosts)).await,
             400,
             "{path}"
         );
@@ -91,9 +91,9 @@ async fn request_without_one_clear_host_is_400(#[case] target: &str, #[case] hos
 
 #[tokio::test]
 async fn http_1_0_request_may_omit_the_host() {
-    let toy = Toy::start().await;
-    assert_eq!(status(&toy, &get(QUERY, "1.0", &[])).await, 200);
-    assert_eq!(status(&toy, &get(QUERY, "1.0", &["a b"])).await, 400);
+    let server = TestServer::start().await;
+    assert_eq!(status(&server, &get(QUERY, "1.0", &[])).await, 200);
+    assert_eq!(status(&server, &get(QUERY, "1.0", &["a b"])).await, 400);
 }
 
 #[rstest]
@@ -103,8 +103,8 @@ async fn http_1_0_request_may_omit_the_host() {
 #[case::a_request_within("Content-Length: 30\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")]
 #[tokio::test]
 async fn handshake_with_a_body_is_refused(#[case] rest: &str) {
-    let toy = Toy::start().await;
-    let answer = exchange(&toy, &format!("{HANDSHAKE}{rest}")).await;
+    let server = TestServer::start().await;
+    let answer = exchange(&server, &format!("{HANDSHAKE}{rest}")).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(answer.contains("BAD_REQUEST"), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
@@ -112,14 +112,16 @@ async fn handshake_with_a_body_is_refused(#[case] rest: &str) {
 
 #[tokio::test]
 async fn handshake_with_an_empty_body_is_accepted() {
-    let toy = Toy::start().await;
-    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+    let server = TestServer::start().await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
     let handshake = format!("{HANDSHAKE}Content-Length: 0\r\n\r\n");
-    soon(stream.write_all(handshake.as_bytes()))
+    within_deadline(stream.write_all(handshake.as_bytes()))
         .await
         .expect("sent");
     let mut head = [0; 12];
-    soon(stream.read_exact(&mut head)).await.expect("read");
+    within_deadline(stream.read_exact(&mut head))
+        .await
+        .expect("read");
     assert_eq!(&head, b"HTTP/1.1 101");
 }
 
@@ -127,8 +129,8 @@ const HANDSHAKE: &str = "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Protocol: graphql-transport-ws\r\n";
 
-async fn of_two_hosts() -> Toy {
-    Toy::with(|settings| {
+async fn of_two_hosts() -> TestServer {
+    TestServer::with(|settings| {
         let hosts = ["gateway.example", "*.apps.example:8443"];
         settings.allowed_hosts =
             AllowedHosts(hosts.map(|host| AllowedHost::parse(host).unwrap()).into());
@@ -152,9 +154,9 @@ async fn of_two_hosts() -> Toy {
 #[case("gateway.example@evil.example", 400)]
 #[tokio::test]
 async fn server_answers_for_allowed_hosts(#[case] host: &str, #[case] expected: u16) {
-    let toy = of_two_hosts().await;
+    let server = of_two_hosts().await;
     for path in [QUERY, "/graphql", "/extra", "/nowhere"] {
-        let status = status(&toy, &get(path, "1.1", &[host])).await;
+        let status = status(&server, &get(path, "1.1", &[host])).await;
         match expected {
             200 => assert!(
                 ![400, 421].contains(&status) || path == "/graphql",
@@ -165,15 +167,17 @@ async fn server_answers_for_allowed_hosts(#[case] host: &str, #[case] expected: 
     }
     let absolute = format!("http://{host}{QUERY}");
     assert_eq!(
-        status(&toy, &get(&absolute, "1.1", &[host])).await,
+        status(&server, &get(&absolute, "1.1", &[host])).await,
         expected
     );
     let handshake = HANDSHAKE.replace("Host: x", &format!("Host: {host}"));
-    let mut stream = TcpStream::connect(toy.address).await.expect("connected");
-    let sent = soon(stream.write_all(format!("{handshake}\r\n").as_bytes())).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    let sent = within_deadline(stream.write_all(format!("{handshake}\r\n").as_bytes())).await;
     sent.expect("sent");
     let mut head = [0; 12];
-    soon(stream.read_exact(&mut head)).await.expect("read");
+    within_deadline(stream.read_exact(&mut head))
+        .await
+        .expect("read");
     let expected = if expected == 200 { 101 } else { expected };
     assert_eq!(
         String::from_utf8_lossy(&head),
@@ -183,17 +187,17 @@ async fn server_answers_for_allowed_hosts(#[case] host: &str, #[case] expected: 
 
 #[tokio::test]
 async fn health_checks_accept_any_host() {
-    let toy = of_two_hosts().await;
+    let server = of_two_hosts().await;
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(
-            status(&toy, &get(path, "1.1", &["10.1.2.3:8080"])).await,
+            status(&server, &get(path, "1.1", &["10.1.2.3:8080"])).await,
             200
         );
-        assert_eq!(status(&toy, &get(path, "1.0", &[])).await, 200);
+        assert_eq!(status(&server, &get(path, "1.0", &[])).await, 200);
     }
-    assert_eq!(status(&toy, &get(QUERY, "1.0", &[])).await, 421);
+    assert_eq!(status(&server, &get(QUERY, "1.0", &[])).await, 421);
     assert_eq!(
-        status(&toy, &get("/health/other", "1.1", &["10.1.2.3"])).await,
+        status(&server, &get("/health/other", "1.1", &["10.1.2.3"])).await,
         421
     );
 }
@@ -206,11 +210,11 @@ async fn refused_host_is_logged_once_with_the_setting() {
         .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let toy = of_two_hosts().await;
+    let server = of_two_hosts().await;
     for _ in 0..3 {
-        let answer = exchange(&toy, &get(QUERY, "1.1", &["new.example"])).await;
+        let answer = exchange(&server, &get(QUERY, "1.1", &["new.example"])).await;
         assert!(answer.contains("MISDIRECTED_REQUEST"), "{answer}");
-        exchange(&toy, &get("/health/live", "1.1", &["10.1.2.3"])).await;
+        exchange(&server, &get("/health/live", "1.1", &["10.1.2.3"])).await;
     }
     let text = log.text();
     let told: Vec<_> = text

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::{
     log::Log,
-    toy::{ALICE, Toy, UNLUCKY, soon},
+    test_accounts::{ALICE, UNLUCKY},
+    test_server::{TestServer, within_deadline},
     websocket_client::Client,
 };
 
@@ -19,22 +20,24 @@ async fn logs_identify_the_request_without_its_contents() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
 
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let requests = [
-        toy.post(&json!({
+        server.post(&json!({
             "query": "mutation SignsIn($p: String!) { signIn(password: $p) }",
             "variables": { "p": "hunter2" },
         })),
-        toy.post(&json!({ "query": r#"mutation { signIn(password: "hunter2) }"# })),
-        toy.post(&json!({ "query": "{ me }" })).bearer_auth(UNLUCKY),
-        reqwest::Client::new().get(toy.get_url(&[("query", r#"{ length(text: "hunter2") }"#)])),
+        server.post(&json!({ "query": r#"mutation { signIn(password: "hunter2) }"# })),
+        server
+            .post(&json!({ "query": "{ me }" }))
+            .bearer_auth(UNLUCKY),
+        reqwest::Client::new().get(server.get_url(&[("query", r#"{ length(text: "hunter2") }"#)])),
     ];
     for request in requests {
-        soon(request.header("x-request-id", "the-id").send())
+        within_deadline(request.header("x-request-id", "the-id").send())
             .await
             .expect("an answer");
     }
-    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let mut client = Client::init(&server, json!({ "authorization": ALICE })).await;
     client
         .subscribe("1", r#"{ length(text: "hunter2") }"#)
         .await;
@@ -68,17 +71,17 @@ async fn warnings(proxies: Option<&str>, headers: &[(&'static str, &str)]) -> Ve
         .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let toy = Toy::with(|settings| {
+    let server = TestServer::with(|settings| {
         let proxies = proxies.map(|proxies| proxies.parse().expect("a network"));
         settings.trusted_proxies.0 = proxies.into_iter().collect();
     })
     .await;
     for _ in 0..3 {
-        let mut request = toy.post(&json!({ "query": "{ me }" }));
+        let mut request = server.post(&json!({ "query": "{ me }" }));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        soon(request.send()).await.expect("an answer");
+        within_deadline(request.send()).await.expect("an answer");
     }
     let text = log.text();
     let lines = text.lines().filter(|line| line.contains("TRUSTED_PROXIES"));

@@ -9,22 +9,24 @@ use serde_json::json;
 
 use crate::{
     log::Log,
-    toy::{SESSION_COOKIE, Toy, soon},
+    test_accounts::SESSION_COOKIE,
+    test_server::{TestServer, within_deadline},
     websocket_client::Client as Socket,
 };
 
 const ALLOWED: &str = "https://app.example.com";
 
-async fn open() -> Toy {
-    Toy::with(|settings| settings.allowed_origins = vec![ALLOWED.parse().expect("a header")]).await
+async fn open() -> TestServer {
+    TestServer::with(|settings| settings.allowed_origins = vec![ALLOWED.parse().expect("a header")])
+        .await
 }
 
 async fn send(request: RequestBuilder) -> Response {
-    soon(request.send()).await.expect("an answer")
+    within_deadline(request.send()).await.expect("an answer")
 }
 
-fn me(toy: &Toy) -> RequestBuilder {
-    toy.post(&json!({ "query": "{ me }" }))
+fn me(server: &TestServer) -> RequestBuilder {
+    server.post(&json!({ "query": "{ me }" }))
 }
 
 #[rstest]
@@ -43,12 +45,12 @@ fn me(toy: &Toy) -> RequestBuilder {
 #[case("", false)]
 #[tokio::test]
 async fn origins_are_compared_as_a_whole(#[case] origin: &str, #[case] allowed: bool) {
-    let toy = open().await;
+    let server = open().await;
     let preflight = Client::new()
-        .request(Method::OPTIONS, toy.url("/graphql"))
+        .request(Method::OPTIONS, server.url("/graphql"))
         .header("access-control-request-method", "POST");
-    for request in [preflight, me(&toy)] {
-        let response = soon(request.header(ORIGIN, origin).send()).await;
+    for request in [preflight, me(&server)] {
+        let response = within_deadline(request.header(ORIGIN, origin).send()).await;
         let response = response.expect("an answer");
         let headers = response.headers();
         let granted = headers.get("access-control-allow-origin");
@@ -64,10 +66,10 @@ async fn origins_are_compared_as_a_whole(#[case] origin: &str, #[case] allowed: 
 
 #[tokio::test]
 async fn only_allowed_origins_get_cors_headers() {
-    let toy = open().await;
-    let preflight = |toy: &Toy, origin: &str| {
+    let server = open().await;
+    let preflight = |server: &TestServer, origin: &str| {
         Client::new()
-            .request(Method::OPTIONS, toy.url("/graphql"))
+            .request(Method::OPTIONS, server.url("/graphql"))
             .header(ORIGIN, origin)
             .header("access-control-request-method", "POST")
             .header(
@@ -75,12 +77,12 @@ async fn only_allowed_origins_get_cors_headers() {
                 "authorization,content-type",
             )
     };
-    let response = soon(preflight(&toy, ALLOWED).send())
+    let response = within_deadline(preflight(&server, ALLOWED).send())
         .await
         .expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["access-control-allow-origin"], ALLOWED);
-    let response = soon(preflight(&toy, "https://evil.example").send())
+    let response = within_deadline(preflight(&server, "https://evil.example").send())
         .await
         .expect("an answer");
     assert!(
@@ -89,8 +91,8 @@ async fn only_allowed_origins_get_cors_headers() {
             .contains_key("access-control-allow-origin")
     );
 
-    let closed = Toy::start().await;
-    let response = soon(preflight(&closed, ALLOWED).send())
+    let closed = TestServer::start().await;
+    let response = within_deadline(preflight(&closed, ALLOWED).send())
         .await
         .expect("an answer");
     assert!(
@@ -102,9 +104,9 @@ async fn only_allowed_origins_get_cors_headers() {
 }
 
 /// The preflight that a browser sends before a POST with these headers.
-async fn preflight(toy: &Toy, headers: &[&str]) -> HeaderMap {
+async fn preflight(server: &TestServer, headers: &[&str]) -> HeaderMap {
     let mut request = Client::new()
-        .request(Method::OPTIONS, toy.url("/graphql"))
+        .request(Method::OPTIONS, server.url("/graphql"))
         .header(ORIGIN, ALLOWED)
         .header("access-control-request-method", "POST");
     for line in headers {
@@ -146,8 +148,8 @@ async fn allowed_page_may_send_any_header_but_same_origin_ones(
 
 #[tokio::test]
 async fn allowed_page_may_read_request_id_and_retry_after() {
-    let toy = open().await;
-    let response = send(me(&toy).header(ORIGIN, ALLOWED)).await;
+    let server = open().await;
+    let response = send(me(&server).header(ORIGIN, ALLOWED)).await;
     let exposed = &response.headers()["access-control-expose-headers"];
     assert_eq!(exposed, "x-request-id,retry-after");
 }
@@ -163,20 +165,20 @@ fn logged() -> (Log, tracing::subscriber::DefaultGuard) {
 
 #[rstest]
 #[case::where_some_are_allowed(open())]
-#[case::where_none_is(Toy::start())]
+#[case::where_none_is(TestServer::start())]
 #[tokio::test]
 async fn refused_origin_is_logged_once_with_the_setting(
     #[future(awt)]
     #[case]
-    toy: Toy,
+    server: TestServer,
 ) {
     let (log, _guard) = logged();
     for _ in 0..3 {
-        send(me(&toy).header(ORIGIN, "https://new.example.com")).await;
-        let with_cookie = me(&toy).header(COOKIE, SESSION_COOKIE);
+        send(me(&server).header(ORIGIN, "https://new.example.com")).await;
+        let with_cookie = me(&server).header(COOKIE, SESSION_COOKIE);
         send(with_cookie.header(ORIGIN, "chrome-extension://abc\"\u{202e}")).await;
     }
-    let preflight = Client::new().request(Method::OPTIONS, toy.url("/graphql"));
+    let preflight = Client::new().request(Method::OPTIONS, server.url("/graphql"));
     send(preflight.header(ORIGIN, "https://new.example.com")).await;
     let text = log.text();
     let told: Vec<_> = text
@@ -192,10 +194,10 @@ async fn refused_origin_is_logged_once_with_the_setting(
 #[tokio::test]
 async fn many_refused_origins_are_logged_a_few_times() {
     let (log, _guard) = logged();
-    let toy = open().await;
+    let server = open().await;
     for number in 0..50 {
         let origin = format!("https://{number}.{}.example", "x".repeat(5000));
-        send(me(&toy).header(ORIGIN, origin)).await;
+        send(me(&server).header(ORIGIN, origin)).await;
     }
     let text = log.text();
     let told: Vec<_> = text
@@ -209,15 +211,17 @@ async fn many_refused_origins_are_logged_a_few_times() {
 #[tokio::test]
 async fn accepted_origins_are_not_logged() {
     let (log, _guard) = logged();
-    let toy = open().await;
-    let own = format!("http://{}", toy.address);
-    send(me(&toy).header(ORIGIN, ALLOWED)).await;
-    send(me(&toy).header(ORIGIN, own)).await;
-    send(me(&toy)).await;
+    let server = open().await;
+    let own = format!("http://{}", server.address);
+    send(me(&server).header(ORIGIN, ALLOWED)).await;
+    send(me(&server).header(ORIGIN, own)).await;
+    send(me(&server)).await;
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),
         ("origin", "https://elsewhere.example"),
     ];
-    Socket::handshake(&toy, &headers).await.expect("a socket");
+    Socket::handshake(&server, &headers)
+        .await
+        .expect("a socket");
     assert!(!log.text().contains("ALLOWED_ORIGINS"), "{}", log.text());
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    toy::{ALICE, Toy, soon},
+    test_accounts::ALICE,
+    test_server::{TestServer, within_deadline},
     websocket_client::Client,
 };
 
@@ -29,19 +30,22 @@ fn code(answer: &Value) -> &str {
     error["extensions"]["code"].as_str().expect("a code")
 }
 
-async fn post(toy: &Toy, body: &Value, accept: &str) -> (StatusCode, Value) {
-    let response = soon(toy.post(body).header(ACCEPT, accept).send()).await;
+async fn post(server: &TestServer, body: &Value, accept: &str) -> (StatusCode, Value) {
+    let response = within_deadline(server.post(body).header(ACCEPT, accept).send()).await;
     let response = response.expect("an answer");
     let status = response.status();
-    (status, soon(response.json()).await.expect("JSON"))
+    (
+        status,
+        within_deadline(response.json()).await.expect("JSON"),
+    )
 }
 
 #[rstest]
 #[tokio::test]
 async fn unknown_hash_asks_for_the_text_once(#[values("application/json", GRAPHQL)] accept: &str) {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let by_hash = json!({ "extensions": extensions(LENGTH), "variables": { "text": "four" } });
-    let (status, answer) = post(&toy, &by_hash, accept).await;
+    let (status, answer) = post(&server, &by_hash, accept).await;
     // Clients know the message, or the code, and look at nothing but a 200.
     assert_eq!(status, StatusCode::OK);
     assert_eq!(answer["errors"][0]["message"], "PersistedQueryNotFound");
@@ -50,7 +54,7 @@ async fn unknown_hash_asks_for_the_text_once(#[values("application/json", GRAPHQ
     let mut with_text = by_hash.clone();
     with_text["query"] = LENGTH.into();
     for body in [with_text, by_hash] {
-        let (status, answer) = post(&toy, &body, accept).await;
+        let (status, answer) = post(&server, &body, accept).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(answer, json!({ "data": { "length": 4 } }));
     }
@@ -58,42 +62,46 @@ async fn unknown_hash_asks_for_the_text_once(#[values("application/json", GRAPHQ
 
 #[tokio::test]
 async fn hash_by_get_is_not_cacheable() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let extensions = extensions(LENGTH).to_string();
     let get = || {
-        Http::new().get(toy.get_url(&[
+        Http::new().get(server.get_url(&[
             ("operationName", "Length"),
             ("variables", r#"{"text":"four"}"#),
             ("extensions", &extensions),
         ]))
     };
     for found in [false, true] {
-        let response = soon(get().send()).await.expect("an answer");
+        let response = within_deadline(get().send()).await.expect("an answer");
         // Answers belong to a caller, and what was not found may be found next time.
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
-        let answer: Value = soon(response.json()).await.expect("JSON");
+        let answer: Value = within_deadline(response.json()).await.expect("JSON");
         assert_eq!(answer["data"]["length"] == 4, found, "{answer}");
         let text = json!({ "query": LENGTH, "extensions": serde_json::from_str::<Value>(&extensions).expect("JSON"), "variables": { "text": "" } });
-        post(&toy, &text, GRAPHQL).await;
+        post(&server, &text, GRAPHQL).await;
     }
     let id = format!("sha256:{}", hash(LENGTH));
-    let url = toy.get_url(&[("documentId", &id), ("variables", r#"{"text":"four"}"#)]);
-    let response = soon(Http::new().get(url).send()).await.expect("an answer");
-    let answer: Value = soon(response.json()).await.expect("JSON");
+    let url = server.get_url(&[("documentId", &id), ("variables", r#"{"text":"four"}"#)]);
+    let response = within_deadline(Http::new().get(url).send())
+        .await
+        .expect("an answer");
+    let answer: Value = within_deadline(response.json()).await.expect("JSON");
     assert_eq!(answer, json!({ "data": { "length": 4 } }));
 }
 
 #[tokio::test]
 async fn mutation_by_get_is_405_also_by_hash() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let text = "mutation { increment }";
     let body = json!({ "query": text, "extensions": extensions(text) });
-    let (_, answer) = post(&toy, &body, GRAPHQL).await;
+    let (_, answer) = post(&server, &body, GRAPHQL).await;
     assert_eq!(answer, json!({ "data": { "increment": 1 } }));
-    let url = toy.get_url(&[("extensions", &extensions(text).to_string())]);
-    let response = soon(Http::new().get(url).send()).await.expect("an answer");
+    let url = server.get_url(&[("extensions", &extensions(text).to_string())]);
+    let response = within_deadline(Http::new().get(url).send())
+        .await
+        .expect("an answer");
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(toy.count(), 1);
+    assert_eq!(server.count(), 1);
 }
 
 #[rstest]
@@ -111,20 +119,20 @@ async fn unknown_documents_are_refused(
     #[case] status: StatusCode,
     #[case] expected: &str,
 ) {
-    let toy = Toy::start().await;
-    let (answered, answer) = post(&toy, &body, GRAPHQL).await;
+    let server = TestServer::start().await;
+    let (answered, answer) = post(&server, &body, GRAPHQL).await;
     assert_eq!((answered, code(&answer)), (status, expected), "{answer}");
 }
 
 #[tokio::test]
 async fn hash_is_accepted_on_event_streams_and_sockets() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let text = "subscription Count($to: Int!) { count(to: $to) }";
     let by_hash = json!({ "extensions": extensions(text), "variables": { "to": 1 } });
-    let (_, answer) = post(&toy, &by_hash, "text/event-stream").await;
+    let (_, answer) = post(&server, &by_hash, "text/event-stream").await;
     assert_eq!(code(&answer), "PERSISTED_QUERY_NOT_FOUND");
 
-    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let mut client = Client::init(&server, json!({ "authorization": ALICE })).await;
     let mut ask = json!({ "type": "subscribe", "id": "1", "payload": by_hash });
     client.send(ask.clone()).await;
     let error = client.next().await;
@@ -140,10 +148,13 @@ async fn hash_is_accepted_on_event_streams_and_sockets() {
             .expect("an object")
             .remove("query");
     }
-    let post = toy.post(&by_hash).header(ACCEPT, "text/event-stream");
-    let events = soon(post.send()).await.expect("an answer").text();
+    let post = server.post(&by_hash).header(ACCEPT, "text/event-stream");
+    let events = within_deadline(post.send())
+        .await
+        .expect("an answer")
+        .text();
     assert!(
-        soon(events)
+        within_deadline(events)
             .await
             .expect("a body")
             .contains(r#"{"count":1}"#)

@@ -9,7 +9,10 @@ use reqwest::{
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::toy::{ALICE, Toy, soon, until};
+use crate::{
+    test_accounts::ALICE,
+    test_server::{TestServer, wait_until, within_deadline},
+};
 
 const EVENTS: &str = "text/event-stream";
 
@@ -18,13 +21,13 @@ fn body(query: &str) -> Value {
 }
 
 async fn open(request: reqwest::RequestBuilder) -> Response {
-    soon(request.header(ACCEPT, EVENTS).send())
+    within_deadline(request.header(ACCEPT, EVENTS).send())
         .await
         .expect("an answer")
 }
 
-async fn stream(toy: &Toy, query: &str) -> Response {
-    let response = open(toy.post(&body(query)).bearer_auth(ALICE)).await;
+async fn stream(server: &TestServer, query: &str) -> Response {
+    let response = open(server.post(&body(query)).bearer_auth(ALICE)).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
         response.headers()[CONTENT_TYPE],
@@ -37,7 +40,7 @@ async fn stream(toy: &Toy, query: &str) -> Response {
 async fn read_to(response: &mut Response, end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {
-        let chunk = soon(response.chunk())
+        let chunk = within_deadline(response.chunk())
             .await
             .expect("readable")
             .expect("more");
@@ -52,8 +55,8 @@ async fn read_to(response: &mut Response, end: &str) -> String {
 #[case("mutation { increment }", &[r#"{"data":{"increment":1}}"#])]
 #[tokio::test]
 async fn every_operation_can_be_streamed(#[case] query: &str, #[case] answers: &[&str]) {
-    let toy = Toy::start().await;
-    let text = soon(stream(&toy, query).await.text())
+    let server = TestServer::start().await;
+    let text = within_deadline(stream(&server, query).await.text())
         .await
         .expect("a body");
     let next = answers
@@ -65,32 +68,32 @@ async fn every_operation_can_be_streamed(#[case] query: &str, #[case] answers: &
 
 #[tokio::test]
 async fn subscription_can_be_streamed_by_get_and_a_mutation_cannot() {
-    let toy = Toy::start().await;
-    let url = toy.get_url(&[("query", "subscription { count(to: 1) }")]);
-    let text = soon(open(Client::new().get(url)).await.text())
+    let server = TestServer::start().await;
+    let url = server.get_url(&[("query", "subscription { count(to: 1) }")]);
+    let text = within_deadline(open(Client::new().get(url)).await.text())
         .await
         .expect("a body");
     assert!(text.ends_with("event: complete\ndata:\n\n"), "{text}");
 
-    let url = toy.get_url(&[("query", "mutation { increment }")]);
+    let url = server.get_url(&[("query", "mutation { increment }")]);
     let response = open(Client::new().get(url)).await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(toy.count(), 0);
+    assert_eq!(server.count(), 0);
 }
 
 #[tokio::test]
 async fn subscription_by_post_needs_an_event_stream() {
-    let toy = Toy::start().await;
-    let post = toy.post(&body("subscription { count(to: 1) }"));
-    let response = soon(post.header(ACCEPT, "application/json").send())
+    let server = TestServer::start().await;
+    let post = server.post(&body("subscription { count(to: 1) }"));
+    let response = within_deadline(post.header(ACCEPT, "application/json").send())
         .await
         .expect("an answer");
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
 
     // Clients that take everything get what fits the operation.
     let all = "application/graphql-response+json, application/json, text/event-stream";
-    let post = toy.post(&body("subscription { count(to: 1) }"));
-    let response = soon(post.header(ACCEPT, all).send())
+    let post = server.post(&body("subscription { count(to: 1) }"));
+    let response = within_deadline(post.header(ACCEPT, all).send())
         .await
         .expect("an answer");
     assert_eq!(
@@ -108,21 +111,21 @@ async fn malformed_request_is_refused_before_the_stream(
     #[case] body: Value,
     #[case] status: StatusCode,
 ) {
-    let toy = Toy::start().await;
-    let response = open(toy.post(&body)).await;
+    let server = TestServer::start().await;
+    let response = open(server.post(&body)).await;
     assert_eq!(response.status(), status);
     assert_eq!(
         response.headers()[CONTENT_TYPE],
         "application/graphql-response+json; charset=utf-8"
     );
-    let answer: Value = soon(response.json()).await.expect("JSON");
+    let answer: Value = within_deadline(response.json()).await.expect("JSON");
     assert!(answer["errors"][0]["extensions"]["code"].is_string());
 }
 
 #[tokio::test]
 async fn validation_errors_come_in_the_stream() {
-    let toy = Toy::start().await;
-    let text = soon(stream(&toy, "{ unknown }").await.text())
+    let server = TestServer::start().await;
+    let text = within_deadline(stream(&server, "{ unknown }").await.text())
         .await
         .expect("a body");
     assert!(text.starts_with(":\n\nevent: next\n"));
@@ -132,38 +135,53 @@ async fn validation_errors_come_in_the_stream() {
 
 #[tokio::test]
 async fn idle_event_stream_gets_comments() {
-    let toy = Toy::with(|settings| settings.keep_alive = Duration::from_millis(20)).await;
-    let mut response = stream(&toy, "subscription { never }").await;
+    let server = TestServer::with(|settings| settings.keep_alive = Duration::from_millis(20)).await;
+    let mut response = stream(&server, "subscription { never }").await;
     read_to(&mut response, ":\n\n:\n\n:\n\n").await;
 }
 
 #[tokio::test]
 async fn end_of_session_ends_the_stream_without_complete() {
-    let toy = Toy::start().await;
-    let mut response = stream(&toy, "subscription { once }").await;
+    let server = TestServer::start().await;
+    let mut response = stream(&server, "subscription { once }").await;
     let first = ":\n\nevent: next\ndata: {\"data\":{\"once\":1}}\n\n";
     assert_eq!(read_to(&mut response, "}\n\n").await, first);
-    toy.accounts.end_sessions();
-    assert!(soon(response.chunk()).await.expect("a clean end").is_none());
+    server.accounts.end_sessions();
+    assert!(
+        within_deadline(response.chunk())
+            .await
+            .expect("a clean end")
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn shutdown_ends_the_stream_without_complete() {
-    let toy = Toy::start().await;
-    let mut response = stream(&toy, "subscription { once }").await;
+    let server = TestServer::start().await;
+    let mut response = stream(&server, "subscription { once }").await;
     read_to(&mut response, "}\n\n").await;
-    toy.shutdown.cancel();
-    assert!(soon(response.chunk()).await.expect("a clean end").is_none());
-    toy.stop().await;
+    server.shutdown.cancel();
+    assert!(
+        within_deadline(response.chunk())
+            .await
+            .expect("a clean end")
+            .is_none()
+    );
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn stream_holds_a_permit_until_its_reader_leaves() {
-    let toy = Toy::with(|settings| settings.streams_per_user = 1).await;
-    let first = stream(&toy, "subscription { never }").await;
-    let second = open(toy.post(&body("subscription { never }")).bearer_auth(ALICE)).await;
+    let server = TestServer::with(|settings| settings.streams_per_user = 1).await;
+    let first = stream(&server, "subscription { never }").await;
+    let second = open(
+        server
+            .post(&body("subscription { never }"))
+            .bearer_auth(ALICE),
+    )
+    .await;
     assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
     drop(first);
-    until(|| toy.accounts.watchers() == 0).await;
-    stream(&toy, "subscription { never }").await;
+    wait_until(|| server.accounts.watchers() == 0).await;
+    stream(&server, "subscription { never }").await;
 }

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::toy::{Toy, soon};
+use crate::test_server::{TestServer, within_deadline};
 
 pub(crate) struct Client {
     pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -25,10 +25,10 @@ pub(crate) struct Client {
 impl Client {
     /// Connects with these headers; answers the status where the handshake is refused.
     pub(crate) async fn handshake(
-        toy: &Toy,
+        server: &TestServer,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, StatusCode> {
-        let url = format!("ws://{}/graphql", toy.address);
+        let url = format!("ws://{}/graphql", server.address);
         let mut request = url.into_client_request().expect("a request");
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).expect("a header");
@@ -36,7 +36,7 @@ impl Client {
                 .headers_mut()
                 .insert(HeaderName::from_static(name), value);
         }
-        match soon(connect_async(request)).await {
+        match within_deadline(connect_async(request)).await {
             Ok((socket, _)) => Ok(Self { socket }),
             Err(Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("{error}"),
@@ -44,14 +44,16 @@ impl Client {
     }
 
     /// Connects with our subprotocol.
-    pub(crate) async fn connect(toy: &Toy) -> Self {
+    pub(crate) async fn connect(server: &TestServer) -> Self {
         let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
-        Self::handshake(toy, &[protocol]).await.expect("a socket")
+        Self::handshake(server, &[protocol])
+            .await
+            .expect("a socket")
     }
 
     /// Connects and says hello with this payload.
-    pub(crate) async fn init(toy: &Toy, payload: Value) -> Self {
-        let mut client = Self::connect(toy).await;
+    pub(crate) async fn init(server: &TestServer, payload: Value) -> Self {
+        let mut client = Self::connect(server).await;
         client
             .send(json!({ "type": "connection_init", "payload": payload }))
             .await;
@@ -60,8 +62,8 @@ impl Client {
     }
 
     /// Connects without this library's check of the subprotocol that was selected.
-    pub(crate) async fn raw(toy: &Toy, headers: &[(&'static str, &str)]) -> Self {
-        let mut stream = TcpStream::connect(toy.address).await.expect("connected");
+    pub(crate) async fn raw(server: &TestServer, headers: &[(&'static str, &str)]) -> Self {
+        let mut stream = TcpStream::connect(server.address).await.expect("connected");
         let headers: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))
@@ -69,15 +71,15 @@ impl Client {
         let request = format!(
             "GET /graphql HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n",
-            toy.address,
+            server.address,
             headers.concat()
         );
-        soon(stream.write_all(request.as_bytes()))
+        within_deadline(stream.write_all(request.as_bytes()))
             .await
             .expect("sent");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(soon(stream.read_u8()).await.expect("a head"));
+            head.push(within_deadline(stream.read_u8()).await.expect("a head"));
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "));
         let stream = MaybeTlsStream::Plain(stream);
@@ -94,7 +96,9 @@ impl Client {
     }
 
     pub(crate) async fn send_message(&mut self, message: Message) {
-        soon(self.socket.send(message)).await.expect("sent");
+        within_deadline(self.socket.send(message))
+            .await
+            .expect("sent");
     }
 
     pub(crate) async fn subscribe(&mut self, id: &str, query: &str) {
@@ -104,7 +108,7 @@ impl Client {
 
     async fn receive(&mut self) -> Message {
         loop {
-            match soon(self.socket.next())
+            match within_deadline(self.socket.next())
                 .await
                 .expect("a message")
                 .expect("readable")
@@ -132,7 +136,7 @@ impl Client {
     }
 
     /// Asserts that no message is unread: a ping is answered next.
-    pub(crate) async fn is_quiet(&mut self) {
+    pub(crate) async fn assert_silent(&mut self) {
         self.send(json!({ "type": "ping", "payload": { "quiet": true } }))
             .await;
         let pong = json!({ "type": "pong", "payload": { "quiet": true } });

@@ -9,7 +9,8 @@ use tokio::{io::AsyncReadExt, time::Instant};
 use tokio_tungstenite::tungstenite::{Message, http::StatusCode};
 
 use crate::{
-    toy::{ALICE, BOB, SESSION_COOKIE, Toy, soon, until},
+    test_accounts::{ALICE, BOB, SESSION_COOKIE},
+    test_server::{TestServer, wait_until, within_deadline},
     websocket_client::Client,
 };
 
@@ -22,8 +23,8 @@ fn close(code: u16, reason: &str) -> (u16, String) {
 #[case(10 * 1024 * 1024)]
 #[tokio::test]
 async fn message_over_64_kib_closes_socket_with_1009(#[case] length: usize) {
-    let toy = Toy::start().await;
-    let client = Client::init(&toy, json!({})).await;
+    let server = TestServer::start().await;
+    let client = Client::init(&server, json!({})).await;
     // The gateway does not wait for all of it, so sending may fail.
     let (mut sink, stream) = client.socket.split();
     let sending = tokio::spawn(async move {
@@ -34,7 +35,7 @@ async fn message_over_64_kib_closes_socket_with_1009(#[case] length: usize) {
         Ok(Message::Close(frame)) => frame,
         _ => None,
     });
-    let frame = soon(std::pin::pin!(closing).next())
+    let frame = within_deadline(std::pin::pin!(closing).next())
         .await
         .expect("a close frame");
     assert_eq!(u16::from(frame.code), 1009);
@@ -44,8 +45,8 @@ async fn message_over_64_kib_closes_socket_with_1009(#[case] length: usize) {
 
 #[tokio::test]
 async fn message_of_64_kib_is_read() {
-    let toy = Toy::start().await;
-    let mut client = Client::init(&toy, json!({})).await;
+    let server = TestServer::start().await;
+    let mut client = Client::init(&server, json!({})).await;
     let mut message = json!({ "type": "ping", "payload": { "x": "" } });
     let room = 64 * 1024 - message.to_string().len();
     message["payload"]["x"] = "x".repeat(room).into();
@@ -55,8 +56,8 @@ async fn message_of_64_kib_is_read() {
 
 #[tokio::test]
 async fn operations_over_the_socket_limit_are_refused() {
-    let toy = Toy::start().await;
-    let mut client = Client::init(&toy, json!({})).await;
+    let server = TestServer::start().await;
+    let mut client = Client::init(&server, json!({})).await;
     for id in 0..32 {
         client
             .subscribe(&id.to_string(), "subscription { never }")
@@ -77,45 +78,45 @@ async fn operations_over_the_socket_limit_are_refused() {
 
 #[tokio::test]
 async fn sockets_over_the_user_limit_are_refused() {
-    let toy = Toy::with(|settings| settings.streams_per_user = 2).await;
+    let server = TestServer::with(|settings| settings.streams_per_user = 2).await;
     let alice = json!({ "authorization": ALICE });
-    let first = Client::init(&toy, alice.clone()).await;
-    let _second = Client::init(&toy, alice.clone()).await;
+    let first = Client::init(&server, alice.clone()).await;
+    let _second = Client::init(&server, alice.clone()).await;
 
-    let mut third = Client::connect(&toy).await;
+    let mut third = Client::connect(&server).await;
     third
         .send(json!({ "type": "connection_init", "payload": alice }))
         .await;
     assert_eq!(third.closed().await, close(4429, "Too many connections"));
-    Client::init(&toy, json!({ "authorization": BOB })).await;
-    Client::init(&toy, json!({})).await;
+    Client::init(&server, json!({ "authorization": BOB })).await;
+    Client::init(&server, json!({})).await;
 
     drop(first);
-    until(|| toy.accounts.watchers() == 1).await;
-    Client::init(&toy, alice).await;
+    wait_until(|| server.accounts.watchers() == 1).await;
+    Client::init(&server, alice).await;
 }
 
 #[tokio::test]
 async fn anonymous_sockets_and_streams_share_a_limit() {
-    let toy = Toy::with(|settings| settings.anonymous_streams = 1).await;
-    let first = Client::init(&toy, json!({})).await;
-    let mut second = Client::connect(&toy).await;
+    let server = TestServer::with(|settings| settings.anonymous_streams = 1).await;
+    let first = Client::init(&server, json!({})).await;
+    let mut second = Client::connect(&server).await;
     second.send(json!({ "type": "connection_init" })).await;
     assert_eq!(second.closed().await, close(4429, "Too many connections"));
-    let post = toy.post(&json!({ "query": "subscription { never }" }));
-    let events = soon(post.header("accept", "text/event-stream").send());
+    let post = server.post(&json!({ "query": "subscription { never }" }));
+    let events = within_deadline(post.header("accept", "text/event-stream").send());
     assert_eq!(events.await.expect("an answer").status().as_u16(), 429);
-    Client::init(&toy, json!({ "authorization": ALICE })).await;
+    Client::init(&server, json!({ "authorization": ALICE })).await;
     drop(first);
-    retry_init(&toy).await;
+    retry_init(&server).await;
 }
 
 /// The gateway notices a moment later that a socket is gone.
-async fn retry_init(toy: &Toy) {
+async fn retry_init(server: &TestServer) {
     loop {
-        let mut client = Client::connect(toy).await;
+        let mut client = Client::connect(server).await;
         client.send(json!({ "type": "connection_init" })).await;
-        match soon(client.socket.next()).await {
+        match within_deadline(client.socket.next()).await {
             Some(Ok(Message::Text(text))) => {
                 return assert_eq!(text.as_str(), r#"{"type":"connection_ack"}"#);
             }
@@ -126,8 +127,8 @@ async fn retry_init(toy: &Toy) {
 
 #[tokio::test]
 async fn busy_operations_of_a_socket_get_equal_shares() {
-    let toy = Toy::start().await;
-    let mut client = Client::init(&toy, json!({})).await;
+    let server = TestServer::start().await;
+    let mut client = Client::init(&server, json!({})).await;
     for id in ["a", "b", "c"] {
         client
             .subscribe(id, "subscription { count(to: 1000000) }")
@@ -148,59 +149,60 @@ async fn busy_operations_of_a_socket_get_equal_shares() {
 
 #[tokio::test]
 async fn end_of_session_closes_socket_with_4403() {
-    let toy = Toy::start().await;
-    let mut anonymous = Client::init(&toy, json!({})).await;
-    let mut idle = Client::init(&toy, json!({ "authorization": ALICE })).await;
-    let mut busy = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let server = TestServer::start().await;
+    let mut anonymous = Client::init(&server, json!({})).await;
+    let mut idle = Client::init(&server, json!({ "authorization": ALICE })).await;
+    let mut busy = Client::init(&server, json!({ "authorization": ALICE })).await;
     busy.subscribe("1", "subscription { once }").await;
     assert_eq!(busy.next().await["type"], "next");
-    toy.accounts.end_sessions();
+    server.accounts.end_sessions();
     assert_eq!(idle.closed().await, close(4403, "Forbidden"));
     assert_eq!(busy.closed().await, close(4403, "Forbidden"));
-    anonymous.is_quiet().await;
+    anonymous.assert_silent().await;
 }
 
 #[tokio::test]
 async fn end_of_session_closes_socket_of_a_slow_reader() {
-    let toy = Toy::start().await;
-    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let server = TestServer::start().await;
+    let mut client = Client::init(&server, json!({ "authorization": ALICE })).await;
     client.subscribe("1", "subscription { flood }").await;
-    stalled(&toy).await;
-    toy.accounts.end_sessions();
-    until(|| toy.accounts.watchers() == 0).await;
+    stalled(&server).await;
+    server.accounts.end_sessions();
+    wait_until(|| server.accounts.watchers() == 0).await;
 }
 
 #[tokio::test]
 async fn shutdown_closes_sockets_with_1012() {
-    let toy = Toy::start().await;
-    let mut waiting = Client::connect(&toy).await;
-    let mut open = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let server = TestServer::start().await;
+    let mut waiting = Client::connect(&server).await;
+    let mut open = Client::init(&server, json!({ "authorization": ALICE })).await;
     open.subscribe("1", "subscription { once }").await;
     assert_eq!(open.next().await["type"], "next");
-    toy.shutdown.cancel();
+    server.shutdown.cancel();
     assert_eq!(waiting.closed().await, close(1012, "Service restart"));
     assert_eq!(open.closed().await, close(1012, "Service restart"));
     // The client's library answers the goodbye when it is asked for more.
-    assert!(soon(waiting.socket.next()).await.is_none());
-    assert!(soon(open.socket.next()).await.is_none());
-    toy.stop().await;
+    assert!(within_deadline(waiting.socket.next()).await.is_none());
+    assert!(within_deadline(open.socket.next()).await.is_none());
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn stalled_reader_holds_no_memory_and_is_closed() {
-    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(300)).await;
-    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let server =
+        TestServer::with(|settings| settings.write_timeout = Duration::from_millis(300)).await;
+    let mut client = Client::init(&server, json!({ "authorization": ALICE })).await;
     client.subscribe("1", "subscription { flood }").await;
-    stalled(&toy).await;
-    until(|| toy.accounts.watchers() == 0).await;
+    stalled(&server).await;
+    wait_until(|| server.accounts.watchers() == 0).await;
 }
 
 #[tokio::test]
 async fn stalled_reader_is_closed_before_the_acknowledgement() {
     let silence = Duration::from_millis(300);
-    let toy = Toy::with(|settings| settings.socket_init_timeout = silence).await;
+    let server = TestServer::with(|settings| settings.socket_init_timeout = silence).await;
     let begun = Instant::now();
-    let mut client = Client::connect(&toy).await;
+    let mut client = Client::connect(&server).await;
     let ping = json!({ "type": "ping", "payload": { "text": "x".repeat(10_000) } }).to_string();
     let pinging = async {
         while client
@@ -210,35 +212,36 @@ async fn stalled_reader_is_closed_before_the_acknowledgement() {
             .is_ok()
         {}
     };
-    soon(pinging).await;
+    within_deadline(pinging).await;
     assert!(begun.elapsed() >= silence, "closed for another reason");
 }
 
 #[tokio::test]
 async fn trickling_reader_is_closed() {
-    let toy = Toy::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
-    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let server =
+        TestServer::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let mut client = Client::init(&server, json!({ "authorization": ALICE })).await;
     client.subscribe("1", "subscription { flood }").await;
-    stalled(&toy).await;
+    stalled(&server).await;
     let trickling = async {
         // Below the protocol: of a message that is never had whole.
         while let Ok(1..) = client.socket.get_mut().read(&mut [0; 64]).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let closed = until(|| toy.accounts.watchers() == 0);
+    let closed = wait_until(|| server.accounts.watchers() == 0);
     tokio::select! {
         () = closed => {}
         // It sees the end first when the server's goes before what it has taken in.
-        () = trickling => until(|| toy.accounts.watchers() == 0).await,
+        () = trickling => wait_until(|| server.accounts.watchers() == 0).await,
     }
 }
 
 /// Waits until the flood stands still: what is made is as much as the kernel's buffers hold.
-async fn stalled(toy: &Toy) {
+async fn stalled(server: &TestServer) {
     let mut last = usize::MAX;
-    while toy.count() != last {
-        last = toy.count();
+    while server.count() != last {
+        last = server.count();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!((1..1_000).contains(&last), "{last} texts were made");
@@ -246,15 +249,17 @@ async fn stalled(toy: &Toy) {
 
 #[tokio::test]
 async fn idle_sockets_are_pinged_and_dead_ones_closed() {
-    let toy = Toy::with(|settings| settings.keep_alive = Duration::from_millis(50)).await;
-    let mut client = Client::init(&toy, json!({ "authorization": ALICE })).await;
+    let server = TestServer::with(|settings| settings.keep_alive = Duration::from_millis(50)).await;
+    let mut client = Client::init(&server, json!({ "authorization": ALICE })).await;
     for _ in 0..3 {
-        let message = soon(client.socket.next()).await.expect("a message");
+        let message = within_deadline(client.socket.next())
+            .await
+            .expect("a message");
         assert!(matches!(message, Ok(Message::Ping(_))), "{message:?}");
     }
-    assert_eq!(toy.accounts.watchers(), 1);
+    assert_eq!(server.accounts.watchers(), 1);
     // From here on nobody reads, so nobody answers the pings.
-    until(|| toy.accounts.watchers() == 0).await;
+    wait_until(|| server.accounts.watchers() == 0).await;
 }
 
 #[rstest]
@@ -270,27 +275,27 @@ async fn foreign_origin_with_a_cookie_is_403_at_the_handshake(
     #[case] cookie: bool,
     #[case] welcome: bool,
 ) {
-    let toy = Toy::with(|settings| {
+    let server = TestServer::with(|settings| {
         settings.allowed_origins = vec!["https://app.example.com".parse().expect("a header")];
     })
     .await;
-    let own = format!("http://{}", toy.address);
+    let own = format!("http://{}", server.address);
     let mut headers = vec![("sec-websocket-protocol", "graphql-transport-ws")];
     headers.extend(origin.map(|origin| ("origin", if origin == "own" { &own } else { origin })));
     headers.extend(cookie.then_some(("cookie", SESSION_COOKIE)));
-    let shaken = Client::handshake(&toy, &headers).await;
+    let shaken = Client::handshake(&server, &headers).await;
     assert_eq!(shaken.err(), (!welcome).then_some(StatusCode::FORBIDDEN));
 }
 
 #[tokio::test]
 async fn other_upgrade_is_400() {
-    let toy = Toy::start().await;
+    let server = TestServer::start().await;
     let request = reqwest::Client::new()
-        .get(toy.url("/graphql"))
+        .get(server.url("/graphql"))
         .header("connection", "upgrade")
         .header("upgrade", "h2c");
-    let response = soon(request.send()).await.expect("an answer");
+    let response = within_deadline(request.send()).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-    let body: Value = soon(response.json()).await.expect("JSON");
+    let body: Value = within_deadline(response.json()).await.expect("JSON");
     assert_eq!(body["errors"][0]["extensions"]["code"], "BAD_REQUEST");
 }
