@@ -100,11 +100,11 @@ fn events(criterion: &mut Criterion) {
     let request = || {
         let variables = Variables::from_json(json!({ "id": operation }));
         let context = RequestContext::new(Some(caller), info.clone());
-        document.parsed(Request::new(FOLLOW).variables(variables).data(context))
+        document.with_document(Request::new(FOLLOW).variables(variables).data(context))
     };
     let written = async || {
-        let kept = document.kept().unwrap();
-        let events = hooks.events(kept, request(), &info);
+        let kept = document.extension().unwrap();
+        let events = hooks.subscribe(kept, request(), &info);
         events.map(black_box).count().await
     };
     criterion.bench_function("the same, written", |bench| {
