@@ -34,7 +34,7 @@ use intuned_gateway::{
     accounts::Caller,
     api::{self, GatewayHooks, RequestContext},
     app::App,
-    operations::state::{Observation, State, Watch, observe},
+    operations::state::{Observation, State, Watch, transition},
 };
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
 use secrecy::ExposeSecret;
@@ -200,12 +200,12 @@ fn transitions(criterion: &mut Criterion) {
         upstream_id: Some(String::from("0c2f6f7e-4c3b-4f9e-8f3a-6d6a1f0f2b11")),
         answered: None,
     });
-    let in_progress = observe(&pending, Observation::Polled(CreateResult::InProgress))
+    let in_progress = transition(&pending, Observation::Polled(CreateResult::InProgress))
         .expect("a transition that makes sense")
         .expect("a change");
     criterion.bench_function("a poll that changes the state", |bench| {
         bench.iter(|| {
-            observe(
+            transition(
                 black_box(&pending),
                 Observation::Polled(CreateResult::InProgress),
             )
@@ -213,7 +213,7 @@ fn transitions(criterion: &mut Criterion) {
     });
     criterion.bench_function("a poll that changes nothing", |bench| {
         bench.iter(|| {
-            observe(
+            transition(
                 black_box(&in_progress),
                 Observation::Polled(CreateResult::InProgress),
             )

@@ -13,7 +13,7 @@ use crate::{
     accounts::{AccountsConfig, Budget},
     api::{self, authentication::SESSION_HEADER},
     connections::{ConnectionsConfig, StatusKeeping},
-    operations::{OperationsConfig, Pace, ProxyPolicy},
+    operations::{OperationsConfig, PollSchedule, ProxyPolicy},
     platform::database::Workspace,
     settings::{
         DemoSettings, OperationSettings, Settings, SimulateSettings, Upstream, WatchedFile,
@@ -255,7 +255,7 @@ fn operations_config(
 ) -> OperationsConfig {
     let operations = &settings.operations;
     OperationsConfig {
-        pace: pace(operations, request_timeout),
+        poll_schedule: poll_schedule(operations, request_timeout),
         timeout: operations.timeout,
         lease: operations.lease,
         retention: operations.retention,
@@ -279,8 +279,8 @@ fn connections_config(settings: &Settings) -> ConnectionsConfig {
 }
 
 /// Waits that fit into the time that an operation may take.
-fn pace(operations: &OperationSettings, request_timeout: Duration) -> Pace {
-    Pace {
+fn poll_schedule(operations: &OperationSettings, request_timeout: Duration) -> PollSchedule {
+    PollSchedule {
         poll_interval: operations.poll_interval,
         first_look: FIRST_LOOK.min(operations.timeout / 240),
         answer_patience: ANSWER_PATIENCE

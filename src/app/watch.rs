@@ -74,19 +74,19 @@ pub(super) fn complete(
             driven.map(move |(status, driven)| (status, count(driven)))
         },
     ));
-    let heart = operations.clone();
+    let leasing = operations.clone();
     gateway.register_collector(sampled(
         "heartbeat_age_seconds",
         "Time since this replica last gave a sign of life that the database took",
         None,
-        move || heart.heartbeat_age().map(|age| ("", age.as_secs_f64())),
+        move || leasing.lease_age().map(|age| ("", age.as_secs_f64())),
     ));
-    let exchange = operations.clone();
+    let listening = operations.clone();
     gateway.register_collector(sampled(
         "bus_listening",
         "Whether notifications of the other replicas are heard: 1 or 0; always 1 with SQLite",
         None,
-        move || [("", f64::from(u8::from(exchange.is_listening())))],
+        move || [("", f64::from(u8::from(listening.is_listening())))],
     ));
     registry
 }

@@ -4,9 +4,9 @@
 use entity::{Millis, connection};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 
-use super::Connections;
+use super::{Connections, removal};
 use crate::{
-    audit, operations,
+    audit,
     platform::database,
     webhooks::{self, ConnectionEvent},
 };
@@ -41,7 +41,7 @@ impl Connections {
             .filter(connection::Column::ExpiredAt.is_null())
             // Neither renewed since it was read, nor on its way out.
             .filter(connection::Column::ConnectedAt.eq(connection.connected_at))
-            .filter(operations::is_staying())
+            .filter(removal::is_staying())
             .exec(&transaction)
             .await?;
         if expired.rows_affected == 0 {

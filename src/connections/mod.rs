@@ -2,6 +2,8 @@
 
 mod error;
 mod expiry;
+mod linking;
+pub(crate) mod removal;
 mod statuses;
 mod version;
 
@@ -27,6 +29,7 @@ use intuned_client::{AuthSessionStatus, IntunedClient, IntunedError, RunError};
 use statuses::KeptStatuses;
 
 pub use error::ReadError;
+pub(crate) use linking::{SignIn, link};
 pub use statuses::StatusKeeping;
 pub(crate) use version::Version;
 

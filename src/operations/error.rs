@@ -1,4 +1,4 @@
-//! What can go wrong with an operation.
+//! The errors of commands and questions about operations.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::store::StoreError;
 use intuned_client::IntunedError;
 
-/// Why a command or a question about an operation was refused.
+/// The reason why a command or a question about an operation was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
     /// There is none of that id, or it is somebody else's.
@@ -27,7 +27,7 @@ pub enum OperationError {
     Input {
         /// The input's name in the schema.
         field: &'static str,
-        /// What is wrong with it and what to do, in fixed words.
+        /// The problem and what to do, in fixed words.
         problem: &'static str,
     },
     /// The operation has had no change of that number.
@@ -45,7 +45,7 @@ pub enum OperationError {
     /// The auth session could not be deleted before, and is tried again by itself, later.
     #[error("the auth session is deleted later")]
     RemovalPending {
-        /// When it is, perhaps.
+        /// The time until then, perhaps.
         retry_after: Duration,
     },
     /// The gateway is going down and takes no new work.

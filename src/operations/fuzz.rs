@@ -1,4 +1,4 @@
-//! What users type into a sign-in, what replicas tell each other, and what Intuned answers.
+//! Fuzz targets: what users type into a sign-in, what replicas tell each other, and what Intuned answers.
 
 #![expect(
     clippy::panic,
@@ -11,15 +11,15 @@ use secrecy::ExposeSecret;
 use super::{
     error::OperationError,
     input::{self, check_credentials},
+    message::Message,
     model::Credentials,
-    note::Note,
     proxy::ProxyPolicy,
-    state::{Observation, State, Watch, observe},
+    state::{Observation, State, Watch, transition},
 };
 use crate::fuzzing::assert_no_canary;
 use intuned_client::{InfoRequest, Question};
 
-/// An answer to an info request, credentials, a proxy or a note between replicas, as the first byte
+/// An answer to an info request, credentials, a proxy or a message between replicas, as the first byte
 /// chooses. Lines are separate values.
 pub fn answer(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else {
@@ -31,8 +31,8 @@ pub fn answer(data: &[u8]) {
         1 => credentials(&text),
         2 => proxy(&text),
         _ => {
-            if let Some(note) = Note::parse(&text) {
-                assert_eq!(Note::parse(&note.to_string()), Some(note));
+            if let Some(message) = Message::parse(&text) {
+                assert_eq!(Message::parse(&message.to_string()), Some(message));
             }
         }
     }
@@ -108,7 +108,7 @@ pub fn upstream(data: &[u8]) {
     };
     for state in under_way() {
         let observation = Observation::Polled(result.clone());
-        let next = observe(&state, observation);
+        let next = transition(&state, observation);
         let Ok(next) = next else {
             panic!("a poll's answer makes no sense while {state:?}");
         };

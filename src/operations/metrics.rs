@@ -21,8 +21,8 @@ struct Inner {
     duration: Durations<StatusLabels>,
     polls: Family<ResultLabels, Counter>,
     poll_lateness: Histogram,
-    adopted: Counter,
-    leases_lapsed: Counter,
+    taken_over: Counter,
+    leases_expired: Counter,
     bus_lag: Histogram,
     notifications_missed: Counter,
     listener_losses: Counter,
@@ -58,8 +58,8 @@ impl Default for Inner {
             duration: Durations::new_with_constructor(long),
             polls: Family::default(),
             poll_lateness: narrow(),
-            adopted: Counter::default(),
-            leases_lapsed: Counter::default(),
+            taken_over: Counter::default(),
+            leases_expired: Counter::default(),
             bus_lag: narrow(),
             notifications_missed: Counter::default(),
             listener_losses: Counter::default(),
@@ -101,12 +101,12 @@ impl OperationMetrics {
         registry.register(
             "operations_adopted",
             "Operations in flight that were taken over from a replica that stopped or died",
-            inner.adopted.clone(),
+            inner.taken_over.clone(),
         );
         registry.register(
             "lease_lapses",
             "Times that this replica could not give a sign of life for as long as a lease lasts",
-            inner.leases_lapsed.clone(),
+            inner.leases_expired.clone(),
         );
         registry.register_with_unit(
             "bus_lag",
@@ -160,15 +160,15 @@ impl OperationMetrics {
     }
 
     /// So many were taken over.
-    pub fn adopted(&self, count: usize) {
+    pub fn taken_over(&self, count: usize) {
         self.0
-            .adopted
+            .taken_over
             .inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// This replica's lease ran out.
-    pub fn lapsed(&self) {
-        self.0.leases_lapsed.inc();
+    pub fn lease_expired(&self) {
+        self.0.leases_expired.inc();
     }
 
     /// A change was heard of so long after it was made; clocks may differ, so it may seem negative.

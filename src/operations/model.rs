@@ -13,37 +13,37 @@ use super::state::{Kind, State, Status};
 pub struct Operation {
     /// Chosen by the gateway; sorts by creation.
     pub id: Uuid,
-    /// Whose attempt it is.
+    /// The user whose attempt it is.
     pub user_id: Uuid,
     /// Connect or re-connect.
     pub kind: Kind,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Number of the last change, from 1.
     pub sequence: i32,
     /// The auth session's id at Intuned, chosen before Intuned is called.
     pub auth_session_id: String,
-    /// What it made; set exactly when it is done.
+    /// The connection that it made; set exactly when it is done.
     pub connection_id: Option<Uuid>,
-    /// How many times Intuned has been asked.
+    /// The number of times that Intuned has been asked.
     pub polls: i32,
-    /// Who may write to it.
-    pub lease: Lease,
-    /// When it was accepted.
+    /// The replica that may write to it.
+    pub ownership: Ownership,
+    /// The instant at which it was accepted.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// The instant of its last change.
     pub updated_at: DateTime<Utc>,
-    /// When it is given up.
+    /// The instant at which it is given up.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Of an operation whose owner is the replica that began it.
+/// The epoch of an operation whose owner is the replica that began it.
 pub(super) const FIRST_EPOCH: i32 = 1;
 
-/// Which replica drives an operation. A write by any other, or by the same one of an earlier epoch,
+/// The replica that drives an operation. A write by any other, or by the same one of an earlier epoch,
 /// changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
+pub struct Ownership {
     /// The replica.
     pub owner: Option<Uuid>,
     /// Grows with each change of owner.
@@ -61,15 +61,15 @@ pub struct Event {
     pub status: Status,
     /// For people, one line.
     pub message: Cow<'static, str>,
-    /// How many times Intuned had been asked.
+    /// The number of times that Intuned had been asked.
     pub polls: i32,
     /// Milliseconds since the operation began.
     pub elapsed_ms: i64,
-    /// When it happened.
+    /// The instant of the event.
     pub occurred_at: DateTime<Utc>,
 }
 
-/// What sort of event it is.
+/// The sort of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// The state when the stream began.
@@ -81,15 +81,15 @@ pub enum EventKind {
 }
 
 impl Operation {
-    /// When it will be given up if nothing more happens; none once it has ended.
+    /// The instant at which it will be given up if nothing more happens; none once it has ended.
     pub fn given_up_at(&self) -> Option<DateTime<Utc>> {
         (!self.state.has_ended()).then_some(self.expires_at)
     }
 
-    /// Whether its owner began it, and Intuned has not confirmed that yet. The owner keeps it although its
+    /// Tells whether its owner began it, and Intuned has not confirmed that yet. The owner keeps it although its
     /// lease runs out: anybody else could only end it.
     pub(super) fn is_starting_here(&self) -> bool {
-        self.state == State::Starting && self.lease.epoch == FIRST_EPOCH
+        self.state == State::Starting && self.ownership.epoch == FIRST_EPOCH
     }
 
     /// An event of `kind` about the operation as it stands.

@@ -5,8 +5,7 @@
 //! STARTING → PENDING → IN_PROGRESS ⇄ REQUESTED_MORE_INFO → DONE | FAILED | CANCELED
 //! ```
 
-use std::borrow::Cow;
-
+pub use super::failure::{Failure, FailureCode};
 use super::verdict;
 use intuned_client::{AuthSessionStatus, CreateResult, InfoRequest};
 
@@ -36,98 +35,6 @@ pub enum Status {
     Failed,
     /// Ended by the user or by Intuned.
     Canceled,
-}
-
-/// Why an operation ended without success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureCode {
-    /// OrangeHRM did not accept the sign-in.
-    SignInRejected,
-    /// Intuned could not be reached, refused the gateway, or failed by itself.
-    UpstreamError,
-    /// The operation's time was up.
-    TimedOut,
-    /// The gateway stopped before Intuned had confirmed the start.
-    Interrupted,
-    /// Given up by the user.
-    CanceledByUser,
-    /// Ended by Intuned.
-    CanceledUpstream,
-}
-
-/// An end without success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Which kind.
-    pub code: FailureCode,
-    /// For people: no secrets, no internals.
-    pub message: String,
-    /// Whether connecting again, with nothing changed, may work.
-    pub retryable: bool,
-    /// Intuned's correlation id, for its support: where Intuned ended it and sent one.
-    pub reference: Option<String>,
-}
-
-impl Failure {
-    /// A failure in the words that clients see.
-    pub fn new(code: FailureCode, retryable: bool, message: &str) -> Self {
-        Self {
-            code,
-            message: message.to_owned(),
-            retryable,
-            reference: None,
-        }
-    }
-
-    /// The start came to no known end although the gateway was there all the time.
-    pub fn start_lost() -> Self {
-        Self::new(
-            FailureCode::UpstreamError,
-            true,
-            "Intuned did not confirm that the sign-in began. Connect again.",
-        )
-    }
-
-    /// The gateway stopped in the middle of the start.
-    pub fn interrupted() -> Self {
-        Self::new(
-            FailureCode::Interrupted,
-            true,
-            "The gateway stopped before Intuned had confirmed the sign-in. Connect again.",
-        )
-    }
-
-    fn timed_out() -> Self {
-        Self::new(
-            FailureCode::TimedOut,
-            true,
-            "The sign-in took longer than it may. Connect again.",
-        )
-    }
-
-    fn canceled_by_user() -> Self {
-        Self::new(
-            FailureCode::CanceledByUser,
-            true,
-            "You gave up this sign-in.",
-        )
-    }
-
-    fn astray() -> Self {
-        Self::new(
-            FailureCode::UpstreamError,
-            true,
-            "Intuned's answers were about another sign-in. Connect again.",
-        )
-    }
-
-    fn forgotten() -> Self {
-        Self::new(
-            FailureCode::UpstreamError,
-            true,
-            "Intuned no longer knows this sign-in. Connect again.",
-        )
-    }
 }
 
 /// How an operation under way is watched at Intuned.
@@ -208,22 +115,6 @@ impl State {
             _ => None,
         }
     }
-
-    /// For people, one line: what is going on.
-    pub fn message(&self) -> Cow<'static, str> {
-        let message = match self {
-            Self::Starting => "Handing the sign-in to Intuned.",
-            Self::Pending(_) => "Intuned has taken the sign-in and will begin soon.",
-            Self::InProgress(Watch { answered: None, .. }) => "Intuned is signing in to OrangeHRM.",
-            Self::InProgress(_) => "Your answer was passed on; Intuned goes on signing in.",
-            Self::RequestedMoreInfo { .. } => "The sign-in is waiting for you.",
-            Self::Done => "Connected.",
-            Self::Failed(failure) | Self::Canceled(failure) => {
-                return failure.message.clone().into();
-            }
-        };
-        message.into()
-    }
 }
 
 /// Something that happened to an operation.
@@ -264,7 +155,7 @@ pub enum Observation {
 /// An observation that makes no sense in the state that it met.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an operation that is {status:?} cannot take {observation}")]
-pub struct Nonsense {
+pub struct InvalidTransition {
     status: Status,
     observation: &'static str,
 }
@@ -273,29 +164,19 @@ pub struct Nonsense {
 /// that has ended stays as it is, whatever is observed: the first end stands.
 ///
 /// # Errors
-/// [`Nonsense`] for an observation that the state cannot meet.
-pub fn observe(state: &State, observation: Observation) -> Result<Option<State>, Nonsense> {
+/// [`InvalidTransition`] for an observation that the state cannot meet.
+pub fn transition(
+    state: &State,
+    observation: Observation,
+) -> Result<Option<State>, InvalidTransition> {
     if state.has_ended() {
         return Ok(None);
     }
     let next = match (state, observation) {
         (_, Observation::CanceledByUser) => State::Canceled(Failure::canceled_by_user()),
         (_, Observation::TimedOut) => State::Failed(Failure::timed_out()),
-        (State::Starting, Observation::Started { upstream_id }) => State::Pending(Watch {
-            upstream_id: Some(upstream_id),
-            answered: None,
-        }),
-        (State::Starting, Observation::StartFailed(failure)) => State::Failed(failure),
         (_, Observation::Astray) => State::Failed(Failure::astray()),
-        (State::Starting, Observation::Session(status)) => match status {
-            Some(AuthSessionStatus::Ready) => State::Done,
-            Some(AuthSessionStatus::Pending) => State::InProgress(Watch {
-                upstream_id: None,
-                answered: None,
-            }),
-            Some(AuthSessionStatus::Expired) | None => return Ok(None),
-        },
-        (State::Starting, observation) => return Err(nonsense(state, &observation)),
+        (State::Starting, observation) => return starting(observation),
         // The confirmation came late; from here on it can be asked, and answered.
         (State::InProgress(watch), Observation::Started { upstream_id })
             if watch.upstream_id.is_none() =>
@@ -329,9 +210,28 @@ pub fn observe(state: &State, observation: Observation) -> Result<Option<State>,
         }
         // What became of the answer no longer matters: Intuned has moved on by itself.
         (_, Observation::AnswerUndelivered(_)) => return Ok(None),
-        (_, observation) => return Err(nonsense(state, &observation)),
+        (_, observation) => return Err(invalid(state, &observation)),
     };
     Ok((next != *state).then_some(next))
+}
+
+/// What comes of an observation while the start is not confirmed.
+fn starting(observation: Observation) -> Result<Option<State>, InvalidTransition> {
+    let next = match observation {
+        Observation::Started { upstream_id } => State::Pending(Watch {
+            upstream_id: Some(upstream_id),
+            answered: None,
+        }),
+        Observation::StartFailed(failure) => State::Failed(failure),
+        Observation::Session(Some(AuthSessionStatus::Ready)) => State::Done,
+        Observation::Session(Some(AuthSessionStatus::Pending)) => State::InProgress(Watch {
+            upstream_id: None,
+            answered: None,
+        }),
+        Observation::Session(Some(AuthSessionStatus::Expired) | None) => return Ok(None),
+        observation => return Err(invalid(&State::Starting, &observation)),
+    };
+    Ok(Some(next))
 }
 
 fn polled(state: &State, result: CreateResult) -> State {
@@ -370,8 +270,8 @@ fn watched(state: &State, status: Option<AuthSessionStatus>) -> State {
     }
 }
 
-fn nonsense(state: &State, observation: &Observation) -> Nonsense {
-    Nonsense {
+fn invalid(state: &State, observation: &Observation) -> InvalidTransition {
+    InvalidTransition {
         status: state.status(),
         observation: match observation {
             Observation::Started { .. } => "a confirmed start",

@@ -95,7 +95,7 @@ fn states(observations: Vec<Observation>) -> Vec<(Observation, State)> {
     let mut changes = Vec::new();
     let mut state = State::Starting;
     for observation in observations {
-        if let Ok(Some(next)) = observe(&state, observation.clone()) {
+        if let Ok(Some(next)) = transition(&state, observation.clone()) {
             state = next.clone();
             changes.push((observation, next));
         }
@@ -122,7 +122,7 @@ proptest! {
         let ended = states(observations).into_iter().find(|(_, state)| state.has_ended());
         if let Some((_, state)) = ended {
             for observation in more {
-                prop_assert_eq!(observe(&state, observation), Ok(None));
+                prop_assert_eq!(transition(&state, observation), Ok(None));
             }
         }
     }

@@ -117,7 +117,7 @@ fn whatever_happens_an_end_stands() {
     for state in all_states().into_iter().filter(State::has_ended) {
         for observation in all_observations() {
             assert_eq!(
-                observe(&state, observation.clone()),
+                transition(&state, observation.clone()),
                 Ok(None),
                 "{state:?} {observation:?}"
             );
@@ -128,11 +128,11 @@ fn whatever_happens_an_end_stands() {
 #[test]
 fn whatever_goes_on_can_be_given_up_and_runs_out_of_time() {
     for state in all_states().into_iter().filter(|state| !state.has_ended()) {
-        let canceled = observe(&state, Observation::CanceledByUser)
+        let canceled = transition(&state, Observation::CanceledByUser)
             .unwrap()
             .unwrap();
         assert_eq!(canceled.status(), Status::Canceled);
-        let timed_out = observe(&state, Observation::TimedOut).unwrap().unwrap();
+        let timed_out = transition(&state, Observation::TimedOut).unwrap().unwrap();
         let State::Failed(failure) = timed_out else {
             panic!("{timed_out:?}")
         };
@@ -145,7 +145,7 @@ fn whatever_goes_on_can_be_given_up_and_runs_out_of_time() {
 fn every_pair_is_decided_and_a_change_is_one() {
     for state in all_states() {
         for observation in all_observations() {
-            match observe(&state, observation.clone()) {
+            match transition(&state, observation.clone()) {
                 Ok(Some(next)) => assert_ne!(next, state, "{observation:?}"),
                 Ok(None) => {}
                 Err(nonsense) => assert!(!nonsense.to_string().is_empty()),
@@ -158,7 +158,7 @@ fn every_pair_is_decided_and_a_change_is_one() {
 fn no_word_of_intuneds_reaches_the_user() {
     for state in all_states() {
         for observation in all_observations() {
-            if let Ok(Some(next)) = observe(&state, observation) {
+            if let Ok(Some(next)) = transition(&state, observation) {
                 assert!(!next.message().contains("hunter2"), "{next:?}");
             }
         }
@@ -167,12 +167,12 @@ fn no_word_of_intuneds_reaches_the_user() {
 
 #[test]
 fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
-    assert!(observe(&State::Starting, polled(CreateResult::Pending)).is_err());
-    assert!(observe(&State::Starting, Observation::Forgotten).is_err());
+    assert!(transition(&State::Starting, polled(CreateResult::Pending)).is_err());
+    assert!(transition(&State::Starting, Observation::Forgotten).is_err());
     let answered = Observation::Answered {
         request_id: "q1".into(),
     };
-    assert!(observe(&State::Starting, answered).is_err());
+    assert!(transition(&State::Starting, answered).is_err());
 }
 
 #[rstest]
@@ -281,7 +281,7 @@ fn one_step(
     #[case] observation: Observation,
     #[case] expected: Option<State>,
 ) {
-    assert_eq!(observe(&state, observation), Ok(expected));
+    assert_eq!(transition(&state, observation), Ok(expected));
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn only_the_open_request_can_be_answered() {
     let stale = Observation::Answered {
         request_id: "q0".into(),
     };
-    assert!(observe(&asked("q1"), stale).is_err());
+    assert!(transition(&asked("q1"), stale).is_err());
 }
 
 #[rstest]
@@ -351,7 +351,8 @@ fn a_rejection_is_told_from_intuneds_own_trouble(
 
 fn failed(failure: UpstreamFailure) -> Failure {
     let failed = polled(CreateResult::Failed(failure));
-    let Ok(Some(State::Failed(failure))) = observe(&State::InProgress(watch(None)), failed) else {
+    let Ok(Some(State::Failed(failure))) = transition(&State::InProgress(watch(None)), failed)
+    else {
         panic!("not failed")
     };
     failure
@@ -372,7 +373,7 @@ fn a_cancellation_tells_whether_to_connect_again(
         retryable: said,
         ..upstream_failure(None, Some(code))
     }));
-    let Ok(Some(State::Canceled(told))) = observe(&asked("q1"), canceled) else {
+    let Ok(Some(State::Canceled(told))) = transition(&asked("q1"), canceled) else {
         panic!("not canceled")
     };
     assert_eq!(told.code, FailureCode::CanceledUpstream);

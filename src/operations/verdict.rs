@@ -1,7 +1,7 @@
 //! What it means that Intuned ended a sign-in without success. Its words are not passed on: they may repeat
 //! what the user typed.
 
-use super::state::{Failure, FailureCode};
+use super::failure::{Failure, FailureCode};
 use intuned_client::UpstreamFailure;
 
 const SIGN_IN_CODES: [&str; 7] = [

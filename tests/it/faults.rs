@@ -436,7 +436,9 @@ async fn an_answer_that_took_too_long_to_write_down_is_not_sent(
     #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
 ) {
     let setup = Setup {
-        configure: |config| config.operations.pace.answer_patience = Duration::from_secs(1),
+        configure: |config| {
+            config.operations.poll_schedule.answer_patience = Duration::from_secs(1);
+        },
         ..Setup::default()
     };
     let app = TestApp::with(backend, setup).await;

@@ -226,7 +226,7 @@ const LIMIT: RateLimit = RateLimit {
 };
 
 fn polls_slowly(config: &mut AppConfig) {
-    config.operations.pace.poll_interval = Duration::from_millis(250);
+    config.operations.poll_schedule.poll_interval = Duration::from_millis(250);
 }
 
 /// Counts statuses and keeps them as the program does.

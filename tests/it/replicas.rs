@@ -174,7 +174,7 @@ async fn a_replica_whose_lease_was_taken_changes_nothing() {
     eventually("asked", async || app.intuned.calls(Call::CreateResult) == 2).await;
     let database = database(&app).await;
     hand_over(&database).await;
-    let pause = late + app.config.operations.pace.poll_interval * 20;
+    let pause = late + app.config.operations.poll_schedule.poll_interval * 20;
     let let_go = async || {
         let polls = app.intuned.calls(Call::CreateResult);
         tokio::time::sleep(pause).await;

@@ -21,7 +21,7 @@ use super::{CompiledEvents, Shown};
 use crate::{
     api::{loaders::ConnectionLoader, operation::OperationEvent},
     operations::{
-        Event, EventKind, Lease, Operation, Update,
+        Event, EventKind, Operation, Ownership, Update,
         state::{Failure, FailureCode, Kind, State, Watch},
     },
     platform::batch_loader::BatchLoader,
@@ -102,7 +102,7 @@ fn update(kind: EventKind, state: State) -> Update {
         auth_session_id: "session".to_owned(),
         connection_id,
         polls: 17,
-        lease: Lease {
+        ownership: Ownership {
             owner: None,
             epoch: 1,
         },

@@ -18,7 +18,7 @@ use crate::{
 };
 use intuned_client::{InfoRequest, IntunedError};
 
-/// What a user answers to what a sign-in asks for.
+/// A user's answer to what a sign-in asks for.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The operation that asks.
@@ -99,7 +99,7 @@ impl Operations {
         asked.ok_or(OperationError::NotFound)
     }
 
-    /// What is asked, if the answer fits it and may be sent. Nothing is written down that would have to be asked
+    /// The question, if the answer fits it and may be sent. Nothing is written down that would have to be asked
     /// for once more.
     fn question<'a>(
         &self,
@@ -139,7 +139,7 @@ impl Operations {
         }
     }
 
-    /// Heeds that Intuned did not confirm the answer. All is well when it may have taken it.
+    /// Handles that Intuned did not confirm the answer. All is well when it may have taken it.
     async fn not_confirmed(
         &self,
         answered: &Operation,

@@ -5,7 +5,11 @@ use uuid::Uuid;
 use super::{Operations, TRIES};
 use crate::{
     audit::Origin,
-    operations::{error::OperationError, removals, remover::RemovalError, store::StoreError},
+    connections::removal::RemovalError,
+    operations::{
+        error::OperationError,
+        store::{Disconnection, StoreError},
+    },
     platform::crash::{self, Point},
 };
 
@@ -53,11 +57,11 @@ impl Operations {
         &self,
         user_id: Uuid,
         origin: &Origin,
-    ) -> Result<removals::Disconnection, StoreError> {
+    ) -> Result<Disconnection, StoreError> {
         let _turn = self.turn(user_id).await?;
         for _ in 0..TRIES {
             let polls = |operation| self.bus.with_polls(operation);
-            match removals::begin_disconnection(&self.store, user_id, origin, polls).await {
+            match self.store.begin_disconnection(user_id, origin, polls).await {
                 Err(StoreError::Superseded) => {}
                 begun => return begun,
             }

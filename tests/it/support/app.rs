@@ -10,7 +10,7 @@ use intuned_gateway::{
     accounts::{AccountsConfig, Budget, ConnectLimits, PasswordParams, ReadBudgets, TryLimits},
     app::{Ambient, App, AppConfig, AppError},
     connections::ConnectionsConfig,
-    operations::{OperationsConfig, Pace, ProxyPolicy},
+    operations::{OperationsConfig, PollSchedule, ProxyPolicy},
     platform::database::Workspace,
     webhooks::WebhooksConfig,
 };
@@ -283,7 +283,7 @@ fn config(database: &TestDatabase, base_url: &str) -> AppConfig {
             ..AccountsConfig::new(AUTH_SECRET.into(), Duration::from_hours(1))
         },
         operations: OperationsConfig {
-            pace: Pace {
+            poll_schedule: PollSchedule {
                 poll_interval: Duration::from_millis(20),
                 first_look: Duration::from_millis(20),
                 answer_patience: Duration::from_secs(10),
