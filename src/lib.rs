@@ -10,10 +10,8 @@
 pub mod accounts;
 pub mod api;
 pub mod app;
-pub mod attempts;
 pub mod audit;
 pub mod connections;
-pub mod departure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod operations;

@@ -1,6 +1,6 @@
 //! The end of an account.
 
-use std::net::IpAddr;
+use std::{future::Future, net::IpAddr};
 
 use entity::{connection, operation, session, user};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
@@ -12,14 +12,56 @@ use super::{
 };
 use crate::platform::database::{self, Transaction};
 
+/// It is tried so often against a user who goes on connecting.
+const TRIES: usize = 3;
+
+/// The reason why an account was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeletionError<E> {
+    /// The password is wrong, or the like.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// What the user has elsewhere could not be cleared.
+    #[error("what the user has elsewhere could not be cleared")]
+    Elsewhere(#[source] E),
+    /// The user goes on connecting.
+    #[error("the account kept changing")]
+    Busy,
+}
+
 impl Accounts {
+    /// Deletes the caller's account, if the password is right: has `clear` do away with what the user has
+    /// elsewhere, and erases the user. After a crash in between, the rest is done when it is asked for again.
+    ///
+    /// # Errors
+    /// [`DeletionError`]; the account stands.
+    pub async fn delete<E, F>(
+        &self,
+        caller: Caller,
+        password: Option<SecretString>,
+        client: IpAddr,
+        clear: impl Fn() -> F,
+    ) -> Result<(), DeletionError<E>>
+    where
+        F: Future<Output = Result<(), E>>,
+    {
+        self.confirm(caller, password, client).await?;
+        for _ in 0..TRIES {
+            clear().await.map_err(DeletionError::Elsewhere)?;
+            if self.erase(caller.user_id).await? {
+                return Ok(());
+            }
+        }
+        Err(DeletionError::Busy)
+    }
+
     /// Makes sure that it is the caller who asks: the password must be right. Tries at it count as those
     /// at signing in do. A user of the identity provider's has none; their token must do.
     ///
     /// # Errors
     /// [`AccountError::InvalidCredentials`], [`AccountError::TooManyTries`], [`AccountError::Busy`],
     /// [`AccountError::InvalidToken`] when the account is gone, or that hashing or the database failed.
-    pub async fn confirm(
+    async fn confirm(
         &self,
         caller: Caller,
         password: Option<SecretString>,
@@ -52,7 +94,7 @@ impl Accounts {
     ///
     /// # Errors
     /// The database's; nothing is changed.
-    pub async fn erase(&self, user_id: Uuid) -> Result<bool, AccountError> {
+    async fn erase(&self, user_id: Uuid) -> Result<bool, AccountError> {
         let transaction = database::begin(&self.database).await?;
         // Nothing can be begun in the user's name from here on: it would refer to this row.
         let user = user::Entity::find_by_id(user_id)
@@ -84,7 +126,7 @@ impl Accounts {
     }
 }
 
-/// Whether deleting the user now would leave something at Intuned that nobody knows of.
+/// Tells whether deleting the user now would leave something at Intuned that nobody knows of.
 async fn leaves_something(transaction: &Transaction, user_id: Uuid) -> Result<bool, DbErr> {
     let in_flight = operation::Entity::find()
         .filter(operation::Column::UserId.eq(user_id))

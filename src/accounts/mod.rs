@@ -48,6 +48,7 @@ use ambient::{Clock, Random};
 
 pub use self::{
     config::AccountsConfig,
+    deletion::DeletionError,
     error::AccountError,
     provider::ProviderConfig,
     sessions::Profile,

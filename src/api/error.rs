@@ -7,11 +7,9 @@ use async_graphql::{Context, ErrorExtensions};
 use sea_orm::DbErr;
 
 use crate::{
-    accounts::AccountError,
-    attempts::AttemptError,
+    accounts::{AccountError, DeletionError},
     connections::ReadError,
-    departure::DepartureError,
-    operations::{OperationError, StoreError},
+    operations::{AttemptError, OperationError, StoreError},
     platform::database,
 };
 use intuned_client::IntunedError;
@@ -338,11 +336,11 @@ impl IntoApiError for AttemptError {
     }
 }
 
-impl IntoApiError for DepartureError {
+impl IntoApiError for DeletionError<OperationError> {
     fn into_api_error(self, request_id: &str) -> ApiError {
         match self {
             Self::Account(error) => error.into_api_error(request_id),
-            Self::Operation(error) => error.into_api_error(request_id),
+            Self::Elsewhere(error) => error.into_api_error(request_id),
             Self::Busy => ApiError::busy(),
         }
     }

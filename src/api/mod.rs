@@ -28,8 +28,10 @@ pub use query::Query;
 pub use subscription::Subscriptions;
 
 use crate::{
-    accounts::Accounts, attempts::Attempts, audit::Trail, connections::Connections,
-    departure::Departures, operations::Operations,
+    accounts::Accounts,
+    audit::Trail,
+    connections::Connections,
+    operations::{Attempts, Operations},
 };
 
 /// The gateway's schema with the services behind it.
@@ -53,12 +55,10 @@ pub struct Services {
 
 /// The schema over `services`, to be finished with limits of the caller's choosing.
 pub fn schema(services: Services) -> SchemaBuilder<Query, Mutation, Subscriptions> {
-    let departures = Departures::new(services.accounts.clone(), services.operations.clone());
     let attempts = Attempts::new(services.accounts.clone(), services.operations.clone());
     bare_schema()
         .data(loaders::users(services.accounts.clone()))
         .data(loaders::user_connections(services.connections.clone()))
-        .data(departures)
         .data(attempts)
         .data(services.accounts)
         .data(services.connections)

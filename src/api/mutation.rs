@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
-    attempts::Attempts,
-    departure::Departures,
-    operations::{Answer, Credentials, Operations},
+    operations::{Answer, Attempts, Credentials, Operations},
 };
 
 /// What can be done.
@@ -74,9 +72,12 @@ impl Mutation {
         #[graphql(secret)] password: Option<SecretString>,
     ) -> Result<DeleteAccountPayload, ApiError> {
         let caller = require_caller(context)?;
-        let departures = context.data_unchecked::<Departures>();
-        let deleted = departures.delete(caller, password, origin(context)).await;
-        deleted.or_fail(context)?;
+        let accounts = context.data_unchecked::<Accounts>();
+        let operations = context.data_unchecked::<Operations>();
+        let origin = origin(context);
+        let clear = || operations.clear(caller.user_id, origin.clone());
+        let deleted = accounts.delete(caller, password, origin.address(), clear);
+        deleted.await.or_fail(context)?;
         cookie::forget(context);
         Ok(DeleteAccountPayload { deleted: true })
     }

@@ -1,4 +1,4 @@
-//! What can go wrong when something of a connection is read.
+//! The errors of reading something of a connection.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use sea_orm::DbErr;
 use crate::accounts::AccountError;
 use intuned_client::{IntunedError, RunError};
 
-/// Why a status or claims could not be read. All who asked together are told the same.
+/// The reason why a status or claims could not be read. All who asked together are told the same.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The user has used up a budget.
     #[error("the user has read too much")]
     TooMuch {
-        /// When there is something of it again.
+        /// The time until there is something of it again.
         retry_after: Duration,
     },
     /// Intuned could not be asked for a status.
@@ -30,7 +30,7 @@ pub enum ReadError {
     BrokenOff,
 }
 
-/// Of counting a read, which fails in no other way.
+/// The error of counting a read, which fails in no other way.
 impl From<AccountError> for ReadError {
     fn from(error: AccountError) -> Self {
         match error {

@@ -1,4 +1,4 @@
-//! That a connection has expired is written down, and told, once: by whoever hears of it first. A run that
+//! Expiry of a connection: written down, and told, once, by whoever hears of it first. A run that
 //! ends well takes it back.
 
 use entity::{Millis, connection};
@@ -16,7 +16,7 @@ impl Connections {
     /// Takes note of what Intuned said of the connection as it was read. It writes only when it is news that
     /// it has expired.
     ///
-    /// That its session is ready does not take it back: it was when Intuned looked last, and a run may have
+    /// A session that is ready does not take it back: it was when Intuned looked last, and a run may have
     /// ended because of it since.
     pub async fn found(&self, connection: &connection::Model, status: AuthSessionStatus) {
         if let (AuthSessionStatus::Expired, None) = (status, connection.expired_at) {

@@ -39,24 +39,24 @@ const GET_CLAIMS: &str = "get-claims";
 /// Bytes of claims that are kept to be shown again.
 const KEPT_CLAIMS_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How claims and statuses are read.
+/// The configuration of reading claims and statuses.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionsConfig {
-    /// How long a run may take (setting `CLAIMS_TIMEOUT`).
+    /// The longest time that a run may take (setting `CLAIMS_TIMEOUT`).
     pub claims_timeout: Duration,
-    /// How long its result may be shown again (setting `CLAIMS_CACHE`); zero for not at all.
+    /// The time for which its result may be shown again (setting `CLAIMS_CACHE`); zero for not at all.
     pub claims_cache: Duration,
-    /// How long a status may be; none for not at all.
+    /// The times for which a status may be; none for not at all.
     pub statuses: Option<StatusKeeping>,
 }
 
-/// What a run of `get-claims` brought.
+/// The outcome of a run of `get-claims`.
 pub type Claims = Result<WrittenJson, ReadError>;
 
-/// What Intuned says of an auth session.
+/// The status of an auth session, as Intuned tells it.
 pub type Status = Result<AuthSessionStatus, ReadError>;
 
-/// Where connections are read from, and who is told of what is found out.
+/// The sources that connections are read from, and the records of what is found out.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// Has the connections.
@@ -183,7 +183,7 @@ impl Connections {
         Ok(answer?.unwrap_or(AuthSessionStatus::Expired))
     }
 
-    /// What `get-claims` returns for the connection. Those who ask while a run is under way share it.
+    /// The claims that `get-claims` returns for the connection. Those who ask while a run is under way share it.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -240,7 +240,7 @@ impl Connections {
     }
 }
 
-/// None where nothing is to be kept.
+/// The cache of claims; none where nothing is to be kept.
 fn claims_cache(keep_for: Duration) -> Option<Cache<Version, WrittenJson>> {
     let builder = Cache::builder()
         .max_capacity(KEPT_CLAIMS_BYTES)

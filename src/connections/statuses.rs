@@ -16,10 +16,10 @@ use crate::platform::database::{self, Database};
 use ambient::Clock;
 use intuned_client::AuthSessionStatus;
 
-/// How many are kept in memory.
+/// The most that are kept in memory.
 const IN_MEMORY: u64 = 100_000;
 
-/// How long statuses serve.
+/// The times for which statuses serve.
 #[derive(Clone, Copy, Debug)]
 pub struct StatusKeeping {
     /// In the place of asking Intuned.
@@ -124,12 +124,12 @@ impl KeptStatuses {
 }
 
 impl KeptStatus {
-    /// Whether it serves in the place of asking Intuned.
+    /// Tells whether it serves in the place of asking Intuned.
     pub(super) fn is_fresh(self) -> bool {
         self.is_within(self.keeping.fresh_for)
     }
 
-    /// Whether it serves in the place of a refusal.
+    /// Tells whether it serves in the place of a refusal.
     pub(super) fn is_fallback(self) -> bool {
         self.is_within(self.keeping.fallback_for)
     }

@@ -35,7 +35,7 @@ impl Version {
     }
 }
 
-/// As it is stored beside what is kept of it.
+/// The text that is stored beside what is kept of it.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = |at: Millis| at.0.timestamp_millis();

@@ -22,7 +22,7 @@ pub enum FailureCode {
 pub struct Failure {
     /// The reason.
     pub code: FailureCode,
-    /// For people: no secrets, no internals.
+    /// Words for people: no secrets, no internals.
     pub message: String,
     /// True when connecting again, with nothing changed, may work.
     pub retryable: bool,

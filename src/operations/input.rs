@@ -1,4 +1,4 @@
-//! What users type, checked and made ready to be passed on.
+//! Input of users, checked and made ready to be passed on.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -8,7 +8,7 @@ use intuned_client::{InfoRequest, Question};
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 const MAX_CREDENTIAL: usize = 1024;
 
-/// Whether the sign-in can be passed on.
+/// Makes sure that the sign-in can be passed on.
 pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), OperationError> {
     for (field, value) in [
         ("username", &credentials.username),
@@ -24,7 +24,7 @@ pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), Operati
     Ok(())
 }
 
-/// Whether the key can be kept.
+/// Makes sure that the key can be kept.
 pub(super) fn check_idempotency_key(key: Option<&str>) -> Result<(), OperationError> {
     let fits = |key: &str| {
         (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && !key.contains(char::is_control)
@@ -130,7 +130,7 @@ mod tests {
     #[case::other_digits("\u{661}\u{662} \u{663}", "\u{661}\u{662}\u{663}")]
     #[case::with_letters(" ab 12 ", "ab 12")]
     #[case::with_a_hyphen(" 123-456 ", "123-456")]
-    fn blanks_of_a_passcode_go(#[case] typed: &str, #[case] expected: &str) {
+    fn passcode_loses_its_blanks(#[case] typed: &str, #[case] expected: &str) {
         assert_eq!(answered(Question::Otp, typed).as_deref(), Some(expected));
     }
 
@@ -139,12 +139,12 @@ mod tests {
     #[case("   ")]
     #[case("\u{a0}\u{200b}\n\u{feff}")]
     #[case(&"1".repeat(1025))]
-    fn a_passcode_of_blanks_or_too_long_is_refused(#[case] typed: &str) {
+    fn empty_or_long_passcode_is_refused(#[case] typed: &str) {
         assert_eq!(answered(Question::Otp, typed), None);
     }
 
     #[test]
-    fn a_choice_stays_word_for_word() {
+    fn choice_is_passed_on_word_for_word() {
         let choices = || Question::Choice(vec!["by mail".into(), " 1 2 ".into()]);
         for (typed, is_one) in [
             ("by mail", true),

@@ -36,20 +36,20 @@ pub(super) struct PollCount {
 }
 
 impl Message {
-    /// As few [`Message::Followed`] as hold all of `ids`.
+    /// Makes as few [`Message::Followed`] as hold all of `ids`.
     pub(super) fn followed(ids: &[Uuid]) -> impl Iterator<Item = Self> {
         ids.chunks(MAX_PAYLOAD / 33)
             .map(|ids| Self::Followed(ids.to_vec()))
     }
 
-    /// As few [`Message::Polled`] as hold all of `polls`.
+    /// Makes as few [`Message::Polled`] as hold all of `polls`.
     pub(super) fn polled(polls: &[PollCount]) -> impl Iterator<Item = Self> {
         polls
             .chunks(MAX_PAYLOAD / 44)
             .map(|polls| Self::Polled(polls.to_vec()))
     }
 
-    /// None for what another version of the gateway may say and this one does not know.
+    /// Reads a message; none for what another version of the gateway may say and this one does not know.
     pub(super) fn parse(payload: &str) -> Option<Self> {
         let mut words = payload.split(' ');
         let message = match words.next()? {

@@ -48,7 +48,7 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// What came of a poll, as a label.
+/// The outcome of a poll, as a label.
 pub(super) fn poll_result(polled: &Result<CreateResult, IntunedError>) -> &'static str {
     match polled {
         Ok(CreateResult::Pending) => "pending",

@@ -159,7 +159,7 @@ impl OperationMetrics {
         self.0.poll_lateness.observe(late_by.as_secs_f64());
     }
 
-    /// So many were taken over.
+    /// Operations were taken over.
     pub fn taken_over(&self, count: usize) {
         self.0
             .taken_over
@@ -194,7 +194,7 @@ impl OperationMetrics {
 }
 
 impl Inner {
-    /// So that the first of each counts as an increase.
+    /// Begins at zero, so that the first of each counts as an increase.
     fn begin_at_zero(&self) {
         for kind in ["connect", "reconnect"] {
             drop(self.started.get_or_create(&KindLabels { kind }));

@@ -46,6 +46,7 @@
 //! Dependencies point down: `service`, `replica`, `drive`, `follow`, `store`, [`state`].
 //! `docs/operations.md` tells the same story from outside.
 
+mod begin;
 mod drive;
 mod error;
 mod failure;
@@ -65,6 +66,7 @@ mod store;
 mod verdict;
 mod wording;
 
+pub use begin::{AttemptError, Attempts};
 pub use drive::PollSchedule;
 pub use error::OperationError;
 pub use follow::{Follower, Renderings, Update};

@@ -59,7 +59,7 @@ pub struct Event {
     pub sequence: i32,
     /// The operation's status after it.
     pub status: Status,
-    /// For people, one line.
+    /// One line for people.
     pub message: Cow<'static, str>,
     /// The number of times that Intuned had been asked.
     pub polls: i32,

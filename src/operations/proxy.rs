@@ -5,10 +5,10 @@ use url::{Host, Url};
 
 use super::error::OperationError;
 
-/// What the operator allows (settings `ALLOW_USER_PROXY` and `INTUNED_PROXY`).
+/// The proxies that the operator allows (settings `ALLOW_USER_PROXY` and `INTUNED_PROXY`).
 #[derive(Clone, Debug, Default)]
 pub struct ProxyPolicy {
-    /// Whether users may name a proxy of their own.
+    /// True when users may name a proxy of their own.
     pub allow_user_proxy: bool,
     /// The one for all others.
     pub default: Option<SecretString>,
@@ -54,7 +54,7 @@ fn is_proxy(text: &str) -> bool {
         && url.fragment().is_none()
 }
 
-/// Whether the host can be another one than Intuned's own, as far as its name tells: the loopback and
+/// Tells whether the host can be another one than Intuned's own, as far as its name tells: the loopback and
 /// link-local addresses lead to what a machine keeps for itself.
 fn is_elsewhere(host: &Host<&str>) -> bool {
     match host {
@@ -82,20 +82,20 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_proxy_is_for_all() {
+    fn default_proxy_serves_who_names_none() {
         let chosen = choose(false, None).unwrap().unwrap();
         assert_eq!(chosen, "http://default:secret@proxy.test:3128");
     }
 
     #[test]
-    fn a_users_proxy_needs_leave() {
+    fn proxy_of_a_user_is_refused_unless_allowed() {
         let mine = "http://me:pw@mine.test:8080";
         assert!(choose(false, Some(mine)).is_err());
         assert_eq!(choose(true, Some(mine)).unwrap().unwrap(), mine);
     }
 
     #[test]
-    fn a_proxy_is_checked_and_not_repeated() {
+    fn invalid_proxy_is_refused_and_not_repeated() {
         for wrong in [
             "",
             "mine.test:8080",

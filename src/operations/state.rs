@@ -9,7 +9,7 @@ pub use super::failure::{Failure, FailureCode};
 use super::verdict;
 use intuned_client::{AuthSessionStatus, CreateResult, InfoRequest};
 
-/// What an operation is for.
+/// The purpose of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Makes a new auth session.
@@ -37,7 +37,7 @@ pub enum Status {
     Canceled,
 }
 
-/// How an operation under way is watched at Intuned.
+/// The watch over an operation under way at Intuned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// Intuned's id of the creation. Without one (its start was never confirmed) the auth session's
@@ -47,7 +47,7 @@ pub struct Watch {
     pub answered: Option<String>,
 }
 
-/// Where an operation stands, with what belongs to that.
+/// The state of an operation, with what belongs to that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Accepted; Intuned has not confirmed that it started.
@@ -58,9 +58,9 @@ pub enum State {
     InProgress(Watch),
     /// The sign-in waits for the user.
     RequestedMoreInfo {
-        /// How it is watched meanwhile.
+        /// The watch over it meanwhile.
         watch: Watch,
-        /// What the user is asked for.
+        /// The question to the user.
         request: InfoRequest,
     },
     /// Connected: the auth session that the operation asked for stands.
@@ -85,12 +85,12 @@ impl State {
         }
     }
 
-    /// Whether nothing can happen to it any more.
+    /// Tells whether nothing can happen to it any more.
     pub fn has_ended(&self) -> bool {
         matches!(self, Self::Done | Self::Failed(_) | Self::Canceled(_))
     }
 
-    /// How it is watched at Intuned, once it has started there.
+    /// The watch over it at Intuned, once it has started there.
     pub fn watch(&self) -> Option<&Watch> {
         match self {
             Self::Pending(watch)
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// What the user is asked for.
+    /// The question to the user.
     pub fn info_request(&self) -> Option<&InfoRequest> {
         match self {
             Self::RequestedMoreInfo { request, .. } => Some(request),
@@ -108,7 +108,7 @@ impl State {
         }
     }
 
-    /// Why it ended without success.
+    /// The reason why it ended without success.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failed(failure) | Self::Canceled(failure) => Some(failure),
@@ -160,7 +160,7 @@ pub struct InvalidTransition {
     observation: &'static str,
 }
 
-/// What `observation` makes of `state`: the new state, or none when nothing changes. An operation
+/// The state that `observation` makes of `state`; none when nothing changes. An operation
 /// that has ended stays as it is, whatever is observed: the first end stands.
 ///
 /// # Errors
@@ -215,7 +215,7 @@ pub fn transition(
     Ok((next != *state).then_some(next))
 }
 
-/// What comes of an observation while the start is not confirmed.
+/// The outcome of an observation while the start is not confirmed.
 fn starting(observation: Observation) -> Result<Option<State>, InvalidTransition> {
     let next = match observation {
         Observation::Started { upstream_id } => State::Pending(Watch {

@@ -1,4 +1,4 @@
-//! What holds for every operation, whatever happens to it and in whichever order.
+//! Properties that hold for every operation, whatever happens to it and in whichever order.
 
 use proptest::prelude::*;
 
@@ -80,7 +80,7 @@ fn observation() -> impl Strategy<Value = Observation> {
     ]
 }
 
-/// How far an operation has got; being asked and going on are the same.
+/// The distance that an operation has come; being asked and going on are the same.
 fn progress(state: &State) -> u8 {
     match state.status() {
         Status::Starting => 0,
@@ -105,7 +105,7 @@ fn states(observations: Vec<Observation>) -> Vec<(Observation, State)> {
 
 proptest! {
     #[test]
-    fn it_only_goes_on_and_every_change_is_one(observations in prop::collection::vec(observation(), 0..40)) {
+    fn operation_only_moves_forward_and_every_change_differs(observations in prop::collection::vec(observation(), 0..40)) {
         let mut before = State::Starting;
         for (_, state) in states(observations) {
             prop_assert_ne!(&state, &before);
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn the_first_end_stands(
+    fn first_end_stands(
         observations in prop::collection::vec(observation(), 0..40),
         more in prop::collection::vec(observation(), 1..20),
     ) {
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn it_is_watched_in_one_way_from_its_confirmed_start_to_its_end(observations in prop::collection::vec(observation(), 0..40)) {
+    fn upstream_id_stays_from_confirmed_start_to_end(observations in prop::collection::vec(observation(), 0..40)) {
         let states = states(observations);
         let ways = states.iter().filter_map(|(_, state)| state.watch()).map(|watch| &watch.upstream_id);
         // By its session until a start that was confirmed late is known, at most once.
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn an_answered_request_is_asked_again_only_when_the_answer_was_lost(observations in prop::collection::vec(observation(), 0..60)) {
+    fn answered_request_is_asked_again_only_when_its_answer_was_lost(observations in prop::collection::vec(observation(), 0..60)) {
         let mut answered: Option<String> = None;
         for (observation, state) in states(observations) {
             match (&observation, &state) {
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn only_intuned_or_its_session_makes_a_connection(observations in prop::collection::vec(observation(), 0..40)) {
+    fn only_intuned_or_its_session_makes_an_operation_done(observations in prop::collection::vec(observation(), 0..40)) {
         for (observation, state) in states(observations) {
             if state == State::Done {
                 let told = matches!(
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn intuneds_words_are_never_told(observations in prop::collection::vec(observation(), 0..40)) {
+    fn words_of_intuned_are_never_told(observations in prop::collection::vec(observation(), 0..40)) {
         for (_, state) in states(observations) {
             prop_assert!(!state.message().contains(CANARY));
             let printed = format!("{state:?}");

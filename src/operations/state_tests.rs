@@ -113,7 +113,7 @@ fn all_observations() -> Vec<Observation> {
 }
 
 #[test]
-fn whatever_happens_an_end_stands() {
+fn ended_operation_stays_as_it_is() {
     for state in all_states().into_iter().filter(State::has_ended) {
         for observation in all_observations() {
             assert_eq!(
@@ -126,7 +126,7 @@ fn whatever_happens_an_end_stands() {
 }
 
 #[test]
-fn whatever_goes_on_can_be_given_up_and_runs_out_of_time() {
+fn operation_in_flight_can_be_canceled_and_times_out() {
     for state in all_states().into_iter().filter(|state| !state.has_ended()) {
         let canceled = transition(&state, Observation::CanceledByUser)
             .unwrap()
@@ -142,20 +142,20 @@ fn whatever_goes_on_can_be_given_up_and_runs_out_of_time() {
 }
 
 #[test]
-fn every_pair_is_decided_and_a_change_is_one() {
+fn every_state_and_observation_is_decided_without_empty_changes() {
     for state in all_states() {
         for observation in all_observations() {
             match transition(&state, observation.clone()) {
                 Ok(Some(next)) => assert_ne!(next, state, "{observation:?}"),
                 Ok(None) => {}
-                Err(nonsense) => assert!(!nonsense.to_string().is_empty()),
+                Err(invalid) => assert!(!invalid.to_string().is_empty()),
             }
         }
     }
 }
 
 #[test]
-fn no_word_of_intuneds_reaches_the_user() {
+fn failure_message_repeats_no_word_of_intuned() {
     for state in all_states() {
         for observation in all_observations() {
             if let Ok(Some(next)) = transition(&state, observation) {
@@ -166,7 +166,7 @@ fn no_word_of_intuneds_reaches_the_user() {
 }
 
 #[test]
-fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
+fn poll_before_confirmed_start_is_invalid() {
     assert!(transition(&State::Starting, polled(CreateResult::Pending)).is_err());
     assert!(transition(&State::Starting, Observation::Forgotten).is_err());
     let answered = Observation::Answered {
@@ -276,7 +276,7 @@ fn before_the_start_is_confirmed_intuned_has_nothing_to_say() {
     polled(CreateResult::Canceled(upstream_failure(None, None))),
     Some(State::Canceled(verdict::of_canceled(&upstream_failure(None, None))))
 )]
-fn one_step(
+fn observation_leads_to_the_expected_state(
     #[case] state: State,
     #[case] observation: Observation,
     #[case] expected: Option<State>,
@@ -285,7 +285,7 @@ fn one_step(
 }
 
 #[test]
-fn only_the_open_request_can_be_answered() {
+fn answer_to_another_request_is_invalid() {
     let stale = Observation::Answered {
         request_id: "q0".into(),
     };
@@ -325,7 +325,7 @@ fn only_the_open_request_can_be_answered() {
     FailureCode::UpstreamError,
     false
 )]
-fn a_rejection_is_told_from_intuneds_own_trouble(
+fn rejected_sign_in_differs_from_trouble_at_intuned(
     #[case] category: Option<&str>,
     #[case] code: Option<&str>,
     #[case] expected: FailureCode,
@@ -364,7 +364,7 @@ fn failed(failure: UpstreamFailure) -> Failure {
 #[case("api-access-disabled", None, false)]
 #[case("terminated", Some(false), false)]
 #[case("api-access-disabled", Some(true), true)]
-fn a_cancellation_tells_whether_to_connect_again(
+fn cancellation_by_intuned_tells_whether_to_retry(
     #[case] code: &str,
     #[case] said: Option<bool>,
     #[case] retryable: bool,

@@ -1,4 +1,4 @@
-//! What it means that Intuned ended a sign-in without success. Its words are not passed on: they may repeat
+//! The meaning of a sign-in that Intuned ended without success. Its words are not passed on: they may repeat
 //! what the user typed.
 
 use super::failure::{Failure, FailureCode};
@@ -47,7 +47,7 @@ pub(super) fn of_failed(failure: &UpstreamFailure) -> Failure {
     referring(verdict, failure)
 }
 
-/// What is told of a sign-in that Intuned canceled.
+/// The failure that is told of a sign-in that Intuned canceled.
 pub(super) fn of_canceled(reason: &UpstreamFailure) -> Failure {
     let retryable = reason.retryable.unwrap_or(!is_of_account(reason));
     let message = if retryable {
@@ -71,7 +71,7 @@ fn is_own_trouble(failure: &UpstreamFailure) -> bool {
     }
 }
 
-/// Whether Intuned refuses the operator's account, which no user can mend.
+/// Tells whether Intuned refuses the operator's account, which no user can mend.
 fn is_of_account(failure: &UpstreamFailure) -> bool {
     failure.category.as_deref() == Some("billing")
         || failure.code.as_deref() == Some("api-access-disabled")

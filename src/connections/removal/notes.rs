@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::platform::database::Transaction;
 
-/// For this long a removal is left to the one who has taken it up.
+/// The time for which a removal is left to the one who has taken it up.
 pub(super) const CLAIM: TimeDelta = TimeDelta::seconds(60);
 
 /// A removal of which a user has asked.

@@ -29,9 +29,9 @@ use intuned_client::{Backoff, IntunedClient, IntunedError};
 
 /// Looks for removals that are due at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How many removals one look takes up.
+/// The number of removals that one look takes up.
 const AT_ONCE: u64 = 100;
-/// For so long somebody who asks again waits for the next try.
+/// The time for which somebody who asks again waits for the next try.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Deletes at Intuned what is noted for it.

@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(in crate::operations) struct Supervisor {
     steps: Arc<Steps>,
     commands: mpsc::Receiver<Command>,
-    /// Those of the operations' tasks.
+    /// The inboxes of the operations' tasks.
     inboxes: HashMap<Uuid, Arc<Inbox>>,
     tasks: JoinSet<Uuid>,
     /// Bounds how many tasks look at once. Starts have a bound of their own: one may wait for half a
@@ -119,7 +119,7 @@ impl Supervisor {
         let id = match ended {
             Ok(id) => id,
             Err(error) => {
-                tracing::error!(%error, "a driver of an operation broke off");
+                tracing::error!(%error, "a task of an operation broke off");
                 return;
             }
         };

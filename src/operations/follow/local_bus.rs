@@ -28,7 +28,7 @@ pub(super) struct Signal {
     polls: i32,
     /// The event; none when that is to be read from the table.
     pub(super) event: Option<Event>,
-    /// For what several followers would each make of the event; none when there is one only.
+    /// A place for what several followers would each make of the event; none when there is one only.
     pub(super) renderings: Option<Arc<Renderings>>,
 }
 
@@ -112,7 +112,7 @@ impl LocalBus {
         self.channels().keys().copied().collect()
     }
 
-    /// Those of them that are driven elsewhere.
+    /// The operations that are followed here and are driven elsewhere.
     pub(in crate::operations) fn followed_from_elsewhere(&self) -> Vec<Uuid> {
         let followed = self.followed();
         let driven = lock(&self.driven);
@@ -234,7 +234,7 @@ impl LocalBus {
         lock(&self.driven).contains_key(&id)
     }
 
-    /// The same operation with the polls that the table has not heard of.
+    /// The operation with the polls that the table has not heard of.
     pub(in crate::operations) fn with_polls(&self, mut operation: Operation) -> Operation {
         if let Some(polls) = self.polls(operation.id) {
             operation.polls = operation.polls.max(polls);

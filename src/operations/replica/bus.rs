@@ -32,9 +32,9 @@ use crate::operations::{
 
 /// The pause between two looks at what is followed here.
 const LOOK_AT_FOLLOWED_EVERY: Duration = Duration::from_secs(1);
-/// The same for what is driven here, which may be very many, while notifications are heard.
+/// The pause between two looks at what is driven here, which may be very many, while notifications are heard.
 const LOOK_AT_DRIVEN_EVERY: Duration = Duration::from_secs(5);
-/// Both with one process, where nothing is lost on the way.
+/// The pause between both with one process, where nothing is lost on the way.
 const LOOK_ALONE_EVERY: Duration = Duration::from_secs(30);
 /// The pause between two messages of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);

@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A replica tells itself something so often, and must have heard it within so long.
 const ECHO_EVERY: Duration = Duration::from_secs(5);
 const ECHO_WITHIN: Duration = Duration::from_secs(2);
-/// So many notifications may wait until what they are about is read; the others are found in the table.
+/// The most notifications that wait until what they are about is read; the others are found in the table.
 const MOST_WAITING: usize = 1024;
 
 /// The reason why notifications are not heard any more.

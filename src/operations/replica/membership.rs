@@ -70,7 +70,7 @@ impl Replica {
     /// Works until `shutdown`.
     ///
     /// # Errors
-    /// That the database belongs to another workspace by now.
+    /// [`WorkspaceError`]: the database belongs to another workspace by now.
     pub(in crate::operations) async fn run(
         self,
         shutdown: CancellationToken,

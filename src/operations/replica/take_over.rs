@@ -19,7 +19,7 @@ use crate::{
     platform::database,
 };
 
-/// So many operations one look takes over, so that several replicas share them.
+/// The number of operations that one look takes over, so that several replicas share them.
 pub(super) const AT_ONCE: u64 = 1000;
 
 /// Makes this replica the owner of operations whose owner has left or died. Answers their rows.

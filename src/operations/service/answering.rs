@@ -41,7 +41,7 @@ impl Operations {
     /// Makes sure that [`Operations::resume`] would pass this on, as of now.
     ///
     /// # Errors
-    /// As there.
+    /// The errors of [`Operations::resume`].
     pub async fn check_answer(&self, user_id: Uuid, answer: &Answer) -> Result<(), OperationError> {
         let asked = self.asked(user_id, answer).await?;
         self.question(&asked, answer).map(drop)

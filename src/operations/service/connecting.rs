@@ -42,7 +42,7 @@ impl Operations {
     /// The operation that a repeat with this key is answered with; none when [`Operations::connect`] would begin anew.
     ///
     /// # Errors
-    /// As those of [`Operations::connect`].
+    /// The errors of [`Operations::connect`].
     pub async fn begun(
         &self,
         user_id: Uuid,

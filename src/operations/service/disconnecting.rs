@@ -1,5 +1,8 @@
 //! Disconnecting a user's account.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Operations, TRIES};
@@ -12,6 +15,9 @@ use crate::{
     },
     platform::crash::{self, Point},
 };
+
+/// The time for which Intuned is waited for when an account is deleted.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Operations {
     /// Cancels what is in flight, deletes the user's auth session at Intuned, then the connection.
@@ -43,12 +49,21 @@ impl Operations {
         .await
     }
 
-    /// Lets go of the user's connections whose removal at Intuned is noted, without waiting for it: for
-    /// an account that is being deleted.
+    /// Clears what the user has here and at Intuned, for an account that is being deleted: cancels what is in
+    /// flight, and disconnects. What Intuned has not deleted in time is noted, and deleted later.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn release(&self, user_id: Uuid) -> Result<(), OperationError> {
+    /// The database's: what is in flight was not canceled, or the connection's removal not noted.
+    pub async fn clear(&self, user_id: Uuid, origin: Origin) -> Result<(), OperationError> {
+        // It runs to its end by itself.
+        let disconnecting = self.disconnect(user_id, origin);
+        match timeout(PATIENCE, disconnecting).await {
+            Err(_)
+            | Ok(
+                Ok(_) | Err(OperationError::NotRemoved(_) | OperationError::RemovalPending { .. }),
+            ) => {}
+            Ok(Err(error)) => return Err(error),
+        }
         let released = self.remover.release(user_id).await;
         released.map_err(|error| StoreError::from(error).into())
     }

@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// No pause is longer.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Until when operations are not to be answered, on this replica.
+/// The ends of pauses in which operations are not to be answered, on this replica.
 #[derive(Debug)]
 pub(super) struct Pauses(Cache<Uuid, Instant>);
 
@@ -29,7 +29,7 @@ impl Pauses {
         self.0.insert(operation_id, Instant::now() + pause);
     }
 
-    /// Whether the operation may be answered, as of now.
+    /// Makes sure that the operation may be answered, as of now.
     ///
     /// # Errors
     /// [`IntunedError::RateLimited`] during a pause.
@@ -55,10 +55,7 @@ mod tests {
     #[case::some(Some(7), 7)]
     #[case::too_long(Some(61), 60)]
     #[tokio::test(start_paused = true)]
-    async fn a_pause_is_of_one_operation_and_ends(
-        #[case] asked: Option<u64>,
-        #[case] seconds: u64,
-    ) {
+    async fn pause_holds_one_operation_and_ends(#[case] asked: Option<u64>, #[case] seconds: u64) {
         let pauses = Pauses::new();
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         pauses.begin(one, asked.map(Duration::from_secs));

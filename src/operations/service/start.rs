@@ -51,7 +51,7 @@ impl Operations {
     /// as the runtime lasts; then hands over.
     ///
     /// # Errors
-    /// That the database belongs to another workspace, or its own, when operations in flight cannot be taken
+    /// [`ReplicaError`]: the database belongs to another workspace, or its own, when operations in flight cannot be taken
     /// over.
     pub async fn start(
         config: OperationsConfig,

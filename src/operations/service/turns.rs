@@ -11,7 +11,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// For so long a command waits for those before it. With the time that one may take itself, whoever asked is
+/// The time for which a command waits for those before it. With the time that one may take itself, whoever asked is
 /// told within five seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longer than any turn.
@@ -29,7 +29,7 @@ impl Turns {
     /// Waits for the user's turn, which lasts until it is dropped.
     ///
     /// # Errors
-    /// The same as for want of a connection.
+    /// The error is the same as for want of a connection.
     pub(super) async fn take(&self, user_id: Uuid) -> Result<OwnedMutexGuard<()>, DbErr> {
         let turns = self.0.get_with(user_id, Arc::default);
         let turn = timeout(PATIENCE, turns.lock_owned()).await;
@@ -43,7 +43,7 @@ mod tests {
     use crate::platform::database;
 
     #[tokio::test(start_paused = true)]
-    async fn a_user_waits_for_their_own_commands_alone_and_not_for_ever() {
+    async fn user_waits_for_their_own_commands_alone_and_not_for_ever() {
         let turns = Turns::new();
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let turn = turns.take(one).await.unwrap();

@@ -21,7 +21,7 @@ pub enum StoreError {
     /// Somebody else has written meanwhile, or the lease is gone; nothing was changed.
     #[error("the operation has changed meanwhile")]
     Superseded,
-    /// What Intuned said an id of stands for something else already, of somebody else's; nothing was changed.
+    /// An id that Intuned told stands for something else already, of somebody else's; nothing was changed.
     #[error("an id of Intuned's is taken")]
     IdTaken,
     /// The idempotency key has begun something else; nothing was changed.

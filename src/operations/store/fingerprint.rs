@@ -29,7 +29,7 @@ pub(in crate::operations) struct IdempotencyKey {
 }
 
 impl Fingerprints {
-    /// By a key that is made of the gateway's secret (setting `AUTH_SECRET`), for this alone.
+    /// Makes them by a key that is made of the gateway's secret (setting `AUTH_SECRET`), for this alone.
     pub(in crate::operations) fn new(secret: &SecretString) -> Self {
         let mac = keyed::derived(secret, PURPOSE);
         let code = keyed::code(&mac, &["tag"]);
@@ -107,7 +107,7 @@ mod tests {
     #[case::host_in_capitals("ada", Some("http://me:pw@MINE.test:8080/"), false)]
     #[case::other_secret_of_the_proxy("ada", Some("http://me:other@mine.test:8080"), false)]
     #[case::no_proxy("ada", None, true)]
-    fn a_repeat_is_told_from_another_wish(
+    fn other_input_contradicts_the_idempotency_key(
         #[case] username: &str,
         #[case] proxy: Option<&str>,
         #[case] contradicts: bool,

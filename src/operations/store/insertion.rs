@@ -28,7 +28,7 @@ use crate::{
     platform::database::{self, Write},
 };
 
-/// How often a new row is tried while others of the user's come and go.
+/// The number of tries at a new row while others of the user's come and go.
 const INSERT_TRIES: usize = 20;
 
 /// The outcome of a wish to start an operation.
@@ -133,7 +133,7 @@ impl Store {
         }))
     }
 
-    /// None when one of the user's is in flight.
+    /// Inserts the row; none when one of the user's is in flight.
     async fn insert_row(
         &self,
         id: Uuid,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::error::StoreError;
 use crate::operations::metrics::OperationMetrics;
 
-/// For how long the database is tried again: whoever asked is waiting.
+/// The time for which the database is tried again: whoever asked is waiting.
 const RETRY_FOR: Duration = Duration::from_secs(3);
 
 /// Tries again what the database could not do for a reason that passes. Whoever has waited for somebody else's

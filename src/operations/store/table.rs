@@ -266,7 +266,7 @@ impl Store {
         self.in_flight_in(&self.database, user_id).await
     }
 
-    /// The same within a transaction of the caller's.
+    /// The user's operation in flight, within a transaction of the caller's.
     pub(in crate::operations) async fn in_flight_in(
         &self,
         database: &impl ConnectionTrait,
@@ -280,7 +280,7 @@ impl Store {
         Ok(row.map(Operation::try_from).transpose()?)
     }
 
-    /// What the key has begun, unless that was something else.
+    /// The operation that the key has begun, unless that was something else.
     pub(in crate::operations) async fn by_idempotency_key(
         &self,
         user_id: Uuid,

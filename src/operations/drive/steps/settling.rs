@@ -8,7 +8,7 @@ use crate::operations::state::{Kind, Observation, State};
 use intuned_client::AuthSessionStatus;
 
 impl Steps {
-    /// For want of an upstream id: the session that was to be made tells how far it is.
+    /// Asks for the session that was to be made, for want of an upstream id.
     pub(super) async fn ask_for_session(&self, progress: &mut Progress) -> Step {
         if progress.operation.kind == Kind::Reconnect {
             // Its old session would answer for itself.

@@ -22,7 +22,7 @@ use crate::{
 };
 use intuned_client::{CreateAuthSession, IntunedError};
 
-/// For this long a start that Intuned certainly has not acted on is tried again: as long as the
+/// The time for which a start is tried again that Intuned certainly has not acted on: as long as the
 /// credentials may stay in memory.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pause before a confirmed start is written again that the database could not take.

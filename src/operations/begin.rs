@@ -5,13 +5,17 @@ use std::time::Duration;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::{
+    error::OperationError,
+    model::{Credentials, Operation},
+    service::{Answer, Operations},
+};
 use crate::{
     accounts::{AccountError, Accounts},
     audit::Origin,
-    operations::{Answer, Credentials, Operation, OperationError, Operations},
 };
 
-/// By then an attempt that was sent at the same time has begun.
+/// The time by which an attempt that was sent at the same time has begun.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Begins to connect, and answers. Clones share everything.
@@ -21,7 +25,7 @@ pub struct Attempts {
     operations: Operations,
 }
 
-/// Why an attempt did not begin, or was not answered.
+/// The reason why an attempt did not begin, or was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
     /// There were too many.
@@ -41,7 +45,7 @@ impl Attempts {
         }
     }
 
-    /// What stands of an attempt that was refused: the same may have been sent several times at once, and the
+    /// The operation of an attempt that was refused: the same may have been sent several times at once, and the
     /// first of them be about to begin.
     async fn begun(
         &self,
@@ -58,7 +62,7 @@ impl Attempts {
         look().await
     }
 
-    /// As [`Operations::connect`]. What begins is counted before anything is written or sent: each attempt
+    /// Begins to connect, as [`Operations::connect`]. An attempt is counted before anything is written or sent: each one
     /// is a password that is tried at `OrangeHRM`. A repeat begins nothing.
     ///
     /// # Errors
@@ -89,7 +93,7 @@ impl Attempts {
         Ok(connected?.operation)
     }
 
-    /// As [`Operations::resume`]. What comes to nothing is counted; after too much of it nothing is written or sent.
+    /// Answers, as [`Operations::resume`]. What comes to nothing is counted; after too much of it nothing is written or sent.
     ///
     /// # Errors
     /// [`AttemptError`].
