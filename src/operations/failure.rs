@@ -59,6 +59,33 @@ impl Failure {
         )
     }
 
+    /// Intuned refuses the gateway itself.
+    pub(super) fn gateway_refused() -> Self {
+        Self::new(
+            FailureCode::UpstreamError,
+            false,
+            "Intuned refused the gateway. Whoever runs it has been told.",
+        )
+    }
+
+    /// Intuned refuses the start.
+    pub(super) fn start_refused() -> Self {
+        Self::new(
+            FailureCode::UpstreamError,
+            false,
+            "Intuned did not accept this sign-in.",
+        )
+    }
+
+    /// The start certainly did not reach Intuned.
+    pub(super) fn unreachable() -> Self {
+        Self::new(
+            FailureCode::UpstreamError,
+            true,
+            "Intuned could not be reached. Connect again in a while.",
+        )
+    }
+
     /// The operation's time was up.
     pub(super) fn timed_out() -> Self {
         Self::new(

@@ -359,7 +359,7 @@ impl Clock for Defect {
         let is_due = self.0.load(Ordering::Relaxed)
             && Backtrace::force_capture()
                 .to_string()
-                .contains("worker::Worker");
+                .contains("steps::Steps");
         assert!(
             !(is_due && self.0.swap(false, Ordering::Relaxed)),
             "a defect"

@@ -22,6 +22,7 @@ use crate::{
         model::{Event, EventKind, Operation},
         state::{Failure, Observation, State, transition},
         store::{Guard, Store, StoreError},
+        wording,
     },
     platform::crash::{self, Point},
 };
@@ -123,10 +124,7 @@ impl Steps {
                 if progress.missing >= FORGOTTEN_POLLS {
                     return self.apply(progress, Observation::Forgotten).await;
                 }
-                self.report(
-                    progress,
-                    "Intuned does not find the sign-in; looking again.".into(),
-                );
+                self.report(progress, wording::NOT_FOUND.into());
                 self.reschedule(progress, None)
             }
             Err(error) => self.fault(progress, &error),
@@ -166,10 +164,8 @@ impl Steps {
         }
         progress.faults = progress.faults.saturating_add(1);
         let message = match error {
-            IntunedError::Unreadable { .. } | IntunedError::TooLong => {
-                "Intuned's answer cannot be read just now; asking again."
-            }
-            _ => "Intuned cannot be asked just now; trying again.",
+            IntunedError::Unreadable { .. } | IntunedError::TooLong => wording::UNREADABLE,
+            _ => wording::NOT_ASKED,
         };
         self.report(progress, message.into());
         self.reschedule(progress, error.retry_after())

@@ -51,8 +51,8 @@ impl Operations {
     /// as the runtime lasts; then hands over.
     ///
     /// # Errors
-    /// [`ReplicaError`]: the database belongs to another workspace, or its own, when operations in flight cannot be taken
-    /// over.
+    /// [`ReplicaError`]: the database belongs to another workspace, or failed as operations in flight were to be
+    /// taken over.
     pub async fn start(
         config: OperationsConfig,
         runtime: &Runtime,
@@ -63,50 +63,24 @@ impl Operations {
         let Runtime {
             tasks, shutdown, ..
         } = runtime;
-        let remover = Remover::new(
-            runtime,
-            intuned.clone(),
-            records.trail.clone(),
-            records.outbox.clone(),
-        );
-        let timeout = TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX);
-        let store = Store::new(runtime, timeout, records.trail, records.outbox, metrics);
-        let bus = LocalBus::default();
-        let lease = Lease::new(config.lease);
-        let steps = Steps {
-            store: store.clone(),
-            bus: bus.clone(),
-            intuned: intuned.clone(),
-            remover: remover.clone(),
-            lease: lease.clone(),
-            poll_schedule: config.poll_schedule,
-            starts: Arc::new(Semaphore::new(config.max_concurrency)),
-            stopping: shutdown.clone(),
-        };
+        let steps = steps(&config, runtime, intuned, records, metrics);
+        let (store, bus) = (&steps.store, &steps.bus);
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let replica_bus = ReplicaBus::new(store.clone(), bus.clone(), commands.clone());
         let replica = Replica {
             store: store.clone(),
-            lease: lease.clone(),
+            lease: steps.lease.clone(),
             bus: bus.clone(),
             supervisor: commands.clone(),
             workspace: config.workspace,
         };
-        let supervisor = Supervisor::new(steps, receiver, config.max_concurrency);
-        tasks.spawn(drive(supervisor, replica.clone(), shutdown.clone()));
-        let replica_bus = ReplicaBus::new(store.clone(), bus.clone(), commands.clone());
-        let hearing = replica_bus.clone();
-        tasks.spawn(hearing.run(config.database_url, shutdown.clone()));
-        replica.join().await?;
-        tasks.spawn(remover.clone().run(shutdown.clone()));
-        tasks.spawn(prune(store.clone(), config.retention, shutdown.clone()));
-        let replica = tasks.spawn(replica.run(shutdown.clone()));
         let operations = Self {
-            store,
-            bus,
-            lease,
+            store: store.clone(),
+            bus: bus.clone(),
+            lease: steps.lease.clone(),
             replica_bus,
-            intuned,
-            remover,
+            intuned: steps.intuned.clone(),
+            remover: steps.remover.clone(),
             turns: Arc::new(Turns::new()),
             pauses: Arc::new(Pauses::new()),
             commands,
@@ -115,10 +89,40 @@ impl Operations {
             answer_within: config.poll_schedule.answer_patience / 2,
             tasks: tasks.clone(),
         };
+        let supervisor = Supervisor::new(steps, receiver, config.max_concurrency);
+        tasks.spawn(drive(supervisor, replica.clone(), shutdown.clone()));
+        let hearing = operations.replica_bus.clone();
+        tasks.spawn(hearing.run(config.database_url, shutdown.clone()));
+        replica.join().await?;
+        tasks.spawn(operations.remover.clone().run(shutdown.clone()));
+        let store = operations.store.clone();
+        tasks.spawn(prune(store, config.retention, shutdown.clone()));
         Ok(Started {
             operations,
-            replica,
+            replica: tasks.spawn(replica.run(shutdown.clone())),
         })
+    }
+}
+
+/// The steps of this replica's operations, over a store and a lease of its own.
+fn steps(
+    config: &OperationsConfig,
+    runtime: &Runtime,
+    intuned: IntunedClient,
+    records: Records,
+    metrics: OperationMetrics,
+) -> Steps {
+    let Records { trail, outbox } = records;
+    let timeout = TimeDelta::from_std(config.timeout).unwrap_or(TimeDelta::MAX);
+    Steps {
+        remover: Remover::new(runtime, intuned.clone(), trail.clone(), outbox.clone()),
+        store: Store::new(runtime, timeout, trail, outbox, metrics),
+        bus: LocalBus::default(),
+        intuned,
+        lease: Lease::new(config.lease),
+        poll_schedule: config.poll_schedule,
+        starts: Arc::new(Semaphore::new(config.max_concurrency)),
+        stopping: runtime.shutdown.clone(),
     }
 }
 

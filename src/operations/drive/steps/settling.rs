@@ -4,7 +4,10 @@ use super::{
     super::{command::Step, poll_schedule::SETTLING_LOOKS, progress::Progress},
     Steps,
 };
-use crate::operations::state::{Kind, Observation, State};
+use crate::operations::{
+    state::{Kind, Observation, State},
+    wording,
+};
 use intuned_client::AuthSessionStatus;
 
 impl Steps {
@@ -61,10 +64,7 @@ impl Steps {
         if progress.astray > SETTLING_LOOKS && !is_being_made {
             return self.apply(progress, Observation::Astray).await;
         }
-        self.report(
-            progress,
-            "Intuned's answer was about another sign-in; looking again.".into(),
-        );
+        self.report(progress, wording::ASTRAY.into());
         self.reschedule_after(progress, pause)
     }
 }

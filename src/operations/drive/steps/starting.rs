@@ -15,7 +15,7 @@ use crate::{
     audit::Origin,
     operations::{
         model::{Credentials, Operation},
-        state::{Failure, FailureCode, Kind, Observation, transition},
+        state::{Failure, Kind, Observation, transition},
         store::{Guard, StoreError},
     },
     platform::crash::{self, Point},
@@ -198,27 +198,15 @@ fn start_failure(error: &IntunedError) -> Failure {
     match error {
         IntunedError::Unauthorized | IntunedError::Forbidden => {
             tracing::error!(%error, "Intuned refuses the gateway; check INTUNED_API_KEY, INTUNED_WORKSPACE_ID and INTUNED_PROJECT_NAME");
-            Failure::new(
-                FailureCode::UpstreamError,
-                false,
-                "Intuned refused the gateway. Whoever runs it has been told.",
-            )
+            Failure::gateway_refused()
         }
         IntunedError::NotFound | IntunedError::Conflict | IntunedError::Refused { .. } => {
-            Failure::new(
-                FailureCode::UpstreamError,
-                false,
-                "Intuned did not accept this sign-in.",
-            )
+            Failure::start_refused()
         }
         IntunedError::TooLate => Failure::interrupted(),
         IntunedError::Unreachable
         | IntunedError::RateLimited { .. }
-        | IntunedError::NotProcessed { .. } => Failure::new(
-            FailureCode::UpstreamError,
-            true,
-            "Intuned could not be reached. Connect again in a while.",
-        ),
+        | IntunedError::NotProcessed { .. } => Failure::unreachable(),
         IntunedError::TimedOut
         | IntunedError::Broken
         | IntunedError::Server { .. }
