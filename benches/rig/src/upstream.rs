@@ -33,7 +33,7 @@ pub(crate) struct Upstream {
 struct Seen {
     /// After this long a creation is done; never, when none.
     done_after: Mutex<Option<Duration>>,
-    started: Mutex<HashMap<Uuid, Instant>>,
+    started: Mutex<HashMap<Uuid, Creation>>,
     /// When a poll was first answered that the creation is done.
     told_done: Mutex<HashMap<Uuid, Instant>>,
     polls: AtomicU64,
@@ -88,12 +88,24 @@ impl Upstream {
     }
 }
 
+/// A creation that was started, and the session that it makes.
+#[derive(Clone)]
+struct Creation {
+    begun: Instant,
+    session: String,
+}
+
 /// A username that is a UUID names the creation, so that whoever measures can tell them apart.
 async fn create(State(seen): State<Arc<Seen>>, Json(body): Json<Value>) -> Response {
     let username = body.pointer("/parameters/username").and_then(Value::as_str);
     let id = username.and_then(|name| name.parse().ok());
     let id = id.unwrap_or_else(Uuid::new_v4);
-    seen.started.lock().unwrap().insert(id, Instant::now());
+    let session = body.get("id").and_then(Value::as_str).unwrap_or_default();
+    let creation = Creation {
+        begun: Instant::now(),
+        session: session.to_owned(),
+    };
+    seen.started.lock().unwrap().insert(id, creation);
     let body = format!(r#"{{"status":"started","operationId":"{id}"}}"#);
     (StatusCode::CREATED, json(body)).into_response()
 }
@@ -104,13 +116,15 @@ async fn result(
 ) -> Response {
     let now = Instant::now();
     seen.polls.fetch_add(1, Ordering::Relaxed);
-    let begun = seen.started.lock().unwrap().get(&id).copied();
+    let creation = seen.started.lock().unwrap().get(&id).cloned();
     let delay = *seen.done_after.lock().unwrap();
-    if let (Some(begun), Some(delay)) = (begun, delay)
+    if let (Some(Creation { begun, session }), Some(delay)) = (creation, delay)
         && now >= begun + delay
     {
         seen.told_done.lock().unwrap().entry(id).or_insert(now);
-        return json(format!(r#"{{"status":"done","authSessionId":"{id}"}}"#));
+        return json(format!(
+            r#"{{"status":"done","authSessionId":"{session}"}}"#
+        ));
     }
     json(String::from(
         r#"{"status":"in_progress","runId":"0c2f6f7e-run"}"#,
