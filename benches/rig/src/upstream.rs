@@ -89,7 +89,7 @@ impl Upstream {
 }
 
 /// A creation that was started, and the session that it makes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Creation {
     begun: Instant,
     session: String,
