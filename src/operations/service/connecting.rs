@@ -68,7 +68,7 @@ impl Operations {
     /// Begins to connect or re-connect the user's account and returns at once.
     ///
     /// # Errors
-    /// [`OperationError::Input`], [`OperationError::InProgress`], [`StoreError::KeyReused`], or the database's.
+    /// [`OperationError::Input`], [`OperationError::InProgress`], [`StoreError::KeyReused`](crate::operations::StoreError::KeyReused), or the database's.
     pub async fn connect(
         &self,
         user_id: Uuid,
