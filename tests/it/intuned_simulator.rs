@@ -388,7 +388,7 @@ async fn without_the_right_key_nothing_is_done(
     assert_eq!(client.auth_session_status("s").await, Err(refused.clone()));
     assert_eq!(client.delete_auth_session("s").await, Err(refused.clone()));
     let run = client.run("get-claims", "s", LONG).await;
-    assert_eq!(run, Err(RunError::Intuned(refused)));
+    assert_eq!(run, Err(RunError::NotBegun(refused)));
     assert_eq!(simulator.sessions(), []);
 }
 
