@@ -2,7 +2,7 @@
 
 use std::{error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use graphql_server::{ServerOptions, Wording, document::DocumentLimits};
+use graphql_server::{ServerOptions, document::DocumentLimits};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use url::Url;
 use super::{Ambient, App, AppConfig, ConsoleFacts, DemoAccountFacts, pages};
 use crate::{
     accounts::{AccountsConfig, Budget},
-    api::{self, authentication::SESSION_HEADER},
+    api,
     connections::{ConnectionsConfig, StatusKeeping},
     operations::{OperationsConfig, PollSchedule, ProxyPolicy},
     platform::database::Workspace,
@@ -22,15 +22,6 @@ use crate::{
 use ambient::{Random, SystemClock};
 use intuned_client::IntunedConfig;
 use intuned_simulator::{self, SimulatedGeneration, Simulator, SimulatorConfig};
-
-/// The names of the gateway and its settings in the server's texts.
-const WORDING: Wording = Wording {
-    server: "gateway",
-    batch_limit: "MAX_BATCH_OPERATIONS",
-    allowed_origins: "ALLOWED_ORIGINS",
-    allowed_hosts: "ALLOWED_HOSTS",
-    trusted_proxies: "TRUSTED_PROXIES",
-};
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -223,8 +214,6 @@ fn app_config(settings: Settings, intuned: IntunedConfig) -> AppConfig {
         intuned,
         http: ServerOptions {
             slow_timeout: claims.timeout,
-            same_origin_headers: vec![SESSION_HEADER],
-            wording: WORDING,
             allowed_origins: server.allowed_origins,
             allowed_hosts: server.allowed_hosts,
             trusted_proxies: server.trusted_proxies,

@@ -17,7 +17,7 @@ use std::{
 
 use axum::Router;
 use graphql_server::{
-    Endpoint, Server, ServerOptions,
+    Endpoint, Server, ServerOptions, Wording,
     document::{
         DocumentReader,
         trusted::{ManifestError, TrustedDocuments},
@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::{Accounts, AccountsConfig},
-    api::{self, GatewayHooks, GatewaySchemaBuilder, Services},
+    api::{self, GatewayHooks, GatewaySchemaBuilder, Services, authentication::SESSION_HEADER},
     audit::{Trail, TrailConfig},
     connections::{Connections, ConnectionsConfig, Sources},
     operations::{Operations, OperationsConfig, Records, ReplicaError, Started},
@@ -192,7 +192,7 @@ impl App {
         let metrics_server = watch::bind(config.metrics).await?;
         let address = config.listen;
         let introspection = config.http.documents.introspection;
-        let server = Server::bind(address, config.http)
+        let server = Server::bind(address, server_options(config.http))
             .await
             .map_err(|source| AppError::Listen { address, source })?;
         let lock = database::lock_file(&config.database_url)?;
@@ -311,6 +311,24 @@ impl App {
             tracing::warn!("the database was not closed cleanly");
         }
         in_time
+    }
+}
+
+/// The names of the gateway and its settings in the server's texts.
+const WORDING: Wording = Wording {
+    server: "gateway",
+    batch_limit: "MAX_BATCH_OPERATIONS",
+    allowed_origins: "ALLOWED_ORIGINS",
+    allowed_hosts: "ALLOWED_HOSTS",
+    trusted_proxies: "TRUSTED_PROXIES",
+};
+
+/// The same, with what holds for every gateway: pages of other origins may not ask for a session in a cookie.
+fn server_options(options: ServerOptions) -> ServerOptions {
+    ServerOptions {
+        same_origin_headers: vec![SESSION_HEADER],
+        wording: WORDING,
+        ..options
     }
 }
 
