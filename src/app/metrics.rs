@@ -8,8 +8,7 @@
 //! help text, and a field in [`Metrics`]. What a part knows anyway is not counted but read when Prometheus
 //! asks: see [`sampled`](crate::platform::metrics::sampled).
 
-use async_graphql::parser::types::OperationType;
-use graphql_server::metrics::ServerMetrics;
+use graphql_server::{document::RootField, metrics::ServerMetrics};
 use intuned_client::IntunedMetrics;
 use prometheus_client::registry::Registry;
 
@@ -47,10 +46,7 @@ pub(super) struct Metrics {
 
 impl Metrics {
     /// A fresh set, registered in `registry`. Requests are told apart by the schema's `root_fields`.
-    pub(super) fn register(
-        registry: &mut Registry,
-        root_fields: &[(OperationType, String)],
-    ) -> Self {
+    pub(super) fn register(registry: &mut Registry, root_fields: &[RootField]) -> Self {
         let registry = registry.sub_registry_with_prefix(PREFIX);
         Self {
             http: ServerMetrics::register(registry, root_fields),

@@ -4,10 +4,10 @@
 //! over Apollo's multipart protocol. The transports are the crate's own: those of async-graphql's
 //! integrations get several cases of the protocols wrong.
 //!
-//! A request goes through the modules in this order. [`net`] accepts a connection, `http` reads a
-//! request, and `request` has its parameters. [`document`] finds the document and checks it against
-//! limits. [`execute`] runs it and completes the result. `stream` and `websocket` send results that come
-//! one after the other.
+//! A request goes through the modules in this order. [`net`] accepts a connection, `http` assigns an id and
+//! a span, and `routes` select the handler. `request` reads the parameters. [`document`] finds the document
+//! and checks it against limits. [`execute`] runs it and completes the result. `stream` and `websocket` send
+//! results that come one after the other.
 //!
 //! [`Server::bind`] takes an address, and [`Server::run`] serves an [`Endpoint`] on it. [`Hooks`] are the
 //! part of a product: sessions, and the data for resolvers.

@@ -27,10 +27,11 @@ use super::{
 
 pub(super) fn router(simulator: &Simulator) -> Router {
     let on = |call, methods: MethodRouter<Simulator>| -> MethodRouter<Simulator> {
-        methods.layer(middleware::from_fn_with_state(
-            (simulator.clone(), call),
-            intercept,
-        ))
+        let interceptor = Interceptor {
+            simulator: simulator.clone(),
+            call,
+        };
+        methods.layer(middleware::from_fn_with_state(interceptor, intercept))
     };
     let common = Router::new()
         .route(
@@ -83,9 +84,16 @@ pub(super) fn router(simulator: &Simulator) -> Router {
         .with_state(simulator.clone())
 }
 
+/// State of the middleware around one kind of call.
+#[derive(Clone)]
+struct Interceptor {
+    simulator: Simulator,
+    call: Call,
+}
+
 /// Counts a call, checks its key, and applies its scripted fault.
 async fn intercept(
-    State((simulator, call)): State<(Simulator, Call)>,
+    State(Interceptor { simulator, call }): State<Interceptor>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -14,7 +14,7 @@ const MAX_LENGTH: usize = 300;
 /// Time until the same cause is logged again.
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// Returns the root_cause cause of an error.
+/// Returns the root cause of an error.
 ///
 /// Examples are an unknown name, a refused connection, or an untrusted certificate. Outer causes repeat
 /// the address, which may hold secrets.

@@ -38,7 +38,7 @@ pub fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(read(text.get()).ok())
 }
 
-/// ValueText of a value.
+/// Text of a value.
 #[derive(Clone, Copy)]
 struct ValueText<'de>(&'de str);
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// Length from which a part is shared. Shorter parts are cheaper to copy.
 const MIN_SHARED: usize = 16 * 1024;
 
-/// JsonText under construction.
+/// JSON text under construction.
 #[derive(Debug, Default)]
 pub struct JsonText {
     /// All bytes except those of shared parts.

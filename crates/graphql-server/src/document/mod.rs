@@ -17,4 +17,4 @@ pub use error::DocumentError;
 pub use limits::DocumentLimits;
 pub use policy::{FieldPolicy, PagedField};
 pub use reader::{Document, DocumentExtension, DocumentReader, PreparedDocument};
-pub use types::SchemaTypes;
+pub use types::{RootField, SchemaTypes};

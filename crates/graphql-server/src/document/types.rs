@@ -33,6 +33,15 @@ struct Roots {
     subscription: String,
 }
 
+/// Root field of a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootField {
+    /// Kind of the operations that select it.
+    pub kind: OperationType,
+    /// Name of the field.
+    pub name: String,
+}
+
 /// An object or an interface.
 #[derive(Debug, Default)]
 pub(crate) struct Composite {
@@ -94,7 +103,7 @@ impl SchemaTypes {
     }
 
     /// Lists the root fields, which tell requests apart in metrics.
-    pub fn root_fields(&self) -> Vec<(OperationType, String)> {
+    pub fn root_fields(&self) -> Vec<RootField> {
         let kinds = [
             OperationType::Query,
             OperationType::Mutation,
@@ -103,7 +112,10 @@ impl SchemaTypes {
         let fields = kinds.into_iter().flat_map(|kind| {
             let root = self.get(self.root(kind));
             let fields = root.into_iter().flat_map(|root| root.fields.keys());
-            fields.map(move |field| (kind, field.clone()))
+            fields.map(move |field| RootField {
+                kind,
+                name: field.clone(),
+            })
         });
         fields.collect()
     }

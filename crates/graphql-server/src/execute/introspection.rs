@@ -33,7 +33,7 @@ impl IntrospectionLock {
     }
 }
 
-/// Yields until the task is yield_until_woken.
+/// Yields until the task is woken.
 async fn yield_until_woken() {
     let mut waited = false;
     poll_fn(|_| {

@@ -15,7 +15,7 @@ use super::excerpt;
 use crate::request::RequestId;
 
 /// Upper bound of an id's length in bytes.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// Generates the id of a request: at most 64 letters, digits, dots, hyphens and underscores.
 pub type NewRequestId = Arc<dyn Fn() -> String + Send + Sync>;
@@ -56,7 +56,7 @@ pub(super) fn assign(headers: &HeaderMap, trusted: bool, new: &NewRequestId) -> 
 fn valid(id: &HeaderValue) -> Option<&str> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let id = id.to_str().ok()?;
-    ((1..=LONGEST).contains(&id.len()) && id.bytes().all(safe)).then_some(id)
+    ((1..=MAX_LENGTH).contains(&id.len()) && id.bytes().all(safe)).then_some(id)
 }
 
 #[cfg(test)]

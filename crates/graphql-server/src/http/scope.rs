@@ -63,15 +63,15 @@ impl RequestScope {
         let trusted = proxies.trusts(peer);
         let headers = request.headers();
         self.hints.proxy(headers, peer, trusted);
-        let id = request_id::assign(headers, trusted, &self.new_request_id);
-        let span = span(&request, &id);
+        let assigned = request_id::assign(headers, trusted, &self.new_request_id);
+        let span = span(&request, &assigned);
         if trusted {
             trace_context::join_trace(&span, headers);
         } else {
             trace_context::link_trace(&span, headers);
         }
         let info = RequestInfo {
-            id: id.id.clone(),
+            id: assigned.id.clone(),
             client: proxies.client(peer, headers),
             behind_tls: proxies.is_behind_tls(peer, headers),
         };
@@ -81,7 +81,7 @@ impl RequestScope {
             &self.options.allowed_origins,
         ));
         request.extensions_mut().insert(info);
-        let trace = TraceContext::new(span.clone(), Some(id.id.shared()));
+        let trace = TraceContext::new(span.clone(), Some(assigned.id.shared()));
         let mut response = if let Some(error) = self.check(&request) {
             error_response(&error, Media::Json)
         } else {
@@ -95,7 +95,7 @@ impl RequestScope {
         open.record_status(status.as_u16());
         span.record("status", status.as_u16());
         span.in_scope(|| info!(elapsed_ms = started.elapsed().as_millis(), "answered"));
-        add_default_headers(&mut response, &id.id);
+        add_default_headers(&mut response, &assigned.id);
         response
     }
 
@@ -124,13 +124,13 @@ fn foreign_origin(page: Page<'_>) -> Option<String> {
 }
 
 /// Creates the span of a request; its operation and status are recorded later.
-fn span(request: &Request, id: &AssignedId) -> Span {
+fn span(request: &Request, assigned: &AssignedId) -> Span {
     info_span!(
         "request",
         method = truncate(request.method().as_str()),
         path = truncate(request.uri().path()),
-        request_id = %id.id,
-        client_request_id = id.sent_id,
+        request_id = %assigned.id,
+        client_request_id = assigned.sent_id,
         operation = field::Empty,
         status = field::Empty,
     )

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{Durations, durations};
+use crate::document::RootField;
 
 /// Operation label of a request with several root fields, or none that the schema has.
 const OTHER: &str = "other";
@@ -64,7 +65,7 @@ impl Default for GraphqlMetrics {
 }
 
 impl GraphqlMetrics {
-    fn new(root_fields: &[(Kind, String)]) -> Self {
+    fn new(root_fields: &[RootField]) -> Self {
         let mut metrics = Self {
             requests: Family::default(),
             durations: Durations::new_with_constructor(durations),
@@ -74,7 +75,9 @@ impl GraphqlMetrics {
         let meta = META_FIELDS.map(|field| (Kind::Query, field.to_owned()));
         let other =
             [Kind::Query, Kind::Mutation, Kind::Subscription].map(|kind| (kind, OTHER.to_owned()));
-        for (kind, field) in root_fields.iter().cloned().chain(meta).chain(other) {
+        let root_fields = root_fields.iter();
+        let root_fields = root_fields.map(|field| (field.kind, field.name.clone()));
+        for (kind, field) in root_fields.chain(meta).chain(other) {
             let series = Arc::new(metrics.series_of(name(kind), &field));
             known.entry(name(kind)).or_default().insert(field, series);
         }
@@ -82,7 +85,7 @@ impl GraphqlMetrics {
         metrics
     }
 
-    pub(super) fn register(registry: &mut Registry, root_fields: &[(Kind, String)]) -> Self {
+    pub(super) fn register(registry: &mut Registry, root_fields: &[RootField]) -> Self {
         let metrics = Self::new(root_fields);
         registry.register(
             "graphql_requests",

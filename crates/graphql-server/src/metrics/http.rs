@@ -13,6 +13,7 @@ use super::{
     graphql::{GraphqlMetrics, RequestSeries},
     streams::{OpenStream, StreamMetrics, StreamWatch},
 };
+use crate::document::RootField;
 
 /// Counts requests, sockets and subscriptions. Clones share the counts.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,7 @@ struct ReasonLabels {
 
 impl ServerMetrics {
     /// Registers the metrics in `registry`, with the schema's `root_fields` as labels.
-    pub fn register(registry: &mut Registry, root_fields: &[(Kind, String)]) -> Self {
+    pub fn register(registry: &mut Registry, root_fields: &[RootField]) -> Self {
         let metrics = Self {
             graphql: GraphqlMetrics::register(registry, root_fields),
             ..Self::default()

@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes that are dropped at a time, with a pause after.
 ///
-/// So the peer's speed does not set the pace, and an buffer upload costs little.
+/// So the peer's speed does not set the pace, and an unwanted upload costs little.
 const LINGER_BYTES: usize = 16 * 1024;
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
 

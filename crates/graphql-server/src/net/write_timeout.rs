@@ -123,13 +123,26 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// Reads this many bytes at a time, each after a pause, until the end.
-    async fn take(mut peer: DuplexStream, bytes: usize, pause: Duration) {
-        let mut taken = vec![0; bytes];
-        loop {
-            sleep(pause).await;
-            if peer.read_exact(&mut taken).await.is_err() {
-                return;
+    /// Peer that reads so many bytes at a time, each after a pause in seconds.
+    #[derive(Clone, Copy)]
+    struct Reader {
+        bytes: usize,
+        pause: u64,
+    }
+
+    const fn reader(bytes: usize, pause: u64) -> Reader {
+        Reader { bytes, pause }
+    }
+
+    impl Reader {
+        /// Reads until the end.
+        async fn read(self, mut peer: DuplexStream) {
+            let mut buffer = vec![0; self.bytes];
+            loop {
+                sleep(Duration::from_secs(self.pause)).await;
+                if peer.read_exact(&mut buffer).await.is_err() {
+                    return;
+                }
             }
         }
     }
@@ -137,49 +150,45 @@ mod tests {
     /// Sends messages of this length to a peer with a buffer of 64 bytes.
     ///
     /// Returns the number of messages written, and the time until the first failure.
-    async fn send(
-        count: usize,
-        length: usize,
-        (bytes, pause): (usize, u64),
-    ) -> (usize, Option<Duration>) {
+    async fn send(count: usize, length: usize, reader: Reader) -> (usize, Option<Duration>) {
         let (stream, peer) = duplex(64);
-        let taking = tokio::spawn(take(peer, bytes, Duration::from_secs(pause)));
+        let reading = tokio::spawn(reader.read(peer));
         let mut stream = WriteTimeout::new(stream, TIMEOUT);
         let message = vec![0; length];
         for sent in 0..count {
-            let began = Instant::now();
+            let started = Instant::now();
             if let Err(error) = stream.write_all(&message).await {
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-                return (sent, Some(began.elapsed()));
+                return (sent, Some(started.elapsed()));
             }
         }
         drop(stream);
-        taking.await.unwrap();
+        reading.await.unwrap();
         (count, None)
     }
 
     #[rstest]
-    #[case::takes_nothing(1_000, (64, 100_000))]
-    #[case::trickles(1_000, (8, 20))]
-    #[case::trickles_all_the_time(1_000, (1, 1))]
-    #[case::would_take_weeks(100_000_000, (1_024, 1))]
+    #[case::takes_nothing(1_000, reader(64, 100_000))]
+    #[case::trickles(1_000, reader(8, 20))]
+    #[case::trickles_all_the_time(1_000, reader(1, 1))]
+    #[case::would_take_weeks(100_000_000, reader(1_024, 1))]
     #[tokio::test(start_paused = true)]
-    async fn slow_reader_times_out(#[case] length: usize, #[case] takes: (usize, u64)) {
-        assert_eq!(send(1, length, takes).await, (0, Some(TIMEOUT)));
+    async fn slow_reader_times_out(#[case] length: usize, #[case] reader: Reader) {
+        assert_eq!(send(1, length, reader).await, (0, Some(TIMEOUT)));
     }
 
     #[rstest]
-    #[case::short_messages_slowly(100, 64, (64, 29))]
-    #[case::short_messages_in_pieces(100, 80, (8, 2))]
-    #[case::a_long_one_steadily(1, 3_000_000, (64, 0))]
-    #[case::a_long_one_slowly_and_steadily(1, 300_000, (1_200, 1))]
+    #[case::short_messages_slowly(100, 64, reader(64, 29))]
+    #[case::short_messages_in_pieces(100, 80, reader(8, 2))]
+    #[case::a_long_one_steadily(1, 3_000_000, reader(64, 0))]
+    #[case::a_long_one_slowly_and_steadily(1, 300_000, reader(1_200, 1))]
     #[tokio::test(start_paused = true)]
     async fn fast_enough_reader_gets_everything(
         #[case] count: usize,
         #[case] length: usize,
-        #[case] takes: (usize, u64),
+        #[case] reader: Reader,
     ) {
-        assert_eq!(send(count, length, takes).await, (count, None));
+        assert_eq!(send(count, length, reader).await, (count, None));
     }
 
     #[tokio::test(start_paused = true)]

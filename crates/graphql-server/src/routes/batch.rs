@@ -70,11 +70,11 @@ async fn run<H: Hooks>(
     let mut headers = HeaderMap::new();
     for entry in entries {
         let executed = batch.execute(entry.get().as_bytes()).await;
-        let answer = executed.unwrap_or_else(|error| ExecutionResult::from(&error));
+        let result = executed.unwrap_or_else(|error| ExecutionResult::from(&error));
         text.push(if text.is_empty() { b'[' } else { b',' });
-        let written = answer.write(&mut text);
+        let written = result.write(&mut text);
         written.map_err(|_| RequestError::Internal(request.info.id.to_string()))?;
-        for (name, value) in &answer.headers {
+        for (name, value) in &result.headers {
             headers.append(name, value.clone());
         }
     }

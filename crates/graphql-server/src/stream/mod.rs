@@ -38,7 +38,7 @@ use crate::{
 enum Event {
     /// Result of the operation.
     Result(ExecutionResult),
-    /// ExtendDocument-alive message after a pause.
+    /// Keep-alive message after a pause.
     KeepAlive,
     /// End of the operation; the last event.
     Complete,

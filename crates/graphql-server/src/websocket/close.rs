@@ -25,7 +25,7 @@ pub(super) enum Close {
     TooBig,
     /// Violation of the WebSocket protocol.
     Protocol,
-    /// JsonText that is not UTF-8.
+    /// Text that is not UTF-8.
     Encoding,
     /// Violation of the GraphQL protocol.
     Invalid,

@@ -26,7 +26,7 @@ pub(super) enum Outgoing {
     Long(Long),
 }
 
-/// JsonText with more bytes than one frame.
+/// Text with more bytes than one frame.
 pub(super) struct Long(JsonText);
 
 impl From<JsonText> for Outgoing {

@@ -160,7 +160,7 @@ impl<H: Hooks> Session<H> {
             self.is_alive = false;
             return self.write(Message::Ping(Bytes::new())).await;
         }
-        // The peer's result may be there, unread, after a long write.
+        // The peer's pong may be there, unread, after a long write.
         let message = self.socket.next().now_or_never().ok_or(End::Gone)?;
         self.is_alive = true;
         self.read(message).await
@@ -327,7 +327,7 @@ impl<H: Hooks> Session<H> {
                     TimerEvent::Tick if matches!(self.state, State::Connected) => {
                         return Err(Close::InitTimeout.into());
                     }
-                    // The write itself shows whether the peer is is_alive.
+                    // The write itself shows whether the peer is alive.
                     TimerEvent::Tick => {}
                 },
             }

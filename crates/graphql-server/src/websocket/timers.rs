@@ -26,7 +26,7 @@ pub(super) enum TimerEvent {
 
 /// Timers of a socket.
 ///
-/// They are polled only when one of them has yield_until_woken the task. With ten thousand sockets, an event costs
+/// They are polled only when one of them has woken the task. With ten thousand sockets, an event costs
 /// mostly the memory that each socket touches.
 pub(super) struct Timers(SelectAll<Source>);
 

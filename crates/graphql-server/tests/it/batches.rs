@@ -34,7 +34,7 @@ fn data(text: &str, value: impl Into<Value>) -> Value {
     json!({ "data": { text: value.into() } })
 }
 
-/// The code of the first error of each answer; empty where there is none.
+/// Returns the code of the first error of each result; empty without an error.
 fn codes(answers: &Value) -> Vec<&str> {
     let answers = answers.as_array().expect("a list").iter();
     answers
@@ -228,7 +228,7 @@ async fn batch_operations_share_their_time_limit() {
         settings.mutation_timeout = Duration::from_mins(1);
     })
     .await;
-    // The counter of those that wait is that of the mutation.
+    // Queries that wait count, too, with the same counter as the mutation.
     let texts = ["{ wait }", "{ wait }", "{ me }", "mutation { increment }"];
     let (status, _, answers) = send(server.post(&batch(&texts))).await;
     assert_eq!(status, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Completion of answers over the transports.
+//! Completion of results over HTTP.
 
 use serde_json::json;
 

@@ -23,7 +23,7 @@ async fn connect(server: &TestServer, sent: &str) -> TcpStream {
     stream
 }
 
-/// All that comes until the server closes the connection.
+/// Reads until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     within_deadline(stream.read_to_end(&mut bytes))
@@ -50,7 +50,7 @@ async fn slow_head_is_cut_off() {
         }
     });
     let mut bytes = Vec::new();
-    // The connection may be reset: the peer is still writing.
+    // The connection may be reset, because the peer is still writing.
     let _ = within_deadline(reading.read_to_end(&mut bytes)).await;
     assert!(!String::from_utf8_lossy(&bytes).contains(" 200 "));
     within_deadline(dripping).await.expect("cut off");
@@ -125,7 +125,7 @@ async fn stalled_reader_is_cut_off() {
     within_deadline(stream.read_exact(&mut first))
         .await
         .expect("an answer");
-    // Nothing is read until the server has given up; then the answer is found to be cut.
+    // Nothing is read until the server has given up. Then the response is cut.
     server.shutdown.cancel();
     within_deadline(server.running)
         .await
@@ -135,7 +135,7 @@ async fn stalled_reader_is_cut_off() {
     assert!(bytes.len() < 20_000_000);
 }
 
-/// Connects with room for so much on this side.
+/// Connects with this receive buffer.
 async fn connect_narrowly(server: &TestServer, sent: &str, room: u32) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(room).expect("set");
@@ -146,7 +146,7 @@ async fn connect_narrowly(server: &TestServer, sent: &str, room: u32) -> TcpStre
     stream
 }
 
-/// Takes a little at a time until the connection ends; how much that was.
+/// Reads a little at a time until the connection ends, and returns the number of bytes.
 async fn take(stream: &mut TcpStream, bytes: usize, pause: Duration) -> usize {
     let mut taken = 0;
     let mut buffer = vec![0; bytes];
@@ -172,7 +172,7 @@ async fn trickling_reader_is_cut_off(#[case] field: &str, #[case] accept: &str) 
         "GET /graphql?query={kind}%7B{field}%7D HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
     );
     let mut stream = connect_narrowly(&server, &request, 4096).await;
-    // Often enough, but far too little.
+    // Reads often enough, but far too little.
     let taken = within_deadline(take(&mut stream, 256, Duration::from_millis(10))).await;
     assert!((1..1_000_000).contains(&taken), "{taken}");
     server.stop().await;

@@ -1,4 +1,4 @@
-//! Hosts: which one a request is for, and whether the server answers for it.
+//! Hosts of requests, and the hosts that the server answers for.
 
 use graphql_server::net::{AllowedHost, AllowedHosts};
 use rstest::rstest;
@@ -12,7 +12,7 @@ use crate::{
     test_server::{TestServer, within_deadline},
 };
 
-/// All that is answered to the bytes until the connection ends.
+/// Sends bytes and reads until the connection ends.
 async fn exchange(server: &TestServer, request: &str) -> String {
     let mut stream = TcpStream::connect(server.address).await.expect("connected");
     within_deadline(stream.write_all(request.as_bytes()))
@@ -33,7 +33,7 @@ async fn status(server: &TestServer, request: &str) -> u16 {
 
 const QUERY: &str = "/graphql?query=%7Bme%7D";
 
-/// The request for a query, with these lines for a head.
+/// Writes a request for a query with these header lines.
 fn get(target: &str, version: &str, hosts: &[&str]) -> String {
     let hosts: Vec<_> = hosts
         .iter()
@@ -44,11 +44,11 @@ fn get(target: &str, version: &str, hosts: &[&str]) -> String {
 }
 
 #[rstest]
-#[case::a_name(&["gateway.example"])]
-#[case::a_port(&["gateway.example:8443"])]
+#[case::a_name(&["api.example"])]
+#[case::a_port(&["api.example:8443"])]
 #[case::an_address(&["10.0.0.7:8080"])]
 #[case::an_ipv6_address(&["[2001:db8::7]:8080"])]
-#[case::a_name_of_docker(&["my_gateway"])]
+#[case::a_name_of_docker(&["my_api"])]
 #[tokio::test]
 async fn request_for_one_host_is_accepted(#[case] hosts: &[&str]) {
     let server = TestServer::start().await;
@@ -131,7 +131,7 @@ const HANDSHAKE: &str = "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade
 
 async fn of_two_hosts() -> TestServer {
     TestServer::with(|settings| {
-        let hosts = ["gateway.example", "*.apps.example:8443"];
+        let hosts = ["api.example", "*.apps.example:8443"];
         settings.allowed_hosts =
             AllowedHosts(hosts.map(|host| AllowedHost::parse(host).unwrap()).into());
     })
@@ -139,19 +139,19 @@ async fn of_two_hosts() -> TestServer {
 }
 
 #[rstest]
-#[case("gateway.example", 200)]
-#[case("GATEWAY.example:8080", 200)]
-#[case("gateway.example.", 200)]
-#[case("gateway.example.:8080", 200)]
+#[case("api.example", 200)]
+#[case("API.example:8080", 200)]
+#[case("api.example.", 200)]
+#[case("api.example.:8080", 200)]
 #[case("a.apps.example.:8443", 200)]
 #[case("evil.example.", 421)]
 #[case("a.apps.example:8443", 200)]
 #[case("a.apps.example", 421)]
 #[case("apps.example:8443", 421)]
 #[case("evil.example", 421)]
-#[case("gateway.example.evil.example", 421)]
+#[case("api.example.evil.example", 421)]
 #[case("127.0.0.1", 421)]
-#[case("gateway.example@evil.example", 400)]
+#[case("api.example@evil.example", 400)]
 #[tokio::test]
 async fn server_answers_for_allowed_hosts(#[case] host: &str, #[case] expected: u16) {
     let server = of_two_hosts().await;

@@ -1,4 +1,4 @@
-//! The log, for tests that look at it.
+//! Log that tests can read.
 
 use std::{
     io,
@@ -7,16 +7,15 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Holds what a subscriber writes.
+/// Writer that holds the log.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// A log, to be handed to a subscriber that is set for this thread.
+    /// Creates a log for a subscriber of this thread.
     pub(crate) fn new() -> Self {
         static EVERYWHERE: Once = Once::new();
-        // Without a subscriber on every thread, tracing may decide on a thread that has none that
-        // nobody anywhere wants an event.
+        // Without a subscriber on every thread, tracing may cache that nobody wants an event.
         EVERYWHERE.call_once(|| {
             let subscriber = tracing_subscriber::fmt()
                 .with_max_level(tracing::Level::TRACE)

@@ -1,4 +1,4 @@
-//! The integration tests: one binary, a module for each thing that is tested, on a schema of their own.
+//! Integration tests in one binary, on a schema of their own.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Pages of other origins: what browsers are told, and what the operator is.
+//! Pages of other origins: CORS headers for browsers, and hints for the operator.
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
@@ -56,7 +56,7 @@ async fn origins_are_compared_as_a_whole(#[case] origin: &str, #[case] allowed: 
         let granted = headers.get("access-control-allow-origin");
         assert_eq!(granted.is_some_and(|granted| granted == origin), allowed);
         assert_eq!(granted.is_some(), allowed);
-        // A cookie is never asked for, and a cache must not hand one origin's answer to another.
+        // Credentials are never allowed, and a cache must not serve one origin's response to another.
         assert!(!headers.contains_key("access-control-allow-credentials"));
         let vary = headers.get_all("vary").iter();
         let vary: Vec<_> = vary.filter_map(|vary| vary.to_str().ok()).collect();
@@ -103,7 +103,7 @@ async fn only_allowed_origins_get_cors_headers() {
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
-/// The preflight that a browser sends before a POST with these headers.
+/// Sends a browser's preflight for a POST with these headers.
 async fn preflight(server: &TestServer, headers: &[&str]) -> HeaderMap {
     let mut request = Client::new()
         .request(Method::OPTIONS, server.url("/graphql"))

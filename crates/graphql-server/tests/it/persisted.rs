@@ -1,4 +1,4 @@
-//! Documents that are named by their hash or id: automatic persisted queries, and trusted documents.
+//! Documents by hash or id: automatic persisted queries, and trusted documents.
 
 use reqwest::{
     Client as Http, StatusCode,
@@ -46,7 +46,7 @@ async fn unknown_hash_asks_for_the_text_once(#[values("application/json", GRAPHQ
     let server = TestServer::start().await;
     let by_hash = json!({ "extensions": extensions(LENGTH), "variables": { "text": "four" } });
     let (status, answer) = post(&server, &by_hash, accept).await;
-    // Clients know the message, or the code, and look at nothing but a 200.
+    // Clients know the message or the code, and only in a 200.
     assert_eq!(status, StatusCode::OK);
     assert_eq!(answer["errors"][0]["message"], "PersistedQueryNotFound");
     assert_eq!(code(&answer), "PERSISTED_QUERY_NOT_FOUND");
@@ -73,7 +73,7 @@ async fn hash_by_get_is_not_cacheable() {
     };
     for found in [false, true] {
         let response = within_deadline(get().send()).await.expect("an answer");
-        // Answers belong to a caller, and what was not found may be found next time.
+        // Responses belong to a user, and a missing document may be found next time.
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         let answer: Value = within_deadline(response.json()).await.expect("JSON");
         assert_eq!(answer["data"]["length"] == 4, found, "{answer}");

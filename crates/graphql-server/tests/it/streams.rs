@@ -90,7 +90,7 @@ async fn subscription_by_post_needs_an_event_stream() {
         .expect("an answer");
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
 
-    // Clients that take everything get what fits the operation.
+    // Clients that accept everything get the type that fits the operation.
     let all = "application/graphql-response+json, application/json, text/event-stream";
     let post = server.post(&body("subscription { count(to: 1) }"));
     let response = within_deadline(post.header(ACCEPT, all).send())

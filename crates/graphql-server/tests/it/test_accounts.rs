@@ -13,26 +13,27 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// A token of Alice's.
+/// Alice's token.
 pub(crate) const ALICE: &str = "alice-token";
 
-/// Her browser's cookie.
+/// Cookie of Alice's browser.
 pub(crate) const SESSION_COOKIE: &str = "session=alice-token";
 
-/// A token of Bob's.
+/// Bob's token.
 pub(crate) const BOB: &str = "bob-token";
 
-/// A token that cannot be looked up.
+/// Token whose look-up fails.
 pub(crate) const UNLUCKY: &str = "unlucky-token";
 
-/// A token whose look-up never ends.
+/// Token whose look-up never ends.
 pub(crate) const SLOW: &str = "slow-token";
 
-/// Finds the token that a request brings.
+/// Function that finds the token of a request.
 pub(crate) type Credentials = fn(Page<'_>) -> Result<Option<SecretString>, ForeignPage>;
 
-/// The token of the request's header or, where there is none, of the cookie `session`, which pages of other
-/// origins may not use.
+/// Returns the token of the header or, without one, of the cookie `session`.
+///
+/// Pages of other origins may not use the cookie.
 pub(crate) fn credentials(page: Page<'_>) -> Result<Option<SecretString>, ForeignPage> {
     let headers = page.headers();
     if headers.contains_key("authorization") {
@@ -45,14 +46,14 @@ pub(crate) fn credentials(page: Page<'_>) -> Result<Option<SecretString>, Foreig
     }
 }
 
-/// Accounts that know the tokens above.
+/// Accounts with the tokens above.
 pub(crate) struct Accounts {
     pub(crate) credentials: Credentials,
     pub(crate) sessions_ended: watch::Sender<bool>,
 }
 
 impl Accounts {
-    /// Ends everybody's session.
+    /// Ends all sessions.
     pub(crate) fn end_sessions(&self) {
         self.sessions_ended.send_replace(true);
     }

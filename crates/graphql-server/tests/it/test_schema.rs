@@ -76,7 +76,7 @@ impl Query {
         future::pending().await
     }
 
-    /// Takes a while, and may take long.
+    /// A slow field that takes a while.
     async fn report(&self) -> i32 {
         tokio::time::sleep(Duration::from_millis(50)).await;
         0
@@ -132,7 +132,7 @@ impl Subscriptions {
         stream::iter([1]).chain(stream::pending())
     }
 
-    /// Long texts without end; counts them in [`TestServer::count`].
+    /// Streams long texts without end, and counts them in `TestServer::count`.
     async fn flood(
         &self,
         context: &Context<'_>,

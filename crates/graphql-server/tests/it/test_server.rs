@@ -30,7 +30,7 @@ use crate::{
     test_schema::{Counter, Mutation, Query, Subscriptions},
 };
 
-/// The longest that a test waits for anything.
+/// Time limit of every wait.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Waits for `future`, and fails when it takes too long.
@@ -38,16 +38,16 @@ pub(crate) async fn within_deadline<T>(future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.expect("took too long")
 }
 
-/// The names that the gateway gives to what the texts are about.
+/// Names of the server and its settings in messages.
 const WORDING: Wording = Wording {
-    server: "gateway",
+    server: "test server",
     batch_limit: "MAX_BATCH_OPERATIONS",
     allowed_origins: "ALLOWED_ORIGINS",
     allowed_hosts: "ALLOWED_HOSTS",
     trusted_proxies: "TRUSTED_PROXIES",
 };
 
-/// Options with the gateway's words.
+/// Options with those names.
 pub(crate) fn options() -> ServerOptions {
     ServerOptions {
         wording: WORDING,
@@ -56,7 +56,7 @@ pub(crate) fn options() -> ServerOptions {
     }
 }
 
-/// A running server.
+/// Running server.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) accounts: Arc<Accounts>,
@@ -149,12 +149,12 @@ impl TestServer {
         self.counter.0.load(Ordering::SeqCst)
     }
 
-    /// The URL of a GET with these parameters.
+    /// Returns the URL of a GET with these parameters.
     pub(crate) fn get_url(&self, parameters: &[(&str, &str)]) -> Url {
         Url::parse_with_params(&self.url("/graphql"), parameters).expect("a URL")
     }
 
-    /// A POST of `body` as JSON.
+    /// Builds a POST of `body` as JSON.
     pub(crate) fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         reqwest::Client::new().post(self.url("/graphql")).json(body)
     }

@@ -1,4 +1,4 @@
-//! A client of the graphql-transport-ws protocol that sees every message as it is.
+//! Client of graphql-transport-ws that sees every message as it is.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects with these headers; answers the status where the handshake is refused.
+    /// Connects with these headers; returns the status of a refused handshake.
     pub(crate) async fn handshake(
         server: &TestServer,
         headers: &[(&'static str, &str)],
@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// Connects with our subprotocol.
+    /// Connects with the subprotocol.
     pub(crate) async fn connect(server: &TestServer) -> Self {
         let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
         Self::handshake(server, &[protocol])
@@ -51,7 +51,7 @@ impl Client {
             .expect("a socket")
     }
 
-    /// Connects and says hello with this payload.
+    /// Connects and sends `connection_init` with this payload.
     pub(crate) async fn init(server: &TestServer, payload: Value) -> Self {
         let mut client = Self::connect(server).await;
         client
@@ -61,7 +61,7 @@ impl Client {
         client
     }
 
-    /// Connects without this library's check of the subprotocol that was selected.
+    /// Connects without tungstenite's check of the selected subprotocol.
     pub(crate) async fn raw(server: &TestServer, headers: &[(&'static str, &str)]) -> Self {
         let mut stream = TcpStream::connect(server.address).await.expect("connected");
         let headers: Vec<String> = headers
@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// The next message, which must be one of the protocol's.
+    /// Receives a message of the protocol.
     pub(crate) async fn next(&mut self) -> Value {
         match self.receive().await {
             Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
@@ -127,7 +127,7 @@ impl Client {
         }
     }
 
-    /// The close code and the reason; nothing may come before.
+    /// Receives the close code and the reason, and nothing before.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         match self.receive().await {
             Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),

@@ -21,7 +21,7 @@ async fn missing_or_unknown_subprotocol_closes_socket_with_4406(
     #[case] headers: &[(&'static str, &str)],
 ) {
     let server = TestServer::start().await;
-    // A client that offered a subprotocol refuses a handshake that selects none, so speak HTTP.
+    // tungstenite refuses a handshake that selects no offered subprotocol, so this speaks HTTP.
     let mut client = match headers {
         [] => Client::handshake(&server, headers).await.expect("a socket"),
         _ => Client::raw(&server, headers).await,

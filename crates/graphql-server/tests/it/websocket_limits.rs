@@ -25,7 +25,7 @@ fn close(code: u16, reason: &str) -> (u16, String) {
 async fn message_over_64_kib_closes_socket_with_1009(#[case] length: usize) {
     let server = TestServer::start().await;
     let client = Client::init(&server, json!({})).await;
-    // The gateway does not wait for all of it, so sending may fail.
+    // The server does not read all of it, so sending may fail.
     let (mut sink, stream) = client.socket.split();
     let sending = tokio::spawn(async move {
         let _ = sink.send(Message::text("x".repeat(length))).await;
@@ -111,7 +111,7 @@ async fn anonymous_sockets_and_streams_share_a_limit() {
     retry_init(&server).await;
 }
 
-/// The gateway notices a moment later that a socket is gone.
+/// Retries until the server has noticed that a socket is gone.
 async fn retry_init(server: &TestServer) {
     loop {
         let mut client = Client::connect(server).await;
@@ -135,7 +135,7 @@ async fn busy_operations_of_a_socket_get_equal_shares() {
             .await;
     }
     let mut shares = std::collections::HashMap::<String, usize>::new();
-    // Until all of them run, who came first is ahead.
+    // The first operation is ahead until all of them run.
     while shares.len() < 3 {
         let message = client.next().await;
         shares.insert(message["id"].to_string(), 0);
@@ -181,7 +181,7 @@ async fn shutdown_closes_sockets_with_1012() {
     server.shutdown.cancel();
     assert_eq!(waiting.closed().await, close(1012, "Service restart"));
     assert_eq!(open.closed().await, close(1012, "Service restart"));
-    // The client's library answers the goodbye when it is asked for more.
+    // tungstenite answers the close frame on the next read.
     assert!(within_deadline(waiting.socket.next()).await.is_none());
     assert!(within_deadline(open.socket.next()).await.is_none());
     server.stop().await;
@@ -224,7 +224,7 @@ async fn trickling_reader_is_closed() {
     client.subscribe("1", "subscription { flood }").await;
     stalled(&server).await;
     let trickling = async {
-        // Below the protocol: of a message that is never had whole.
+        // Reads below the protocol a message that is never complete.
         while let Ok(1..) = client.socket.get_mut().read(&mut [0; 64]).await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -232,12 +232,12 @@ async fn trickling_reader_is_closed() {
     let closed = wait_until(|| server.accounts.watchers() == 0);
     tokio::select! {
         () = closed => {}
-        // It sees the end first when the server's goes before what it has taken in.
+        // The end is seen first when the server's buffer is lost.
         () = trickling => wait_until(|| server.accounts.watchers() == 0).await,
     }
 }
 
-/// Waits until the flood stands still: what is made is as much as the kernel's buffers hold.
+/// Waits until the flood stops: the kernel's buffers are full.
 async fn stalled(server: &TestServer) {
     let mut last = usize::MAX;
     while server.count() != last {
@@ -258,7 +258,7 @@ async fn idle_sockets_are_pinged_and_dead_ones_closed() {
         assert!(matches!(message, Ok(Message::Ping(_))), "{message:?}");
     }
     assert_eq!(server.accounts.watchers(), 1);
-    // From here on nobody reads, so nobody answers the pings.
+    // Nobody reads from here on, so nobody answers the pings.
     wait_until(|| server.accounts.watchers() == 0).await;
 }
 

@@ -43,7 +43,7 @@ pub enum DocumentSource {
     Id {
         /// SHA-256 of the text in hexadecimal digits, for automatic persisted queries.
         id: String,
-        /// JsonText of the document, to be persisted.
+        /// Text of the document, to be persisted.
         text: Option<String>,
     },
     /// An unsupported version of automatic persisted queries.

@@ -1,9 +1,8 @@
 //! Limits on a query document, checked before it is executed.
 //!
-//! async-graphql limits the depth, the complexity and the directives of one field. It does so only after
-//! it has walked the document field by field, so fragments that are spread many times cost time before
-//! they are refused. It limits neither the length nor aliases nor root fields. Here each fragment is
-//! measured once.
+//! async-graphql limits the depth, the complexity and the directives of one field, but neither the length
+//! nor aliases nor root fields. It walks the document field by field before it limits anything, so
+//! fragments that are spread many times cost time. Here each fragment is measured once.
 
 mod measure;
 mod text;

@@ -1,4 +1,4 @@
-//! Measurement of a parsed document: every operation is walked secrets, every fragment is measured secrets.
+//! Measurement of a parsed document: every operation is walked once, every fragment is measured once.
 
 use std::collections::HashMap;
 
